@@ -23,8 +23,8 @@ type Unpacker struct {
 	// At is the path at which what the archive has by a Name comes to be; "." is all of
 	// the archive, in a directory that is there.
 	At, Name string
-	// Made says that the directory At was made for what is unpacked: it gets the mode and
-	// the time that the archive has of it.
+	// Made says that the directory At was made for what is unpacked: it gets the mode,
+	// the time, and with Owners the owner, that the archive has of it.
 	Made bool
 	// Owners has files belong to whom the archive says; else to root of a container,
 	// or to the caller.
@@ -273,7 +273,9 @@ func (u *Unpacker) isBelow(at string) bool {
 // says of its owner where that is kept; a link that leads to one is one.
 func (u *Unpacker) mkdir(at string, h *tar.Header) error {
 	if u.Made && at == u.At && h != nil {
-		u.late = append(u.late, directory{at, h})
+		if err := u.take(at, h); err != nil {
+			return err
+		}
 	}
 	if at == "/" || at == "." {
 		return nil
@@ -300,6 +302,24 @@ func (u *Unpacker) mkdir(at string, h *tar.Header) error {
 		h = &tar.Header{Mode: 0o755}
 	}
 	u.late = append(u.late, directory{at, h})
+	return nil
+}
+
+// take has the directory that all is unpacked into be as the archive says.
+func (u *Unpacker) take(at string, h *tar.Header) error {
+	u.late = append(u.late, directory{at, h})
+	if !u.Owners {
+		return nil
+	}
+	fd, err := u.Tree.open(at, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	uid, gid, _ := u.owner(h)
+	if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
+		return notOwner(err, uid, gid)
+	}
 	return nil
 }
 
@@ -448,7 +468,8 @@ func (u *Unpacker) complete(f *pending) error {
 	if err := unix.Fchmod(fd, u.mode(f.h)); err != nil {
 		return err
 	}
-	if err := u.setAttributes(fd, f); err != nil {
+	set := func(name string, value []byte) error { return unix.Fsetxattr(fd, name, value, 0) }
+	if err := u.setAttributes(f.at, f.h, set); err != nil {
 		return err
 	}
 	dir, err := u.parent(f.at)
@@ -472,20 +493,20 @@ func times(mod time.Time) []unix.Timespec {
 	return []unix.Timespec{{Nsec: unix.UTIME_NOW}, unix.NsecToTimespec(mod.UnixNano())}
 }
 
-func (u *Unpacker) setAttributes(fd int, f *pending) error {
-	for record, value := range f.h.PAXRecords {
+func (u *Unpacker) setAttributes(at string, h *tar.Header, set func(name string, value []byte) error) error {
+	for record, value := range h.PAXRecords {
 		name, is := strings.CutPrefix(record, xattrRecord)
-		if !is || name != capability && !strings.HasPrefix(name, "user.") {
+		if !is || !u.Tree.keeps(name) {
 			continue
 		}
 		if name == capability && !u.Owners && !u.Tree.KeepsPrivileges {
 			continue
 		}
-		err := unix.Fsetxattr(fd, name, []byte(value), 0)
+		err := set(name, []byte(value))
 		switch {
 		case errors.Is(err, unix.ENOTSUP):
 			if !u.noXattr {
-				u.note(f.at, "its extended attributes are not kept: the file system has none")
+				u.note(at, "its extended attributes are not kept: the file system has none")
 			}
 			u.noXattr = true
 		case err != nil:
@@ -606,6 +627,10 @@ func (u *Unpacker) finishDirectory(d directory) error {
 	}
 	defer unix.Close(fd)
 	if err := unix.Chmod(procPath(fd), u.mode(d.h)); err != nil {
+		return err
+	}
+	set := func(name string, value []byte) error { return unix.Setxattr(procPath(fd), name, value, 0) }
+	if err := u.setAttributes(d.at, d.h, set); err != nil {
 		return err
 	}
 	if d.h.ModTime.IsZero() {

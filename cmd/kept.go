@@ -18,7 +18,7 @@ func (a *app) invocation() *cli.Invocation { return a.Invocation }
 
 func (a *app) volumeCommand() *cobra.Command {
 	v := inventory.Verbs{Of: a.invocation}
-	return verbGroup("volume", "Volumes that the engine has", "  orlop volume create data\n  orlop volume ls", v.Volume()...)
+	return verbGroup("volume", "Volumes that the engine has", "  orlop volume create data\n  orlop volume ls\n  orlop volume export shop_pgdata -o pgdata.tar", append(v.Volume(), a.files().VolumeExport(), a.files().VolumeImport())...)
 }
 
 func (a *app) imageCommand() *cobra.Command {

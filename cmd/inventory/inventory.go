@@ -31,11 +31,13 @@ type resource struct {
 	name    string
 	labels  map[string]string
 	dangles bool     // nothing uses it
-	project string   // of a volume: whose it is
+	project string   // whose it is; "": of no stack
 	users   []string // of a volume: names of containers
-	columns []string
-	line    any // of ls --format json, in Docker's names
-	inspect any // of inspect
+	// anonymous says of a volume that nobody named it.
+	anonymous bool
+	columns   []string
+	line      any // of ls --format json, in Docker's names
+	inspect   any // of inspect
 }
 
 // resourceKind is how the resources of a kind are listed, and one is removed.

@@ -15,7 +15,7 @@ import (
 // Network are the verbs about networks.
 func (v *Verbs) Network() []*cobra.Command {
 	k := resourceKind{kind: "network", driver: "bridge", header: "NAME\tDRIVER\tSUBNET\tPROJECT\tUSED BY", list: networkThings, remove: removeNetwork}
-	return []*cobra.Command{v.networkCreate(k), v.listing(k), v.removal(k), v.inspection(k)}
+	return []*cobra.Command{v.networkCreate(k), v.listing(k), v.removal(k), v.inspection(k), v.networkPrune(k)}
 }
 
 func (v *Verbs) networkCreate(k resourceKind) *cobra.Command {
@@ -144,7 +144,7 @@ func networkThings(ctx context.Context, client *api.Client) ([]resource, error) 
 			subnets = append(subnets, p.Subnet)
 		}
 		list = append(list, resource{
-			name: n.Name, labels: labels, dangles: len(users) == 0,
+			name: n.Name, labels: labels, dangles: len(users) == 0, project: n.Project,
 			columns: []string{n.Name, driver, strings.Join(subnets, ", "), cmp.Or(n.Project, "-"), cmp.Or(strings.Join(users, ", "), "-")},
 			line: networkLine{
 				Driver: driver, ID: n.Name, IPv4: strconv.FormatBool(n.Subnet != ""), IPv6: strconv.FormatBool(n.Subnet6 != ""), Internal: strconv.FormatBool(n.Internal),

@@ -15,7 +15,7 @@ import (
 // Volume are the verbs about volumes.
 func (v *Verbs) Volume() []*cobra.Command {
 	k := resourceKind{kind: "volume", driver: "local", header: volumeHeader, list: volumeThings, remove: removeVolume}
-	return []*cobra.Command{v.volumeCreate(k), v.listing(k), v.removal(k), v.inspection(k)}
+	return []*cobra.Command{v.volumeCreate(k), v.listing(k), v.removal(k), v.inspection(k), v.volumePrune(k)}
 }
 
 const volumeHeader = "NAME\tDRIVER\tPROJECT\tUSED BY"
@@ -68,7 +68,7 @@ func volumeThings(ctx context.Context, client *api.Client) ([]resource, error) {
 			labels["com.docker.volume.anonymous"] = ""
 		}
 		list = append(list, resource{
-			name: v.Name, labels: labels, dangles: len(v.Users) == 0, project: v.Project, users: v.Users,
+			name: v.Name, labels: labels, dangles: len(v.Users) == 0, project: v.Project, users: v.Users, anonymous: v.Anonymous,
 			columns: []string{v.Name, "local", cmp.Or(v.Project, "-"), cmp.Or(strings.Join(v.Users, ", "), "-")},
 			line:    volumeLine{Driver: "local", Labels: labelText(labels), Mountpoint: v.Path, Name: v.Name, Scope: "local"},
 			inspect: volumeDocument{

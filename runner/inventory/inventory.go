@@ -88,6 +88,16 @@ func (i *Inventory) RemoveVolume(name string) (bool, error) {
 	return true, i.RemoveUnused(name)
 }
 
+// HoldVolume keeps a volume where it is until release, for who reads its files or, with
+// write, changes them.
+func (i *Inventory) HoldVolume(name string, write bool) (path string, release func(), err error) {
+	path, let, err := i.volumes.Hold(name, write)
+	return path, func() {
+		let()
+		i.volumes.Detach(func(volume string) bool { return supervisor.HaveVolume(i.containers(), volume) })
+	}, err
+}
+
 // Networks lists the networks, by name.
 func (i *Inventory) Networks() ([]Network, error) {
 	all, err := i.topology.List()
