@@ -21,6 +21,94 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type VolumeSizesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VolumeSizesRequest) Reset() {
+	*x = VolumeSizesRequest{}
+	mi := &file_volumes_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VolumeSizesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VolumeSizesRequest) ProtoMessage() {}
+
+func (x *VolumeSizesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_volumes_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VolumeSizesRequest.ProtoReflect.Descriptor instead.
+func (*VolumeSizesRequest) Descriptor() ([]byte, []int) {
+	return file_volumes_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *VolumeSizesRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+type VolumeSizesReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bytes         map[string]int64       `protobuf:"bytes,1,rep,name=bytes,proto3" json:"bytes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VolumeSizesReply) Reset() {
+	*x = VolumeSizesReply{}
+	mi := &file_volumes_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VolumeSizesReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VolumeSizesReply) ProtoMessage() {}
+
+func (x *VolumeSizesReply) ProtoReflect() protoreflect.Message {
+	mi := &file_volumes_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VolumeSizesReply.ProtoReflect.Descriptor instead.
+func (*VolumeSizesReply) Descriptor() ([]byte, []int) {
+	return file_volumes_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *VolumeSizesReply) GetBytes() map[string]int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return nil
+}
+
 type ExportVolumeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -31,7 +119,7 @@ type ExportVolumeRequest struct {
 
 func (x *ExportVolumeRequest) Reset() {
 	*x = ExportVolumeRequest{}
-	mi := &file_volumes_proto_msgTypes[0]
+	mi := &file_volumes_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -43,7 +131,7 @@ func (x *ExportVolumeRequest) String() string {
 func (*ExportVolumeRequest) ProtoMessage() {}
 
 func (x *ExportVolumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_volumes_proto_msgTypes[0]
+	mi := &file_volumes_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -56,7 +144,7 @@ func (x *ExportVolumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportVolumeRequest.ProtoReflect.Descriptor instead.
 func (*ExportVolumeRequest) Descriptor() ([]byte, []int) {
-	return file_volumes_proto_rawDescGZIP(), []int{0}
+	return file_volumes_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ExportVolumeRequest) GetName() string {
@@ -86,7 +174,7 @@ type VolumePart struct {
 
 func (x *VolumePart) Reset() {
 	*x = VolumePart{}
-	mi := &file_volumes_proto_msgTypes[1]
+	mi := &file_volumes_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -98,7 +186,7 @@ func (x *VolumePart) String() string {
 func (*VolumePart) ProtoMessage() {}
 
 func (x *VolumePart) ProtoReflect() protoreflect.Message {
-	mi := &file_volumes_proto_msgTypes[1]
+	mi := &file_volumes_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -111,7 +199,7 @@ func (x *VolumePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumePart.ProtoReflect.Descriptor instead.
 func (*VolumePart) Descriptor() ([]byte, []int) {
-	return file_volumes_proto_rawDescGZIP(), []int{1}
+	return file_volumes_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *VolumePart) GetOf() isVolumePart_Of {
@@ -168,7 +256,7 @@ type VolumeInput struct {
 
 func (x *VolumeInput) Reset() {
 	*x = VolumeInput{}
-	mi := &file_volumes_proto_msgTypes[2]
+	mi := &file_volumes_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +268,7 @@ func (x *VolumeInput) String() string {
 func (*VolumeInput) ProtoMessage() {}
 
 func (x *VolumeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_volumes_proto_msgTypes[2]
+	mi := &file_volumes_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,7 +281,7 @@ func (x *VolumeInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumeInput.ProtoReflect.Descriptor instead.
 func (*VolumeInput) Descriptor() ([]byte, []int) {
-	return file_volumes_proto_rawDescGZIP(), []int{2}
+	return file_volumes_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *VolumeInput) GetOf() isVolumeInput_Of {
@@ -248,7 +336,7 @@ type ImportVolumeReply struct {
 
 func (x *ImportVolumeReply) Reset() {
 	*x = ImportVolumeReply{}
-	mi := &file_volumes_proto_msgTypes[3]
+	mi := &file_volumes_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +348,7 @@ func (x *ImportVolumeReply) String() string {
 func (*ImportVolumeReply) ProtoMessage() {}
 
 func (x *ImportVolumeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_volumes_proto_msgTypes[3]
+	mi := &file_volumes_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +361,7 @@ func (x *ImportVolumeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportVolumeReply.ProtoReflect.Descriptor instead.
 func (*ImportVolumeReply) Descriptor() ([]byte, []int) {
-	return file_volumes_proto_rawDescGZIP(), []int{3}
+	return file_volumes_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ImportVolumeReply) GetNotes() []string {
@@ -307,7 +395,7 @@ type VolumeInput_Start struct {
 
 func (x *VolumeInput_Start) Reset() {
 	*x = VolumeInput_Start{}
-	mi := &file_volumes_proto_msgTypes[4]
+	mi := &file_volumes_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -319,7 +407,7 @@ func (x *VolumeInput_Start) String() string {
 func (*VolumeInput_Start) ProtoMessage() {}
 
 func (x *VolumeInput_Start) ProtoReflect() protoreflect.Message {
-	mi := &file_volumes_proto_msgTypes[4]
+	mi := &file_volumes_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -332,7 +420,7 @@ func (x *VolumeInput_Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumeInput_Start.ProtoReflect.Descriptor instead.
 func (*VolumeInput_Start) Descriptor() ([]byte, []int) {
-	return file_volumes_proto_rawDescGZIP(), []int{2, 0}
+	return file_volumes_proto_rawDescGZIP(), []int{4, 0}
 }
 
 func (x *VolumeInput_Start) GetName() string {
@@ -353,7 +441,15 @@ var File_volumes_proto protoreflect.FileDescriptor
 
 const file_volumes_proto_rawDesc = "" +
 	"\n" +
-	"\rvolumes.proto\x12\borlop.v1\"?\n" +
+	"\rvolumes.proto\x12\borlop.v1\"*\n" +
+	"\x12VolumeSizesRequest\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"\x89\x01\n" +
+	"\x10VolumeSizesReply\x12;\n" +
+	"\x05bytes\x18\x01 \x03(\v2%.orlop.v1.VolumeSizesReply.BytesEntryR\x05bytes\x1a8\n" +
+	"\n" +
+	"BytesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"?\n" +
 	"\x13ExportVolumeRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05pause\x18\x02 \x01(\bR\x05pause\">\n" +
@@ -372,10 +468,11 @@ const file_volumes_proto_rawDesc = "" +
 	"\x11ImportVolumeReply\x12\x14\n" +
 	"\x05notes\x18\x01 \x03(\tR\x05notes\x12\x12\n" +
 	"\x04made\x18\x02 \x01(\bR\x04made\x12\x14\n" +
-	"\x05bytes\x18\x03 \x01(\x03R\x05bytes2\x8a\x01\n" +
+	"\x05bytes\x18\x03 \x01(\x03R\x05bytes2\xcd\x01\n" +
 	"\aVolumes\x12?\n" +
 	"\x06Export\x12\x1d.orlop.v1.ExportVolumeRequest\x1a\x14.orlop.v1.VolumePart0\x01\x12>\n" +
-	"\x06Import\x12\x15.orlop.v1.VolumeInput\x1a\x1b.orlop.v1.ImportVolumeReply(\x01B\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
+	"\x06Import\x12\x15.orlop.v1.VolumeInput\x1a\x1b.orlop.v1.ImportVolumeReply(\x01\x12A\n" +
+	"\x05Sizes\x12\x1c.orlop.v1.VolumeSizesRequest\x1a\x1a.orlop.v1.VolumeSizesReplyB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
 	file_volumes_proto_rawDescOnce sync.Once
@@ -389,25 +486,31 @@ func file_volumes_proto_rawDescGZIP() []byte {
 	return file_volumes_proto_rawDescData
 }
 
-var file_volumes_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_volumes_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_volumes_proto_goTypes = []any{
-	(*ExportVolumeRequest)(nil), // 0: orlop.v1.ExportVolumeRequest
-	(*VolumePart)(nil),          // 1: orlop.v1.VolumePart
-	(*VolumeInput)(nil),         // 2: orlop.v1.VolumeInput
-	(*ImportVolumeReply)(nil),   // 3: orlop.v1.ImportVolumeReply
-	(*VolumeInput_Start)(nil),   // 4: orlop.v1.VolumeInput.Start
+	(*VolumeSizesRequest)(nil),  // 0: orlop.v1.VolumeSizesRequest
+	(*VolumeSizesReply)(nil),    // 1: orlop.v1.VolumeSizesReply
+	(*ExportVolumeRequest)(nil), // 2: orlop.v1.ExportVolumeRequest
+	(*VolumePart)(nil),          // 3: orlop.v1.VolumePart
+	(*VolumeInput)(nil),         // 4: orlop.v1.VolumeInput
+	(*ImportVolumeReply)(nil),   // 5: orlop.v1.ImportVolumeReply
+	nil,                         // 6: orlop.v1.VolumeSizesReply.BytesEntry
+	(*VolumeInput_Start)(nil),   // 7: orlop.v1.VolumeInput.Start
 }
 var file_volumes_proto_depIdxs = []int32{
-	4, // 0: orlop.v1.VolumeInput.start:type_name -> orlop.v1.VolumeInput.Start
-	0, // 1: orlop.v1.Volumes.Export:input_type -> orlop.v1.ExportVolumeRequest
-	2, // 2: orlop.v1.Volumes.Import:input_type -> orlop.v1.VolumeInput
-	1, // 3: orlop.v1.Volumes.Export:output_type -> orlop.v1.VolumePart
-	3, // 4: orlop.v1.Volumes.Import:output_type -> orlop.v1.ImportVolumeReply
-	3, // [3:5] is the sub-list for method output_type
-	1, // [1:3] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	6, // 0: orlop.v1.VolumeSizesReply.bytes:type_name -> orlop.v1.VolumeSizesReply.BytesEntry
+	7, // 1: orlop.v1.VolumeInput.start:type_name -> orlop.v1.VolumeInput.Start
+	2, // 2: orlop.v1.Volumes.Export:input_type -> orlop.v1.ExportVolumeRequest
+	4, // 3: orlop.v1.Volumes.Import:input_type -> orlop.v1.VolumeInput
+	0, // 4: orlop.v1.Volumes.Sizes:input_type -> orlop.v1.VolumeSizesRequest
+	3, // 5: orlop.v1.Volumes.Export:output_type -> orlop.v1.VolumePart
+	5, // 6: orlop.v1.Volumes.Import:output_type -> orlop.v1.ImportVolumeReply
+	1, // 7: orlop.v1.Volumes.Sizes:output_type -> orlop.v1.VolumeSizesReply
+	5, // [5:8] is the sub-list for method output_type
+	2, // [2:5] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_volumes_proto_init() }
@@ -415,11 +518,11 @@ func file_volumes_proto_init() {
 	if File_volumes_proto != nil {
 		return
 	}
-	file_volumes_proto_msgTypes[1].OneofWrappers = []any{
+	file_volumes_proto_msgTypes[3].OneofWrappers = []any{
 		(*VolumePart_Data)(nil),
 		(*VolumePart_Note)(nil),
 	}
-	file_volumes_proto_msgTypes[2].OneofWrappers = []any{
+	file_volumes_proto_msgTypes[4].OneofWrappers = []any{
 		(*VolumeInput_Start_)(nil),
 		(*VolumeInput_Data)(nil),
 	}
@@ -429,7 +532,7 @@ func file_volumes_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_volumes_proto_rawDesc), len(file_volumes_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Volumes_Export_FullMethodName = "/orlop.v1.Volumes/Export"
 	Volumes_Import_FullMethodName = "/orlop.v1.Volumes/Import"
+	Volumes_Sizes_FullMethodName  = "/orlop.v1.Volumes/Sizes"
 )
 
 // VolumesClient is the client API for Volumes service.
@@ -33,6 +34,8 @@ type VolumesClient interface {
 	Export(ctx context.Context, in *ExportVolumeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VolumePart], error)
 	// Import puts the files of a tar archive into a volume. The first message says into which.
 	Import(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[VolumeInput, ImportVolumeReply], error)
+	// Sizes are how much of the disk volumes take.
+	Sizes(ctx context.Context, in *VolumeSizesRequest, opts ...grpc.CallOption) (*VolumeSizesReply, error)
 }
 
 type volumesClient struct {
@@ -75,6 +78,16 @@ func (c *volumesClient) Import(ctx context.Context, opts ...grpc.CallOption) (gr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Volumes_ImportClient = grpc.ClientStreamingClient[VolumeInput, ImportVolumeReply]
 
+func (c *volumesClient) Sizes(ctx context.Context, in *VolumeSizesRequest, opts ...grpc.CallOption) (*VolumeSizesReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VolumeSizesReply)
+	err := c.cc.Invoke(ctx, Volumes_Sizes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // VolumesServer is the server API for Volumes service.
 // All implementations must embed UnimplementedVolumesServer
 // for forward compatibility.
@@ -85,6 +98,8 @@ type VolumesServer interface {
 	Export(*ExportVolumeRequest, grpc.ServerStreamingServer[VolumePart]) error
 	// Import puts the files of a tar archive into a volume. The first message says into which.
 	Import(grpc.ClientStreamingServer[VolumeInput, ImportVolumeReply]) error
+	// Sizes are how much of the disk volumes take.
+	Sizes(context.Context, *VolumeSizesRequest) (*VolumeSizesReply, error)
 	mustEmbedUnimplementedVolumesServer()
 }
 
@@ -100,6 +115,9 @@ func (UnimplementedVolumesServer) Export(*ExportVolumeRequest, grpc.ServerStream
 }
 func (UnimplementedVolumesServer) Import(grpc.ClientStreamingServer[VolumeInput, ImportVolumeReply]) error {
 	return status.Error(codes.Unimplemented, "method Import not implemented")
+}
+func (UnimplementedVolumesServer) Sizes(context.Context, *VolumeSizesRequest) (*VolumeSizesReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Sizes not implemented")
 }
 func (UnimplementedVolumesServer) mustEmbedUnimplementedVolumesServer() {}
 func (UnimplementedVolumesServer) testEmbeddedByValue()                 {}
@@ -140,13 +158,36 @@ func _Volumes_Import_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Volumes_ImportServer = grpc.ClientStreamingServer[VolumeInput, ImportVolumeReply]
 
+func _Volumes_Sizes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VolumeSizesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VolumesServer).Sizes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Volumes_Sizes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VolumesServer).Sizes(ctx, req.(*VolumeSizesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Volumes_ServiceDesc is the grpc.ServiceDesc for Volumes service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Volumes_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "orlop.v1.Volumes",
 	HandlerType: (*VolumesServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Sizes",
+			Handler:    _Volumes_Sizes_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Export",

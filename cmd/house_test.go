@@ -123,7 +123,7 @@ func house() map[string][]string {
 		"cmd/container":    append([]string{"cmd/cli", "cmd/format", "cmd/ps", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/ps":           append([]string{"cmd/cli", "cmd/format", "cmd/display", "cmd/provider"}, command...),
 		"cmd/bake":         append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
-		"cmd/inventory":    append([]string{"cmd/cli", "cmd/format", "cmd/display", "cmd/provider"}, command...),
+		"cmd/inventory":    append([]string{"cmd/cli", "cmd/container", "cmd/format", "cmd/ps", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/registries":   append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/vault":        {"api", "spec", "planner"},
 		"cmd/doctor":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),

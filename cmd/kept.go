@@ -43,6 +43,16 @@ func (a *app) networkCommand() *cobra.Command {
 	return verbGroup("network", "Networks that the engine has", "  orlop network create edge\n  orlop network ls", v.Network()...)
 }
 
+func (a *app) systemCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	return verbGroup("system", "What all of it takes of the disk, and what of it nothing uses", "  orlop system df\n  orlop system prune --dry-run", v.System()...)
+}
+
+func (a *app) cacheCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	return verbGroup("cache", "What builds have left for the next ones", "  orlop cache ls\n  orlop cache prune --keep 10gb", v.Cache()...)
+}
+
 func (a *app) secretCommand() *cobra.Command {
 	return verbGroup("secret", "Secrets that the engine keeps for stacks", "  orlop secret create token token.txt\n  orlop secret ls", a.vaultVerbs("secret")...)
 }

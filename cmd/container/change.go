@@ -192,6 +192,11 @@ func (v *Verbs) runPrune(ctx context.Context, force bool, filters []string) erro
 		for i, m := range ended {
 			names[i] = m.ID
 		}
-		return v.change(ctx, names, &change{action: planner.Remove, words: display.Words{Done: "is removed", Failed: "is not removed"}})
+		return v.Remove(ctx, names)
 	})
+}
+
+// Remove removes containers by their IDs, and prints the names of those that are gone.
+func (v *Verbs) Remove(ctx context.Context, ids []string) error {
+	return v.change(ctx, ids, &change{action: planner.Remove, words: display.Words{Done: "is removed", Failed: "is not removed"}})
 }

@@ -43,7 +43,7 @@ func (v *Verbs) imagePrune() *cobra.Command {
 
 // prune shows what would go and asks, unless that is wanted without a word.
 func (v *Verbs) prune(ctx context.Context, client *api.Client, req *api.PruneRequest, force bool) error {
-	if !force {
+	if !force || v.Of().DryRun {
 		req.DryRun = true
 		reply, err := client.Image.Prune(ctx, req)
 		if err != nil || len(reply.Names) == 0 {
@@ -53,11 +53,8 @@ func (v *Verbs) prune(ctx context.Context, client *api.Client, req *api.PruneReq
 		for _, name := range reply.Names {
 			fmt.Fprintln(v.Of().Stderr, " - "+display.Printable(name))
 		}
-		if !display.IsTerminal(v.Of().Stdin) || !display.IsTerminal(v.Of().Stderr) {
-			return errors.New("nothing was removed: say --force where nobody can be asked")
-		}
-		if !v.Of().Confirm("Remove " + spec.Plural(len(reply.Names), "image") + "?") {
-			return errors.New("nothing was removed")
+		if may, err := v.mayRemove(force, spec.Plural(len(reply.Names), "image")+", "+display.Bytes(reply.DiskBytes)); !may {
+			return err
 		}
 		req.DryRun = false
 	}

@@ -1,5 +1,5 @@
 // Package inventory has the verbs about what outlives containers in the engine:
-// volumes and networks.
+// images, volumes, networks, the build cache, and what all of it takes of the disk.
 package inventory
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/orlop/orlop/cmd/format"
 )
 
-// Verbs are those about volumes and networks.
+// Verbs are those about what the engine keeps.
 type Verbs struct {
 	// Of is the invocation that a verb works with, once its flags are read.
 	Of func() *cli.Invocation
@@ -32,7 +32,7 @@ type resource struct {
 	labels  map[string]string
 	dangles bool     // nothing uses it
 	project string   // whose it is; "": of no stack
-	users   []string // of a volume: names of containers
+	users   []string // names of containers
 	// anonymous says of a volume that nobody named it.
 	anonymous bool
 	columns   []string

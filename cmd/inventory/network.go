@@ -144,7 +144,7 @@ func networkThings(ctx context.Context, client *api.Client) ([]resource, error) 
 			subnets = append(subnets, p.Subnet)
 		}
 		list = append(list, resource{
-			name: n.Name, labels: labels, dangles: len(users) == 0, project: n.Project,
+			name: n.Name, labels: labels, dangles: len(users) == 0, project: n.Project, users: users,
 			columns: []string{n.Name, driver, strings.Join(subnets, ", "), cmp.Or(n.Project, "-"), cmp.Or(strings.Join(users, ", "), "-")},
 			line: networkLine{
 				Driver: driver, ID: n.Name, IPv4: strconv.FormatBool(n.Subnet != ""), IPv6: strconv.FormatBool(n.Subnet6 != ""), Internal: strconv.FormatBool(n.Internal),

@@ -71,16 +71,13 @@ func (v *Verbs) pruneUnused(ctx context.Context, p *pruning) error {
 			fmt.Fprintln(inv.Stderr, "nothing to remove")
 			return nil
 		}
-		if !p.force {
+		if !p.force || inv.DryRun {
 			for _, r := range list {
 				fmt.Fprintln(inv.Stderr, " - "+r.name)
 			}
-			if !display.IsTerminal(inv.Stdin) || !display.IsTerminal(inv.Stderr) {
-				return errors.New("nothing was removed: say --force where nobody can be asked")
-			}
-			if !inv.Confirm("Remove " + spec.Plural(len(list), p.of.kind) + "?") {
-				return errors.New("nothing was removed")
-			}
+		}
+		if may, err := v.mayRemove(p.force, spec.Plural(len(list), p.of.kind)); !may {
+			return err
 		}
 		removed, err := removeAll(ctx, client, p.of, list)
 		for _, name := range removed {
@@ -89,6 +86,25 @@ func (v *Verbs) pruneUnused(ctx context.Context, p *pruning) error {
 		fmt.Fprintf(inv.Stderr, "removed %s\n", spec.Plural(len(removed), p.of.kind))
 		return err
 	})
+}
+
+// mayRemove asks whether what was listed may be removed, unless that is wanted without a
+// word. A dry run removes nothing.
+func (v *Verbs) mayRemove(force bool, what string) (bool, error) {
+	inv := v.Of()
+	switch {
+	case inv.DryRun:
+		fmt.Fprintln(inv.Stderr, "would remove "+what)
+		inv.SayNotice("dry run: nothing was done")
+		return false, nil
+	case force:
+		return true, nil
+	case !display.IsTerminal(inv.Stdin) || !display.IsTerminal(inv.Stderr):
+		return false, errors.New("nothing was removed: say --force where nobody can be asked")
+	case !inv.Confirm("Remove " + what + "?"):
+		return false, errors.New("nothing was removed")
+	}
+	return true, nil
 }
 
 // unused are the resources that nothing uses, and no stack will that is here.

@@ -24,6 +24,7 @@ import (
 type Inventory interface {
 	HoldVolume(name string, write bool) (path string, release func(), err error)
 	CreateVolume(name string, labels map[string]string) error
+	VolumeSizes(ctx context.Context, names []string) (map[string]int64, error)
 	RemoveVolume(name string) (bool, error)
 	Records() []supervisor.Record
 }
@@ -74,6 +75,12 @@ func (s *Server) Export(r *api.ExportVolumeRequest, stream grpc.ServerStreamingS
 		}
 	}
 	return nil
+}
+
+// Sizes implements api.VolumesServer.
+func (s *Server) Sizes(ctx context.Context, r *api.VolumeSizesRequest) (*api.VolumeSizesReply, error) {
+	sizes, err := s.Inventory.VolumeSizes(ctx, r.Names)
+	return &api.VolumeSizesReply{Bytes: sizes}, err
 }
 
 // open opens the directory of a volume, which stays where it is until release.
