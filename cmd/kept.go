@@ -18,7 +18,9 @@ func (a *app) invocation() *cli.Invocation { return a.Invocation }
 
 func (a *app) volumeCommand() *cobra.Command {
 	v := inventory.Verbs{Of: a.invocation}
-	return verbGroup("volume", "Volumes that the engine has", "  orlop volume create data\n  orlop volume ls\n  orlop volume export shop_pgdata -o pgdata.tar", append(v.Volume(), a.files().VolumeExport(), a.files().VolumeImport())...)
+	export, load := a.files().VolumeExport(), a.files().VolumeImport()
+	export.ValidArgsFunction, load.ValidArgsFunction = firstOnly(v.CompleteVolumes()), firstOnly(v.CompleteVolumes())
+	return verbGroup("volume", "Volumes that the engine has", "  orlop volume create data\n  orlop volume ls\n  orlop volume export shop_pgdata -o pgdata.tar", append(v.Volume(), export, load)...)
 }
 
 func (a *app) imageCommand() *cobra.Command {
@@ -34,6 +36,13 @@ func (a *app) containerCommand() *cobra.Command {
 func (a *app) volumesCommand() *cobra.Command {
 	v := inventory.Verbs{Of: a.invocation}
 	c := v.StackVolumes()
+	c.ValidArgsFunction = a.completeServices
+	return c
+}
+
+func (a *app) imagesCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	c := v.StackImages()
 	c.ValidArgsFunction = a.completeServices
 	return c
 }
