@@ -6610,6 +6610,7 @@ type PruneRequest struct {
 	Labels        []string               `protobuf:"bytes,2,rep,name=labels,proto3" json:"labels,omitempty"`                                 // NAME or NAME=VALUE: only those that have all of them
 	Without       []string               `protobuf:"bytes,3,rep,name=without,proto3" json:"without,omitempty"`                               // only those that have none of these
 	DryRun        bool                   `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Gone          []string               `protobuf:"bytes,5,rep,name=gone,proto3" json:"gone,omitempty"` // of a dry run: containers that do not count, for they would be gone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6672,10 +6673,18 @@ func (x *PruneRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *PruneRequest) GetGone() []string {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
 type PruneReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
-	DiskBytes     int64                  `protobuf:"varint,2,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"` // that are free then
+	DiskBytes     int64                  `protobuf:"varint,2,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`    // that are free then
+	TotalBytes    int64                  `protobuf:"varint,3,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"` // what all images take before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6720,6 +6729,13 @@ func (x *PruneReply) GetNames() []string {
 func (x *PruneReply) GetDiskBytes() int64 {
 	if x != nil {
 		return x.DiskBytes
+	}
+	return 0
+}
+
+func (x *PruneReply) GetTotalBytes() int64 {
+	if x != nil {
+		return x.TotalBytes
 	}
 	return 0
 }
@@ -7389,17 +7405,20 @@ const file_engine_proto_rawDesc = "" +
 	"\fattestations\x18\x04 \x03(\tR\fattestations\"C\n" +
 	"\tImageUser\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
-	"\aproject\x18\x02 \x01(\tR\aproject\"}\n" +
+	"\aproject\x18\x02 \x01(\tR\aproject\"\x91\x01\n" +
 	"\fPruneRequest\x12\"\n" +
 	"\runtil_unix_ms\x18\x01 \x01(\x03R\vuntilUnixMs\x12\x16\n" +
 	"\x06labels\x18\x02 \x03(\tR\x06labels\x12\x18\n" +
 	"\awithout\x18\x03 \x03(\tR\awithout\x12\x17\n" +
-	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"A\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x12\n" +
+	"\x04gone\x18\x05 \x03(\tR\x04gone\"b\n" +
 	"\n" +
 	"PruneReply\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x1d\n" +
 	"\n" +
-	"disk_bytes\x18\x02 \x01(\x03R\tdiskBytes\"?\n" +
+	"disk_bytes\x18\x02 \x01(\x03R\tdiskBytes\x12\x1f\n" +
+	"\vtotal_bytes\x18\x03 \x01(\x03R\n" +
+	"totalBytes\"?\n" +
 	"\vSaveRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform2\xae\r\n" +

@@ -515,3 +515,52 @@ func TestALinkBehindALinkedDirectoryLeadsWhereTheKernelSays(t *testing.T) {
 		}
 	}
 }
+
+// TestADirectoryThatIsMadeForItIsAsItWas, with its attributes and, of a tree where users mean
+// the same, the access control lists.
+func TestADirectoryThatIsMadeForItIsAsItWas(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	must(t, os.Mkdir(filepath.Join(from, "sub"), 0o750))
+	must(t, os.WriteFile(filepath.Join(from, "sub", "file"), []byte("x"), 0o600))
+	must(t, os.Chmod(from, 0o710))
+	for _, at := range []string{".", "sub", "sub/file"} {
+		if err := unix.Setxattr(filepath.Join(from, at), "user.note", []byte(at), 0); errors.Is(err, unix.ENOTSUP) {
+			t.Skip("the file system of the test has no attributes")
+		} else {
+			must(t, err)
+		}
+	}
+	// Version 2: the owner rwx, user 1234 rwx, the group r-x, the mask rwx, others none.
+	acl := "\x02\x00\x00\x00" + "\x01\x00\x07\x00\xff\xff\xff\xff" + "\x02\x00\x07\x00\xd2\x04\x00\x00" +
+		"\x04\x00\x05\x00\xff\xff\xff\xff" + "\x10\x00\x07\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff"
+	const access = "system.posix_acl_access"
+	hasACL := unix.Setxattr(filepath.Join(from, "sub"), access, []byte(acl), 0) == nil
+	tree, err := archive.Beneath(from)
+	must(t, err)
+	defer tree.Close()
+	get := func(at, name string) string {
+		value := make([]byte, 200)
+		n, err := unix.Getxattr(filepath.Join(to, at), name, value)
+		if err != nil {
+			return err.Error()
+		}
+		return string(value[:n])
+	}
+	for _, has := range []bool{false, true} {
+		tree.ACLs = has
+		must(t, unpack(t, to, pack(t, tree, ".", "."), func(u *archive.Unpacker) { u.Made, u.Tree.ACLs, u.Owners = true, has, os.Getuid() == 0 }))
+		if got := get("sub", access) == acl; hasACL && got != has {
+			t.Errorf("it has the access control list: %t, want %t", got, has)
+		}
+	}
+	for _, at := range []string{".", "sub", "sub/file"} {
+		if got := get(at, "user.note"); got != at {
+			t.Errorf("%s: %q", at, got)
+		}
+	}
+	info, err := os.Stat(to)
+	must(t, err)
+	if info.Mode().Perm() != 0o710 {
+		t.Errorf("mode %v", info.Mode())
+	}
+}

@@ -253,15 +253,14 @@ func (p *Packer) content(ctx context.Context, at string, f *os.File, left int64)
 	return nil
 }
 
-// attributes adds the extended attributes that are a file's own: a user's, and the
-// capabilities of a program.
+// attributes adds the extended attributes that are a file's own.
 func (p *Packer) attributes(at string, h *tar.Header, fd int) {
 	n, err := unix.Flistxattr(fd, p.buffer)
 	if err != nil || n == 0 {
 		return // the file system has none
 	}
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(p.buffer[:n]), "\x00"), "\x00") {
-		if name != capability && !strings.HasPrefix(name, "user.") {
+		if !p.Tree.keeps(name) {
 			continue
 		}
 		if strings.Contains(name, "=") { // by which a record of an archive ends its name

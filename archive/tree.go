@@ -32,6 +32,9 @@ type Tree struct {
 	// KeepsPrivileges says that a program may keep what lets whoever runs it become
 	// another user, though its owner is not kept: set-user-ID and capabilities.
 	KeepsPrivileges bool
+	// ACLs says that files have their access control lists in an archive: where users
+	// have the same numbers on both sides.
+	ACLs bool
 
 	fd      int
 	resolve uint64
@@ -61,6 +64,12 @@ func Own(dir string) (*Tree, error) {
 	return t, err
 }
 
+// keeps says that an extended attribute is a file's own: a user's, the capabilities of a
+// program, and its access control lists where they mean the same.
+func (t *Tree) keeps(name string) bool {
+	return name == capability || strings.HasPrefix(name, "user.") || t.ACLs && strings.HasPrefix(name, "system.posix_acl_")
+}
+
 // Close lets the directory go.
 func (t *Tree) Close() { unix.Close(t.fd) }
 
@@ -83,6 +92,9 @@ func (t *Tree) open(at string, flags int) (int, error) {
 }
 
 var errLeadsOut = errors.New("a link on the way leads out of the directory that is written to")
+
+// Path names the directory, as long as the tree is open.
+func (t *Tree) Path() string { return procPath(t.fd) }
 
 // Info is what is at a path.
 type Info struct {

@@ -23,8 +23,8 @@ type Unpacker struct {
 	// At is the path at which what the archive has by a Name comes to be; "." is all of
 	// the archive, in a directory that is there.
 	At, Name string
-	// Made says that the directory At was made for what is unpacked: it gets the mode and
-	// the time that the archive has of it.
+	// Made says that the directory At was made for what is unpacked: it gets the mode,
+	// the time, and with Owners the owner, that the archive has of it.
 	Made bool
 	// Owners has files belong to whom the archive says; else to root of a container,
 	// or to the caller.
@@ -287,7 +287,9 @@ func (u *Unpacker) isBelow(at string) bool {
 func (u *Unpacker) mkdir(at string, listed *tar.Header) error {
 	h := listed
 	if u.Made && at == u.At && h != nil {
-		u.late = append(u.late, directory{at, h})
+		if err := u.take(at, h); err != nil {
+			return err
+		}
 		if err := u.Tree.chmod(at, u.mode(h)|0o700); err != nil {
 			return err
 		}
@@ -318,6 +320,24 @@ func (u *Unpacker) mkdir(at string, listed *tar.Header) error {
 		}
 	}
 	u.late = append(u.late, directory{at, h})
+	return nil
+}
+
+// take has the directory that all is unpacked into be as the archive says.
+func (u *Unpacker) take(at string, h *tar.Header) error {
+	u.late = append(u.late, directory{at, h})
+	if !u.Owners {
+		return nil
+	}
+	fd, err := u.Tree.open(at, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	uid, gid, _ := u.owner(h)
+	if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
+		return notOwner(err, uid, gid)
+	}
 	return nil
 }
 
@@ -507,7 +527,7 @@ func times(mod time.Time) []unix.Timespec {
 func (u *Unpacker) setAttributes(fd int, at string, h *tar.Header) error {
 	for record, value := range h.PAXRecords {
 		name, is := strings.CutPrefix(record, xattrRecord)
-		if !is || name != capability && !strings.HasPrefix(name, "user.") {
+		if !is || !u.Tree.keeps(name) {
 			continue
 		}
 		if name == capability && (h.Typeflag == tar.TypeDir || !u.Owners && !u.Tree.KeepsPrivileges) {

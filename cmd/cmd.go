@@ -151,7 +151,7 @@ func (a *app) root() *cobra.Command {
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
 		a.statsCommand(), a.topCommand())
 	add(root, groupInside, a.fileCommands()...)
-	add(root, groupEngine, a.engineCommand(), a.doctorCommand(), a.diagnoseCommand(), a.gcCommand(), a.traceCommand(), a.containerCommand(), a.imageCommand(), a.volumeCommand(), a.networkCommand(), a.secretCommand(), a.loginCommand(), a.logoutCommand(), a.versionCommand(), a.completionCommand(),
+	add(root, groupEngine, a.engineCommand(), a.doctorCommand(), a.diagnoseCommand(), a.gcCommand(), a.traceCommand(), a.containerCommand(), a.imageCommand(), a.volumeCommand(), a.networkCommand(), a.secretCommand(), a.systemCommand(), a.cacheCommand(), a.loginCommand(), a.logoutCommand(), a.versionCommand(), a.completionCommand(),
 		a.guardCommand())
 	inherit(root, root.Flags())
 	return root

@@ -52,8 +52,15 @@ func (a *app) completeServices(c *cobra.Command, args []string, prefix string) (
 
 // completeOneService completes the first argument only.
 func (a *app) completeOneService(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveDefault
+	return firstOnly(a.completeServices)(c, args, prefix)
+}
+
+// firstOnly completes the first argument; others are files.
+func firstOnly(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return complete(c, args, prefix)
 	}
-	return a.completeServices(c, args, prefix)
 }

@@ -29,7 +29,7 @@ func house() map[string][]string {
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/fetched", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper", "cmd/consent", "cmd/remote"}
-	verbs := append([]string{"archive", "cmd/files", "cmd/up", "cmd/why", "cmd/bake", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/container", "cmd/events", "cmd/wait", "cmd/oneoff", "cmd/format", "cmd/graph", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
+	verbs := append([]string{"archive", "cmd/files", "cmd/up", "cmd/why", "cmd/bake", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/container", "cmd/events", "cmd/lifecycle", "cmd/wait", "cmd/oneoff", "cmd/format", "cmd/graph", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
@@ -85,10 +85,12 @@ func house() map[string][]string {
 		"engine/repair":     {"engine/boltfile"},
 		"engine/heap":       {},
 		"engine/history":    {"spec", "planner"},
-		"engine/files":      append([]string{"api", "archive"}, below...),
+		"engine/files":      append([]string{"api", "archive", "engine/tarball"}, below...),
 		"engine/images":     append([]string{"api"}, below...),
 		"engine/containers": append([]string{"api"}, below...),
 		"engine/registry":   append([]string{"api", "engine/mailbox"}, below...),
+		"engine/tarball":    {"archive"},
+		"engine/volumes":    append([]string{"api", "archive", "engine/tarball"}, below...),
 		"engine/programs":   {"runner/disk", "runner/proc"},
 		"engine/target":     {"api", "spec", "planner"},
 		"engine/temporary":  {},
@@ -99,7 +101,7 @@ func house() map[string][]string {
 		"engine/store":     {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":     {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":    {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit", "engine/containers", "engine/files", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
+		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit", "engine/containers", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
 		"cmd/display":      {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":     {"spec"},
 		"cmd/consent":      {"spec"},
@@ -114,6 +116,7 @@ func house() map[string][]string {
 		"cmd/why":          append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/files":        append([]string{"archive", "cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/events":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/lifecycle":    append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/wait":         append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/oneoff":       append([]string{"cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/format":       {"spec"},
@@ -121,7 +124,7 @@ func house() map[string][]string {
 		"cmd/container":    append([]string{"cmd/cli", "cmd/format", "cmd/ps", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/ps":           append([]string{"cmd/cli", "cmd/format", "cmd/display", "cmd/provider"}, command...),
 		"cmd/bake":         append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
-		"cmd/inventory":    append([]string{"cmd/cli", "cmd/format", "cmd/display", "cmd/provider"}, command...),
+		"cmd/inventory":    append([]string{"cmd/cli", "cmd/container", "cmd/format", "cmd/ps", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/registries":   append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/vault":        {"api", "spec", "planner"},
 		"cmd/doctor":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
@@ -129,7 +132,7 @@ func house() map[string][]string {
 		"cmd":              verbs,
 		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/containers", "engine/files", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/containers", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "runner", "api"}, below...),
 	}
 }
 

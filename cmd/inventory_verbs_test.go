@@ -70,7 +70,7 @@ func TestWhatTheEngineHasIsJSONInDockersWords(t *testing.T) {
 		`{"Driver":"bridge","ID":"edge","IPv4":"true","IPv6":"false","Internal":"true","Labels":"","Name":"edge","Scope":"local"}`+"\n")
 	stdout, _, _ = d.run("image ls --format json")
 	equal(t, "the first image", strings.SplitAfter(stdout, "\n")[0],
-		`{"Name":"busybox","Repository":"busybox","Tag":"","Digest":"sha256:fedcba9876543210","ID":"","Size":900,"SharedSize":0,"UniqueSize":900,"CreatedAt":"0001-01-01T00:00:00Z","CreatedSince":"-","Platforms":null,"UsedBy":[]}`+"\n")
+		`{"Name":"busybox","Repository":"busybox","Tag":"","Digest":"sha256:fedcba9876543210","ID":"","Size":900,"SharedSize":0,"UniqueSize":900,"CreatedAt":"0001-01-01T00:00:00Z","CreatedSince":"-","Platforms":null,"UsedBy":[],"Containers":0}`+"\n")
 	stdout, _, _ = d.run("volume inspect shop_data")
 	var volumes []struct{ Name, CreatedAt, Mountpoint string }
 	if err := json.Unmarshal([]byte(stdout), &volumes); err != nil || len(volumes) != 1 || volumes[0].CreatedAt != "2026-11-21T12:00:00Z" {
@@ -152,7 +152,7 @@ func TestTheImagesOfAStacksContainers(t *testing.T) {
 	stdout, _, _ = d.run("images -q web")
 	equal(t, "digests", stdout, "sha256:0123456789abcdef\n")
 	stdout, _, _ = d.run("images --format json web")
-	equal(t, "JSON", stdout, `{"ContainerName":"shop-web-1","Service":"web","Image":"nginx","ID":"sha256:0123456789abcdef"}`+"\n")
+	equal(t, "JSON", stdout, `[{"ID":"","ContainerName":"shop-web-1","Repository":"","Tag":"","Platform":"","Size":0,"Service":"web","Image":"nginx","Digest":"sha256:0123456789abcdef"}]`+"\n")
 }
 
 // idle is a desk with two instances that nobody uses, and one that runs.

@@ -18,7 +18,9 @@ func (a *app) invocation() *cli.Invocation { return a.Invocation }
 
 func (a *app) volumeCommand() *cobra.Command {
 	v := inventory.Verbs{Of: a.invocation}
-	return verbGroup("volume", "Volumes that the engine has", "  orlop volume create data\n  orlop volume ls", v.Volume()...)
+	export, load := a.files().VolumeExport(), a.files().VolumeImport()
+	export.ValidArgsFunction, load.ValidArgsFunction = firstOnly(v.CompleteVolumes()), firstOnly(v.CompleteVolumes())
+	return verbGroup("volume", "Volumes that the engine has", "  orlop volume create data\n  orlop volume ls\n  orlop volume export shop_pgdata -o pgdata.tar", append(v.Volume(), export, load)...)
 }
 
 func (a *app) imageCommand() *cobra.Command {
@@ -38,9 +40,26 @@ func (a *app) volumesCommand() *cobra.Command {
 	return c
 }
 
+func (a *app) imagesCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	c := v.StackImages()
+	c.ValidArgsFunction = a.completeServices
+	return c
+}
+
 func (a *app) networkCommand() *cobra.Command {
 	v := inventory.Verbs{Of: a.invocation}
 	return verbGroup("network", "Networks that the engine has", "  orlop network create edge\n  orlop network ls", v.Network()...)
+}
+
+func (a *app) systemCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	return verbGroup("system", "What all of it takes of the disk, and what of it nothing uses", "  orlop system df\n  orlop system prune --dry-run", v.System()...)
+}
+
+func (a *app) cacheCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	return verbGroup("cache", "What builds have left for the next ones", "  orlop cache ls\n  orlop cache prune --keep 10gb", v.Cache()...)
 }
 
 func (a *app) secretCommand() *cobra.Command {

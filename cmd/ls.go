@@ -16,12 +16,13 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/format"
 	"github.com/orlop/orlop/spec"
 )
 
 func (a *app) lsCommand() *cobra.Command {
 	var all, quiet bool
-	var format string
+	var text string
 	var filters []string
 	c := &cobra.Command{
 		Use:     "ls",
@@ -29,20 +30,21 @@ func (a *app) lsCommand() *cobra.Command {
 		Example: "  orlop ls -a  stopped ones too",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.Choice("format", format, "table", "json"); err != nil {
+			shape, err := format.Parse[lsLine](text, "stacks", lsHeaders())
+			if err != nil {
 				return err
 			}
 			names, err := nameFilters(filters)
 			if err != nil {
 				return err
 			}
-			return a.ls(c.Context(), names, all, quiet, format)
+			return a.ls(c.Context(), names, all, quiet, shape)
 		},
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "stopped stacks too")
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "names only")
 	c.Flags().StringArrayVar(&filters, "filter", nil, "only stacks that `KEY=VALUE` holds for: name=PATTERN, a regular expression")
-	c.Flags().StringVar(&format, "format", "table", "table or json")
+	c.Flags().StringVar(&text, "format", "table", format.Help)
 	return c
 }
 
@@ -57,6 +59,12 @@ type lsLine struct {
 	DiskUse     int64      // bytes of writable layers and volumes
 	Images      []string   `json:",omitempty"` // that the instance built under names of its own
 	NextRun     *time.Time `json:",omitempty"` // of the jobs that the engine runs
+}
+
+func lsHeaders() format.Headers {
+	return format.Headers{
+		"Name": "NAME", "Status": "STATUS", "ConfigFiles": "CONFIG FILES", "Instance": "INSTANCE", "CreatedAt": "CREATED", "UsedAt": "USED", "DiskUse": "DISK", "Images": "IMAGES", "NextRun": "NEXT RUN",
+	}
 }
 
 // nameFilters reads --filter. A stack is listed that one of them holds for.
@@ -75,7 +83,7 @@ func nameFilters(texts []string) (names []*regexp.Regexp, err error) {
 	return names, nil
 }
 
-func (a *app) ls(ctx context.Context, names []*regexp.Regexp, all, quiet bool, format string) error {
+func (a *app) ls(ctx context.Context, names []*regexp.Regexp, all, quiet bool, shape *format.Format[lsLine]) error {
 	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
 	client, err := a.Connect(ctx)
@@ -101,8 +109,10 @@ func (a *app) ls(ctx context.Context, names []*regexp.Regexp, all, quiet bool, f
 			fmt.Fprintln(a.Stdout, l.Name)
 		}
 		return nil
-	case format == "json":
+	case shape.IsJSON(): // as Compose has it, in one
 		return json.NewEncoder(a.Stdout).Encode(lines)
+	case !shape.IsTable():
+		return shape.Print(a.Stdout, lines)
 	}
 	t := tabwriter.NewWriter(a.Stdout, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "NAME\tSTATUS\tINSTANCE\tCREATED\tUSED\tDISK\tCONFIG FILES")

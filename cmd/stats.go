@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,12 +11,14 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/format"
 )
 
 // statsFlags are those of stats and top.
 type statsFlags struct {
-	once   bool
-	format string
+	once  bool
+	text  string
+	shape *format.Format[display.StatsLine] // nil is the table
 }
 
 func (a *app) statsCommand() *cobra.Command {
@@ -29,14 +30,18 @@ func (a *app) statsCommand() *cobra.Command {
 			"  orlop stats --no-stream --format json  one measurement, a line of JSON a container",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.Choice("format", f.format, "table", "json"); err != nil {
+			shape, err := format.Parse[display.StatsLine](f.text, "measurements", display.StatsHeaders())
+			if err != nil {
 				return err
+			}
+			if !shape.IsTable() {
+				f.shape = shape
 			}
 			return a.measure(c.Context(), args, f, false)
 		},
 	}
 	c.Flags().BoolVar(&f.once, "no-stream", false, "measure for a second and return")
-	c.Flags().StringVar(&f.format, "format", "table", "table or json")
+	c.Flags().StringVar(&f.text, "format", "table", format.Help)
 	return c
 }
 
@@ -49,7 +54,6 @@ func (a *app) topCommand() *cobra.Command {
 			"  orlop top --no-stream  once",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			f.format = "table"
 			f.once = f.once || !display.IsTerminal(a.Stdout)
 			return a.measure(c.Context(), args, f, true)
 		},
@@ -92,14 +96,12 @@ func watchStats(ctx context.Context, client *api.Client, req *api.StatsRequest, 
 
 func (a *app) showStats(r *api.StatsReply, f statsFlags, processes bool, frames *display.Canvas) error {
 	slices.SortFunc(r.Containers, func(x, y *api.ContainerStats) int { return strings.Compare(x.Name, y.Name) })
-	if f.format == "json" {
-		enc := json.NewEncoder(a.Stdout)
+	if f.shape != nil {
+		var lines []display.StatsLine
 		for _, c := range r.Containers {
-			if err := enc.Encode(display.StatsJSON(c)); err != nil {
-				return err
-			}
+			lines = append(lines, display.StatsJSON(c))
 		}
-		return nil
+		return f.shape.Print(a.Stdout, lines)
 	}
 	table := display.StatsTable(r)
 	if processes {

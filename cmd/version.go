@@ -1,17 +1,24 @@
 package cmd
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/format"
 )
+
+// versionLine is the version as "version --format json" prints it.
+type versionLine struct {
+	Version string `json:"version"`
+}
 
 func (a *app) versionCommand() *cobra.Command {
 	var short bool
-	var format string
+	var text string
 	c := &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version of the command",
@@ -19,10 +26,14 @@ func (a *app) versionCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			switch {
-			case format == "json":
-				return json.NewEncoder(a.Stdout).Encode(map[string]string{"version": a.Version})
-			case format != "pretty":
-				return cli.Choice("format", format, "pretty", "json")
+			case text == "json":
+				return json.NewEncoder(a.Stdout).Encode(versionLine{a.Version})
+			case text != "pretty":
+				shape, err := format.Parse[versionLine](text, "versions", format.Headers{"Version": "VERSION"})
+				if err != nil || shape.IsTable() {
+					return cmp.Or(err, cli.Choice("format", text, "pretty", "json", "a template such as '{{.Version}}'"))
+				}
+				return shape.Print(a.Stdout, []versionLine{{a.Version}})
 			case short:
 				fmt.Fprintln(a.Stdout, a.Version)
 			default:
@@ -32,6 +43,6 @@ func (a *app) versionCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&short, "short", false, "the version alone")
-	c.Flags().StringVar(&format, "format", "pretty", "pretty or json")
+	c.Flags().StringVar(&text, "format", "pretty", "pretty, json, or a Go `template`")
 	return c
 }

@@ -17,7 +17,7 @@ func (e *Engine) makeRoom(method string) error {
 	switch path.Base(method) {
 	case "Down", "Lifecycle", "RemoveVolume", "RemoveNetwork", "RemoveImage", "Prune", "Collect", "Shutdown":
 		return e.reserve.GiveIfFull()
-	case "LoadImages", "Create", "CreateVolume", "CreateNetwork":
+	case "LoadImages", "Import", "Create", "CreateVolume", "CreateNetwork":
 		return disk.Need(e.cfg.Root, leastRoom)
 	}
 	return nil

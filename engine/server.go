@@ -25,6 +25,7 @@ import (
 	"github.com/orlop/orlop/engine/registry"
 	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/engine/vault"
+	"github.com/orlop/orlop/engine/volumes"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/proc"
@@ -74,6 +75,7 @@ func newServer(e *Engine) *grpc.Server {
 	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers, Remove: e.runner.Inventory().RemoveImage, Jobs: e.jobImages})
 	api.RegisterContainersServer(srv, &containers.Server{Runner: e.runner, Images: e.images, Client: e.daemon.client, LogDir: e.runner.LogDir})
 	api.RegisterRegistryServer(srv, &registry.Server{Images: e.images, Credentials: e.credentials, Doing: e.doing, Room: e.roomFor, Explain: e.explain})
+	api.RegisterVolumesServer(srv, &volumes.Server{Inventory: e.runner.Inventory(), Freezer: e.freezer(), Flush: e.store.Flush})
 	api.RegisterVaultServer(srv, &vault.Server{Vault: e.vault, Users: e.runner.UsersOf})
 	api.RegisterHistoryServer(srv, &past{engine: e})
 	srv.RegisterService(&buildkit.SessionService, &buildSessions{engine: e})

@@ -50,11 +50,11 @@ type Container struct {
 
 // SetSize notes how many bytes a container takes: of what it has written, and with its image.
 func (c *Container) SetSize(layer, total int64) {
-	c.Size, c.isSized = dockerBytes(layer)+" (virtual "+dockerBytes(total)+")", true
+	c.Size, c.isSized = DockerBytes(layer)+" (virtual "+DockerBytes(total)+")", true
 }
 
-// dockerBytes is a number of bytes as Docker writes it: of three digits.
-func dockerBytes(n int64) string {
+// DockerBytes is a number of bytes as Docker writes it: of three digits.
+func DockerBytes(n int64) string {
 	value, units := float64(n), []string{"B", "kB", "MB", "GB", "TB"}
 	for ; value >= 1000 && len(units) > 1; units = units[1:] {
 		value /= 1000

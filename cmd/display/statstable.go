@@ -12,9 +12,9 @@ import (
 	"github.com/orlop/orlop/api"
 )
 
-// statsLine is a measurement as "stats --format json" prints it: the fields and
+// StatsLine is a measurement as "stats --format json" prints it: the fields and
 // words of Docker, then ours as numbers.
-type statsLine struct {
+type StatsLine struct {
 	BlockIO   string
 	CPUPerc   string
 	Container string
@@ -36,9 +36,18 @@ type statsLine struct {
 	BlockWritten int64
 }
 
+// StatsHeaders are what tables call the fields of a measurement.
+func StatsHeaders() map[string]any {
+	return map[string]any{
+		"BlockIO": "BLOCK I/O", "CPUPerc": "CPU %", "Container": "CONTAINER", "ID": "CONTAINER ID", "MemPerc": "MEM %", "MemUsage": "MEM USAGE / LIMIT", "Name": "NAME", "NetIO": "NET I/O", "PIDs": "PIDS",
+		"Service": "SERVICE", "Number": "NUMBER", "CPUPercent": "CPU PERCENT", "Memory": "MEMORY", "MemoryLimit": "MEMORY LIMIT", "NetReceived": "NET RECEIVED", "NetSent": "NET SENT",
+		"BlockRead": "BLOCK READ", "BlockWritten": "BLOCK WRITTEN",
+	}
+}
+
 // StatsJSON is a measurement as "stats --format json" prints it.
-func StatsJSON(c *api.ContainerStats) statsLine {
-	return statsLine{
+func StatsJSON(c *api.ContainerStats) StatsLine {
+	return StatsLine{
 		BlockIO: pair(c.ReadBytes, c.WrittenBytes), CPUPerc: percent(c.CpuPercent), Container: c.Id[:min(12, len(c.Id))], ID: c.Id,
 		MemPerc: percent(memoryPercent(c)), MemUsage: pair(c.MemoryBytes, c.MemoryLimitBytes), Name: c.Name,
 		NetIO: pair(c.NetReceivedBytes, c.NetSentBytes), PIDs: strconv.Itoa(int(c.ProcessCount)),

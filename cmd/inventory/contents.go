@@ -22,23 +22,29 @@ import (
 // historyLine is a step of an image as "image history --format json" prints it, in Docker's
 // names.
 type historyLine struct {
-	ID        string
-	CreatedAt string
-	CreatedBy string
-	Size      int64
-	Comment   string
+	ID           string
+	CreatedAt    string
+	CreatedSince string
+	CreatedBy    string
+	Size         int64
+	Comment      string
+}
+
+func historyHeaders() format.Headers {
+	return format.Headers{"ID": "LAYER", "CreatedAt": "CREATED AT", "CreatedSince": "CREATED", "CreatedBy": "CREATED BY", "Size": "SIZE", "Comment": "COMMENT"}
 }
 
 func (v *Verbs) imageHistory() *cobra.Command {
 	var whole, quiet bool
-	var format, platform string
+	var text, platform string
 	c := &cobra.Command{
-		Use: "history IMAGE", Short: "Show the steps that an image was made by", Args: cobra.MatchAll(cli.AtLeast(1, "an image"), cobra.MaximumNArgs(1)),
+		Use: "history IMAGE", Short: "Show the steps that an image was made by", ValidArgsFunction: v.complete(imageNames), Args: cobra.MatchAll(cli.AtLeast(1, "an image"), cobra.MaximumNArgs(1)),
 		Long: "Show the steps that an image was made by, the last one first, each with what it has added on the disk. A step with a size of its own is a layer,\n" +
 			"which other images may have too; what a later layer deletes still counts.",
 		Example: "  orlop image history shop-api\n  orlop image history --no-trunc --format json 3f57d9401f8d",
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.Choice("format", format, "table", "json"); err != nil {
+			f, err := format.Parse[historyLine](text, "steps", historyHeaders())
+			if err != nil {
 				return err
 			}
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
@@ -46,22 +52,39 @@ func (v *Verbs) imageHistory() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return v.printHistory(d, whole, quiet, format)
+				return v.printHistory(d, whole, quiet, f)
 			})
 		},
 	}
 	c.Flags().BoolVar(&whole, "no-trunc", false, "whole instructions and digests")
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "digests of layers only")
-	c.Flags().StringVar(&format, "format", "table", "table or json")
+	c.Flags().StringVar(&text, "format", "table", format.Help)
 	c.Flags().StringVar(&platform, "platform", "", "the image of a `platform`")
 	return c
 }
 
-func (v *Verbs) printHistory(d *api.ImageDetails, whole, quiet bool, format string) error {
+func (v *Verbs) printHistory(d *api.ImageDetails, whole, quiet bool, f *format.Format[historyLine]) error {
+	lines := v.historyLines(d)
+	if !quiet && !f.IsTable() {
+		return f.Print(v.Of().Stdout, lines)
+	}
 	t := tabwriter.NewWriter(v.Of().Stdout, 0, 0, 3, ' ', 0)
-	if !quiet && format == "table" {
+	if !quiet {
 		fmt.Fprintln(t, "LAYER\tCREATED\tCREATED BY\tSIZE\tCOMMENT")
 	}
+	for _, l := range lines {
+		switch {
+		case !quiet:
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", cmp.Or(shown(l.ID, whole), "-"), cmp.Or(l.CreatedSince, "-"), cut(l.CreatedBy, whole), display.Bytes(l.Size), cut(l.Comment, whole))
+		case l.ID != "":
+			fmt.Fprintln(t, l.ID)
+		}
+	}
+	return t.Flush()
+}
+
+// historyLines are the steps of an image, the last one first.
+func (v *Verbs) historyLines(d *api.ImageDetails) (lines []historyLine) {
 	for i := len(d.History) - 1; i >= 0; i-- {
 		step := d.History[i]
 		line := historyLine{CreatedBy: oneLine(step.By), Comment: oneLine(step.Comment)}
@@ -69,24 +92,13 @@ func (v *Verbs) printHistory(d *api.ImageDetails, whole, quiet bool, format stri
 			layer := d.Layers[step.Layer-1]
 			line.ID, line.Size = layer.DiffId, max(layer.UnpackedBytes, 0)
 		}
-		when := "-"
 		if step.CreatedUnixMs != 0 {
 			at := time.UnixMilli(step.CreatedUnixMs)
-			line.CreatedAt, when = at.UTC().Format(time.RFC3339), display.Ago(v.Of().Now(), at)
+			line.CreatedAt, line.CreatedSince = at.UTC().Format(time.RFC3339), display.Ago(v.Of().Now(), at)
 		}
-		switch {
-		case quiet && line.ID != "":
-			fmt.Fprintln(t, line.ID)
-		case quiet:
-		case format == "json":
-			if err := json.NewEncoder(t).Encode(line); err != nil {
-				return err
-			}
-		default:
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", cmp.Or(shown(line.ID, whole), "-"), when, cut(line.CreatedBy, whole), display.Bytes(line.Size), cut(line.Comment, whole))
-		}
+		lines = append(lines, line)
 	}
-	return t.Flush()
+	return lines
 }
 
 // shown is a digest as people read it, or whole.
@@ -153,7 +165,7 @@ type userLine struct{ Container, Project string }
 func (v *Verbs) imageInspect() *cobra.Command {
 	var platform, text string
 	c := &cobra.Command{
-		Use: "inspect IMAGE...", Short: "Show all about images, as JSON", Args: cli.AtLeast(1, "an image"),
+		Use: "inspect IMAGE...", Short: "Show all about images, as JSON", ValidArgsFunction: v.complete(imageNames), Args: cli.AtLeast(1, "an image"),
 		Example: "  orlop image inspect shop-api\n  orlop image inspect -f '{{json .Config.Labels}}' shop-api",
 		RunE: func(c *cobra.Command, names []string) error {
 			print, err := format.Documents(text)
@@ -231,7 +243,7 @@ func documentOf(d *api.ImageDetails) (imageDocument, error) {
 func (v *Verbs) imageSave() *cobra.Command {
 	var output, platform string
 	c := &cobra.Command{
-		Use: "save IMAGE...", Short: "Write images to an OCI archive, which Docker reads too", Args: cli.AtLeast(1, "an image"),
+		Use: "save IMAGE...", Short: "Write images to an OCI archive, which Docker reads too", ValidArgsFunction: v.complete(imageNames), Args: cli.AtLeast(1, "an image"),
 		Example: "  orlop image save -o shop.tar shop-api shop-web\n  orlop image save shop-api | gzip > shop.tar.gz",
 		RunE: func(c *cobra.Command, names []string) error {
 			inv := v.Of()

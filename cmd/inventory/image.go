@@ -3,14 +3,11 @@ package inventory
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"text/template"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +15,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/format"
 )
 
 // Image are the verbs about images.
@@ -39,6 +37,14 @@ type imageLine struct {
 	CreatedSince string
 	Platforms    []string
 	UsedBy       []string // names of containers
+	Containers   int      // how many these are
+}
+
+func imageHeaders() format.Headers {
+	return format.Headers{
+		"Name": "NAME", "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": "IMAGE ID", "Size": "SIZE", "SharedSize": "SHARED SIZE", "UniqueSize": "UNIQUE SIZE",
+		"CreatedAt": "CREATED AT", "CreatedSince": "CREATED", "Platforms": "PLATFORMS", "UsedBy": "USED BY", "Containers": "CONTAINERS",
+	}
 }
 
 func (v *Verbs) lineOf(i *api.ImageInfo) imageLine {
@@ -56,17 +62,18 @@ func (v *Verbs) lineOf(i *api.ImageInfo) imageLine {
 	for _, u := range i.Users {
 		l.UsedBy = append(l.UsedBy, u.Container)
 	}
+	l.Containers = len(l.UsedBy)
 	return l
 }
 
 func (v *Verbs) imageLs() *cobra.Command {
 	var quiet bool
-	var format string
+	var text string
 	c := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List images, with what they take on the disk and who uses them",
 		Example: "  orlop image ls --format json\n  orlop image ls --format '{{.Name}} {{.Digest}}'", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			shape, err := imageTemplate(format)
+			f, err := format.Parse[imageLine](text, "images", imageHeaders())
 			if err != nil {
 				return err
 			}
@@ -76,56 +83,37 @@ func (v *Verbs) imageLs() *cobra.Command {
 					return err
 				}
 				slices.SortFunc(reply.Images, func(x, y *api.ImageInfo) int { return cmp.Compare(x.Name, y.Name) })
-				return v.printImages(reply.Images, quiet, format, shape)
+				return v.printImages(reply.Images, quiet, f)
 			})
 		},
 	}
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "IDs only")
-	c.Flags().StringVar(&format, "format", "table", "table, json or a Go template such as '{{.Name}}'")
+	c.Flags().StringVar(&text, "format", "table", format.Help)
 	return c
-}
-
-// imageTemplate is the template that a format is; nil of table and json.
-func imageTemplate(format string) (*template.Template, error) {
-	if !strings.Contains(format, "{{") {
-		return nil, cli.Choice("format", format, "table", "json")
-	}
-	t, err := template.New("").Parse(strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(strings.TrimPrefix(format, "table ")))
-	if err == nil {
-		err = t.Execute(io.Discard, imageLine{})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--format is %q: %s", format, strings.TrimPrefix(err.Error(), "template: :"))
-	}
-	return t, nil
 }
 
 // mostUsers is how many containers a row names.
 const mostUsers = 3
 
-func (v *Verbs) printImages(images []*api.ImageInfo, quiet bool, format string, shape *template.Template) error {
+func (v *Verbs) printImages(images []*api.ImageInfo, quiet bool, f *format.Format[imageLine]) error {
+	var lines []imageLine
+	for _, i := range images {
+		lines = append(lines, v.lineOf(i))
+	}
+	if !quiet && !f.IsTable() {
+		return f.Print(v.Of().Stdout, lines)
+	}
 	t := tabwriter.NewWriter(v.Of().Stdout, 0, 0, 3, ' ', 0)
-	if !quiet && format == "table" {
+	if !quiet {
 		fmt.Fprintln(t, "NAME\tDIGEST\tCREATED\tSIZE\tSHARED\tUNIQUE\tUSED BY")
 	}
-	for _, i := range images {
-		l := v.lineOf(i)
-		var err error
-		switch {
-		case quiet:
+	for _, l := range lines {
+		if quiet {
 			fmt.Fprintln(t, cmp.Or(l.ID, l.Digest))
-		case shape != nil:
-			err = shape.Execute(t, l)
-			fmt.Fprintln(t)
-		case format == "json":
-			err = json.NewEncoder(t).Encode(l)
-		default:
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, display.ShortDigest(l.Digest), l.CreatedSince,
-				display.Bytes(l.Size), display.Bytes(l.SharedSize), display.Bytes(l.UniqueSize), userNames(l.UsedBy))
+			continue
 		}
-		if err != nil {
-			return err
-		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, display.ShortDigest(l.Digest), l.CreatedSince,
+			display.Bytes(l.Size), display.Bytes(l.SharedSize), display.Bytes(l.UniqueSize), userNames(l.UsedBy))
 	}
 	return t.Flush()
 }
@@ -143,7 +131,7 @@ func userNames(all []string) string {
 func (v *Verbs) imageRm() *cobra.Command {
 	var force bool
 	c := &cobra.Command{
-		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove images", Example: "  orlop image rm shop-api",
+		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove images", Example: "  orlop image rm shop-api", ValidArgsFunction: v.complete(imageNames),
 		Args: cli.AtLeast(1, "an image"),
 		RunE: func(c *cobra.Command, names []string) error {
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
@@ -162,7 +150,7 @@ func (v *Verbs) imageRm() *cobra.Command {
 
 func (v *Verbs) imageTag() *cobra.Command {
 	return &cobra.Command{
-		Use: "tag SOURCE TARGET", Short: "Give an image another name", Example: "  orlop image tag shop-api registry.example/api:2",
+		Use: "tag SOURCE TARGET", Short: "Give an image another name", ValidArgsFunction: v.complete(imageNames), Example: "  orlop image tag shop-api registry.example/api:2",
 		Args: cobra.MatchAll(cli.AtLeast(2, "a source and a target"), cobra.MaximumNArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {

@@ -1,10 +1,9 @@
 // Package inventory has the verbs about what outlives containers in the engine:
-// volumes and networks.
+// images, volumes, networks, the build cache, and what all of it takes of the disk.
 package inventory
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +19,7 @@ import (
 	"github.com/orlop/orlop/cmd/format"
 )
 
-// Verbs are those about volumes and networks.
+// Verbs are those about what the engine keeps.
 type Verbs struct {
 	// Of is the invocation that a verb works with, once its flags are read.
 	Of func() *cli.Invocation
@@ -31,11 +30,13 @@ type resource struct {
 	name    string
 	labels  map[string]string
 	dangles bool     // nothing uses it
-	project string   // of a volume: whose it is
-	users   []string // of a volume: names of containers
-	columns []string
-	line    any // of ls --format json, in Docker's names
-	inspect any // of inspect
+	project string   // whose it is; "": of no stack
+	users   []string // names of containers
+	// anonymous says of a volume that nobody named it.
+	anonymous bool
+	columns   []string
+	line      any // of ls --format json, in Docker's names
+	inspect   any // of inspect
 }
 
 // resourceKind is how the resources of a kind are listed, and one is removed.
@@ -43,19 +44,42 @@ type resourceKind struct {
 	kind   string // volume, network
 	driver string
 	header string
+	// format reads --format of ls; a nil print stands for the table of columns.
+	format func(text string) (print printing, err error)
 	list   func(ctx context.Context, client *api.Client) ([]resource, error)
 	remove func(ctx context.Context, client *api.Client, name string) (absent bool, err error)
 }
 
+// printing prints resources as --format asks for.
+type printing func(w io.Writer, list []resource) error
+
+// formatted reads --format of resources whose lines are a T, in the plural of their kind.
+func formatted[T any](kind string, headers format.Headers) func(string) (printing, error) {
+	return func(text string) (printing, error) {
+		f, err := format.Parse[T](text, kind, headers)
+		if err != nil || f.IsTable() {
+			return nil, err
+		}
+		return func(w io.Writer, list []resource) error {
+			var lines []T
+			for _, r := range list {
+				lines = append(lines, r.line.(T))
+			}
+			return f.Print(w, lines)
+		}, nil
+	}
+}
+
 func (v *Verbs) listing(k resourceKind) *cobra.Command {
 	var quiet bool
-	var format string
+	var text string
 	var filters []string
 	c := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List " + k.kind + "s", Args: cobra.NoArgs,
 		Example: "  orlop " + k.kind + " ls --filter dangling=true",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := cli.Choice("format", format, "table", "json"); err != nil {
+			print, err := k.format(text)
+			if err != nil {
 				return err
 			}
 			keep, err := resourceFilter(filters, k.driver)
@@ -68,30 +92,28 @@ func (v *Verbs) listing(k resourceKind) *cobra.Command {
 					return err
 				}
 				list = slices.DeleteFunc(list, func(r resource) bool { return !keep(r) })
-				return printResources(v.Of().Stdout, k.header, list, quiet, format)
+				return printResources(v.Of().Stdout, k.header, list, quiet, print)
 			})
 		},
 	}
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "names only")
-	c.Flags().StringVar(&format, "format", "table", "table or json")
+	c.Flags().StringVar(&text, "format", "table", format.Help)
 	c.Flags().StringArrayVarP(&filters, "filter", "f", nil, "only those that `KEY=VALUE` holds for: name, label, driver, dangling")
 	return c
 }
 
-func printResources(w io.Writer, header string, list []resource, quiet bool, format string) error {
+func printResources(w io.Writer, header string, list []resource, quiet bool, print printing) error {
+	if !quiet && print != nil {
+		return print(w, list)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	if !quiet && format == "table" {
+	if !quiet {
 		fmt.Fprintln(t, header)
 	}
 	for _, one := range list {
-		switch {
-		case quiet:
+		if quiet {
 			fmt.Fprintln(t, one.name)
-		case format == "json":
-			if err := json.NewEncoder(t).Encode(one.line); err != nil {
-				return err
-			}
-		default:
+		} else {
 			fmt.Fprintln(t, strings.Join(one.columns, "\t"))
 		}
 	}
@@ -130,7 +152,7 @@ func resourceFilter(filters []string, driver string) (func(resource) bool, error
 func (v *Verbs) removal(k resourceKind) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
-		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove " + k.kind + "s that no container uses",
+		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove " + k.kind + "s that no container uses", ValidArgsFunction: v.complete(k.names),
 		Example: "  orlop " + k.kind + " rm data", Args: cli.AtLeast(1, "a "+k.kind),
 		RunE: func(c *cobra.Command, names []string) error {
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
@@ -157,7 +179,7 @@ func (v *Verbs) removal(k resourceKind) *cobra.Command {
 func (v *Verbs) inspection(k resourceKind) *cobra.Command {
 	var text string
 	c := &cobra.Command{
-		Use: "inspect NAME...", Short: "Show " + k.kind + "s as JSON", Example: "  orlop " + k.kind + " inspect data", Args: cli.AtLeast(1, "a "+k.kind),
+		Use: "inspect NAME...", Short: "Show " + k.kind + "s as JSON", ValidArgsFunction: v.complete(k.names), Example: "  orlop " + k.kind + " inspect data", Args: cli.AtLeast(1, "a "+k.kind),
 		RunE: func(c *cobra.Command, names []string) error {
 			print, err := format.Documents(text)
 			if err != nil {

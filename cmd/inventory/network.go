@@ -10,12 +10,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/format"
 )
 
 // Network are the verbs about networks.
 func (v *Verbs) Network() []*cobra.Command {
-	k := resourceKind{kind: "network", driver: "bridge", header: "NAME\tDRIVER\tSUBNET\tPROJECT\tUSED BY", list: networkThings, remove: removeNetwork}
-	return []*cobra.Command{v.networkCreate(k), v.listing(k), v.removal(k), v.inspection(k)}
+	k := resourceKind{kind: "network", driver: "bridge", header: "NAME\tDRIVER\tSUBNET\tPROJECT\tUSED BY", format: networkFormat(), list: networkThings, remove: removeNetwork}
+	return []*cobra.Command{v.networkCreate(k), v.listing(k), v.removal(k), v.inspection(k), v.networkPrune(k)}
 }
 
 func (v *Verbs) networkCreate(k resourceKind) *cobra.Command {
@@ -85,7 +86,19 @@ func (g *givenRanges) sort(want *api.NetworkInfo) error {
 }
 
 // networkLine is a network as "network ls --format json" prints it.
-type networkLine struct{ Driver, ID, IPv4, IPv6, Internal, Labels, Name, Scope string }
+type networkLine struct {
+	Driver, ID, IPv4, IPv6, Internal, Labels, Name, Scope string
+	labels                                                map[string]string
+}
+
+// Label is the value of a label.
+func (l networkLine) Label(name string) string { return l.labels[name] }
+
+func networkFormat() func(string) (printing, error) {
+	return formatted[networkLine]("networks", format.Headers{
+		"Driver": "DRIVER", "ID": "NETWORK ID", "IPv4": "IPV4", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS", "Name": "NAME", "Scope": "SCOPE",
+	})
+}
 
 // networkDocument is a network as "network inspect" prints it.
 type networkDocument struct {
@@ -144,11 +157,11 @@ func networkThings(ctx context.Context, client *api.Client) ([]resource, error) 
 			subnets = append(subnets, p.Subnet)
 		}
 		list = append(list, resource{
-			name: n.Name, labels: labels, dangles: len(users) == 0,
+			name: n.Name, labels: labels, dangles: len(users) == 0, project: n.Project, users: users,
 			columns: []string{n.Name, driver, strings.Join(subnets, ", "), cmp.Or(n.Project, "-"), cmp.Or(strings.Join(users, ", "), "-")},
 			line: networkLine{
 				Driver: driver, ID: n.Name, IPv4: strconv.FormatBool(n.Subnet != ""), IPv6: strconv.FormatBool(n.Subnet6 != ""), Internal: strconv.FormatBool(n.Internal),
-				Labels: labelText(labels), Name: n.Name, Scope: "local",
+				Labels: labelText(labels), Name: n.Name, Scope: "local", labels: labels,
 			},
 			inspect: networkDocument{
 				Name: n.Name, ID: n.Name, Scope: "local", Driver: driver, EnableIPv4: n.Subnet != "", EnableIPv6: n.Subnet6 != "", Internal: n.Internal, Containers: members, Labels: labels,

@@ -4,122 +4,159 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
 )
 
-func (v *Verbs) imagePrune() *cobra.Command {
-	var all, force bool
-	var filters []string
+// pruning is how resources that nothing uses are removed.
+type pruning struct {
+	of      resourceKind
+	named   bool // of volumes: those too that have a name
+	filters []string
+	force   bool
+}
+
+func (p *pruning) flags(c *cobra.Command) {
+	c.Flags().BoolVarP(&p.force, "force", "f", false, "don't ask")
+	c.Flags().StringArrayVar(&p.filters, "filter", nil, "only those that `KEY=VALUE` holds for: label=NAME[=VALUE], label!=NAME[=VALUE]")
+}
+
+func (v *Verbs) volumePrune(k resourceKind) *cobra.Command {
+	p := &pruning{of: k}
 	c := &cobra.Command{
-		Use: "prune", Short: "Remove the images that no container uses",
-		Long: "Remove the images that neither a container nor a scheduled job uses, and what only they need of the disk. What no image names any\n" +
-			"more, as after a build, goes by itself: without --all there is nothing to do.",
-		Example: "  orlop image prune -a\n  orlop image prune -a -f --filter until=240h --filter 'label!=keep'", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			req, err := pruneRequest(filters, v.Of().Now())
-			if err != nil {
-				return err
-			}
-			if !all {
-				fmt.Fprintln(v.Of().Stderr, "nothing to remove: what no image names any more goes by itself; --all removes images that no container uses")
-				return nil
-			}
-			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error { return v.prune(ctx, client, req, force) })
-		},
+		Use: "prune", Short: "Remove the volumes that no container has", Args: cobra.NoArgs,
+		Long: "Remove the volumes that nobody named and that no container has, with their data; with --all those with a name too.\n" +
+			"Those with a name stay that are of a stack which \"orlop ls -a\" lists: it has them, or will.",
+		Example: "  orlop volume prune\n  orlop volume prune -a -f --filter 'label!=keep'",
+		RunE:    func(c *cobra.Command, _ []string) error { return v.pruneUnused(c.Context(), p) },
 	}
-	c.Flags().BoolVarP(&all, "all", "a", false, "images that have a name, too")
-	c.Flags().BoolVarP(&force, "force", "f", false, "don't ask")
-	c.Flags().StringArrayVar(&filters, "filter", nil, "only those that `KEY=VALUE` holds for: until=TIME (10m, 240h, 2026-01-31), label=NAME[=VALUE], label!=NAME[=VALUE]")
+	p.flags(c)
+	c.Flags().BoolVarP(&p.named, "all", "a", false, "those that have a name, too")
 	return c
 }
 
-// prune shows what would go and asks, unless that is wanted without a word.
-func (v *Verbs) prune(ctx context.Context, client *api.Client, req *api.PruneRequest, force bool) error {
-	if !force {
-		req.DryRun = true
-		reply, err := client.Image.Prune(ctx, req)
-		if err != nil || len(reply.Names) == 0 {
-			v.sayPruned(reply, err)
+func (v *Verbs) networkPrune(k resourceKind) *cobra.Command {
+	p := &pruning{of: k, named: true}
+	c := &cobra.Command{
+		Use: "prune", Short: "Remove the networks that no container is on", Args: cobra.NoArgs,
+		Long: "Remove the networks that no container is on. Those of a stack that \"orlop ls -a\" lists\n" +
+			"stay: it uses them, or will.",
+		Example: "  orlop network prune\n  orlop network prune -f --filter label=test",
+		RunE:    func(c *cobra.Command, _ []string) error { return v.pruneUnused(c.Context(), p) },
+	}
+	p.flags(c)
+	return c
+}
+
+func (v *Verbs) pruneUnused(ctx context.Context, p *pruning) error {
+	wanted, err := labelFilter(p.filters)
+	if err != nil {
+		return err
+	}
+	inv := v.Of()
+	return inv.WithEngine(ctx, func(ctx context.Context, client *api.Client) error {
+		list, err := unused(ctx, client, p)
+		if err != nil {
 			return err
 		}
-		for _, name := range reply.Names {
-			fmt.Fprintln(v.Of().Stderr, " - "+display.Printable(name))
+		list = slices.DeleteFunc(list, func(r resource) bool { return !wanted(r.labels) })
+		if len(list) == 0 {
+			fmt.Fprintln(inv.Stderr, "nothing to remove")
+			return nil
 		}
-		if !display.IsTerminal(v.Of().Stdin) || !display.IsTerminal(v.Of().Stderr) {
-			return errors.New("nothing was removed: say --force where nobody can be asked")
+		if !p.force || inv.DryRun {
+			for _, r := range list {
+				fmt.Fprintln(inv.Stderr, " - "+r.name)
+			}
 		}
-		if !v.Of().Confirm("Remove " + spec.Plural(len(reply.Names), "image") + "?") {
-			return errors.New("nothing was removed")
+		if may, err := v.mayRemove(p.force, spec.Plural(len(list), p.of.kind)); !may {
+			return err
 		}
-		req.DryRun = false
-	}
-	reply, err := client.Image.Prune(ctx, req)
-	for _, name := range reply.GetNames() {
-		fmt.Fprintln(v.Of().Stdout, name)
-	}
-	v.sayPruned(reply, err)
-	return err
+		removed, err := removeAll(ctx, client, p.of, list)
+		for _, name := range removed {
+			fmt.Fprintln(inv.Stdout, name)
+		}
+		fmt.Fprintf(inv.Stderr, "removed %s\n", spec.Plural(len(removed), p.of.kind))
+		return err
+	})
 }
 
-func (v *Verbs) sayPruned(reply *api.PruneReply, err error) {
+// mayRemove asks whether what was listed may be removed, unless that is wanted without a
+// word. A dry run removes nothing.
+func (v *Verbs) mayRemove(force bool, what string) (bool, error) {
+	inv := v.Of()
 	switch {
-	case err != nil:
-	case len(reply.Names) == 0:
-		fmt.Fprintln(v.Of().Stderr, "nothing to remove")
-	default:
-		fmt.Fprintf(v.Of().Stderr, "removed %s, %s\n", spec.Plural(len(reply.Names), "image"), display.Bytes(reply.DiskBytes))
+	case inv.DryRun:
+		fmt.Fprintln(inv.Stderr, "would remove "+what)
+		inv.SayNotice("dry run: nothing was done")
+		return false, nil
+	case force:
+		return true, nil
+	case !display.IsTerminal(inv.Stdin) || !display.IsTerminal(inv.Stderr):
+		return false, errors.New("nothing was removed: say --force where nobody can be asked")
+	case !inv.Confirm("Remove " + what + "?"):
+		return false, errors.New("nothing was removed")
 	}
+	return true, nil
 }
 
-// pruneRequest reads the filters that Docker's prune has.
-func pruneRequest(filters []string, now time.Time) (*api.PruneRequest, error) {
-	req := &api.PruneRequest{}
+// unused are the resources that nothing uses, and no stack will that is here.
+func unused(ctx context.Context, client *api.Client, p *pruning) ([]resource, error) {
+	stacks, err := client.Projects(ctx, &api.ProjectsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	list, err := p.of.list(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list, func(r resource) bool {
+		isHere := slices.ContainsFunc(stacks.Projects, func(s *api.ProjectInfo) bool { return s.Name == r.project })
+		return !r.dangles || !r.anonymous && (isHere || !p.named)
+	}), nil
+}
+
+// removeAll removes resources, and gives the names of those that are gone.
+func removeAll(ctx context.Context, client *api.Client, k resourceKind, list []resource) (removed []string, err error) {
+	var errs []error
+	for _, r := range list {
+		switch absent, err := k.remove(ctx, client, r.name); {
+		case err != nil:
+			errs = append(errs, cli.Cause(ctx, err))
+		case !absent:
+			removed = append(removed, r.name)
+		}
+	}
+	return removed, errors.Join(errs...)
+}
+
+// labelFilter reads the filters that Docker's prune of volumes and networks has: all must hold.
+func labelFilter(filters []string) (func(labels map[string]string) bool, error) {
+	var with, without []string
 	for _, f := range filters {
 		key, value, ok := strings.Cut(f, "=")
 		switch {
-		case !ok || value == "":
-			return nil, wrongFilter(f)
-		case key == "label":
-			req.Labels = append(req.Labels, value)
-		case key == "label!":
-			req.Without = append(req.Without, value)
-		case key == "until":
-			at, err := timeOf(value, now)
-			if err != nil {
-				return nil, fmt.Errorf("--filter is %q: %w", f, err)
-			}
-			req.UntilUnixMs = at.UnixMilli()
+		case ok && value != "" && key == "label":
+			with = append(with, value)
+		case ok && value != "" && key == "label!":
+			without = append(without, value)
 		default:
-			return nil, wrongFilter(f)
+			return nil, fmt.Errorf("--filter is %q: it must be label=NAME[=VALUE] or label!=NAME[=VALUE]", f)
 		}
 	}
-	return req, nil
-}
-
-func wrongFilter(f string) error {
-	return fmt.Errorf("--filter is %q: it must be until=TIME, label=NAME[=VALUE] or label!=NAME[=VALUE]", f)
-}
-
-// timeOf is a time that is given by how long it is ago, by seconds since 1970, or as it is written.
-func timeOf(text string, now time.Time) (time.Time, error) {
-	if ago, err := time.ParseDuration(text); err == nil {
-		return now.Add(-ago), nil
-	}
-	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return time.Unix(seconds, 0), nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
-		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
-			return at, nil
+	return func(labels map[string]string) bool {
+		has := func(want string) bool {
+			name, value, valued := strings.Cut(want, "=")
+			have, ok := labels[name]
+			return ok && (!valued || have == value)
 		}
-	}
-	return time.Time{}, errors.New("until must be a duration such as 240h, or a time such as 2026-01-31T12:00")
+		return !slices.ContainsFunc(with, func(w string) bool { return !has(w) }) && !slices.ContainsFunc(without, has)
+	}, nil
 }

@@ -8,30 +8,32 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/format"
 	"github.com/orlop/orlop/planner"
 )
 
 // StackVolumes is the verb that lists the volumes of a stack.
 func (v *Verbs) StackVolumes() *cobra.Command {
 	var quiet bool
-	var format string
+	var text string
 	c := &cobra.Command{
 		Use: "volumes [SERVICE...]", Short: "List the volumes of the stack", Example: "  orlop volumes db",
 		RunE: func(c *cobra.Command, services []string) error {
-			if err := cli.Choice("format", format, "table", "json"); err != nil {
+			print, err := volumeFormat()(text)
+			if err != nil {
 				return err
 			}
 			return v.Of().WithStack(c.Context(), services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
-				return v.stackVolumes(ctx, client, s, services, quiet, format)
+				return v.stackVolumes(ctx, client, s, services, quiet, print)
 			})
 		},
 	}
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "names only")
-	c.Flags().StringVar(&format, "format", "table", "table or json")
+	c.Flags().StringVar(&text, "format", "table", format.Help)
 	return c
 }
 
-func (v *Verbs) stackVolumes(ctx context.Context, client *api.Client, s cli.Stack, services []string, quiet bool, format string) error {
+func (v *Verbs) stackVolumes(ctx context.Context, client *api.Client, s cli.Stack, services []string, quiet bool, print printing) error {
 	list, err := volumeThings(ctx, client)
 	if err != nil {
 		return err
@@ -46,5 +48,5 @@ func (v *Verbs) stackVolumes(ctx context.Context, client *api.Client, s cli.Stac
 	list = slices.DeleteFunc(list, func(r resource) bool {
 		return r.project != s.Name || len(services) > 0 && !slices.ContainsFunc(r.users, isUser)
 	})
-	return printResources(v.Of().Stdout, volumeHeader, list, quiet, format)
+	return printResources(v.Of().Stdout, volumeHeader, list, quiet, print)
 }

@@ -10,12 +10,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/format"
 )
 
 // Volume are the verbs about volumes.
 func (v *Verbs) Volume() []*cobra.Command {
-	k := resourceKind{kind: "volume", driver: "local", header: volumeHeader, list: volumeThings, remove: removeVolume}
-	return []*cobra.Command{v.volumeCreate(k), v.listing(k), v.removal(k), v.inspection(k)}
+	k := resourceKind{kind: "volume", driver: "local", header: volumeHeader, format: volumeFormat(), list: volumeThings, remove: removeVolume}
+	return []*cobra.Command{v.volumeCreate(k), v.listing(k), v.removal(k), v.inspection(k), v.volumePrune(k)}
 }
 
 const volumeHeader = "NAME\tDRIVER\tPROJECT\tUSED BY"
@@ -43,7 +44,19 @@ func (v *Verbs) volumeCreate(k resourceKind) *cobra.Command {
 }
 
 // volumeLine is a volume as "volume ls --format json" prints it.
-type volumeLine struct{ Driver, Labels, Mountpoint, Name, Scope string }
+type volumeLine struct {
+	Driver, Labels, Mountpoint, Name, Scope string
+	labels                                  map[string]string
+}
+
+// Label is the value of a label.
+func (l volumeLine) Label(name string) string { return l.labels[name] }
+
+func volumeFormat() func(string) (printing, error) {
+	return formatted[volumeLine]("volumes", format.Headers{
+		"Driver": "DRIVER", "Labels": "LABELS", "Mountpoint": "MOUNTPOINT", "Name": "VOLUME NAME", "Scope": "SCOPE",
+	})
+}
 
 // volumeDocument is a volume as "volume inspect" prints it.
 type volumeDocument struct {
@@ -68,9 +81,9 @@ func volumeThings(ctx context.Context, client *api.Client) ([]resource, error) {
 			labels["com.docker.volume.anonymous"] = ""
 		}
 		list = append(list, resource{
-			name: v.Name, labels: labels, dangles: len(v.Users) == 0, project: v.Project, users: v.Users,
+			name: v.Name, labels: labels, dangles: len(v.Users) == 0, project: v.Project, users: v.Users, anonymous: v.Anonymous,
 			columns: []string{v.Name, "local", cmp.Or(v.Project, "-"), cmp.Or(strings.Join(v.Users, ", "), "-")},
-			line:    volumeLine{Driver: "local", Labels: labelText(labels), Mountpoint: v.Path, Name: v.Name, Scope: "local"},
+			line:    volumeLine{Driver: "local", Labels: labelText(labels), Mountpoint: v.Path, Name: v.Name, Scope: "local", labels: labels},
 			inspect: volumeDocument{
 				CreatedAt: time.UnixMilli(v.CreatedUnixMs).UTC().Format(time.RFC3339), Driver: "local", Labels: labels,
 				Mountpoint: v.Path, Name: v.Name, Scope: "local",

@@ -124,7 +124,7 @@ func workerOpt(ctx context.Context, root string, cfg Config) (opt base.WorkerOpt
 // collect has containerd collect what nothing holds: it does so when a lease ends.
 func collect(all leases.Manager) func(context.Context) (gc.Stats, error) {
 	return func(ctx context.Context) (gc.Stats, error) {
-		lease, err := all.Create(ctx)
+		lease, err := all.Create(ctx, leases.WithRandomID())
 		if err != nil {
 			return nil, err
 		}

@@ -1,11 +1,7 @@
 package files
 
 import (
-	"archive/tar"
-	"bufio"
-	"bytes"
 	"cmp"
-	"compress/bzip2"
 	"context"
 	"errors"
 	"fmt"
@@ -15,12 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/engine/tarball"
 	"github.com/orlop/orlop/runner/emulation"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/spec"
@@ -162,46 +158,19 @@ func (s *Server) Import(stream grpc.ClientStreamingServer[api.ImportInput, api.C
 	defer in.Close()
 	made, err := s.Images.Make(stream.Context(), image.Making{
 		Name: start.Name, Prefix: "imported", Platform: start.Platform, Comment: start.Message, By: "orlop image import", Now: s.Now().UTC(),
-		Layer:  func(_ context.Context, out io.Writer) error { return unpacked(in, out) },
+		Layer: func(_ context.Context, out io.Writer) error {
+			whole, err := tarball.Open(in, "orlop image import - NAME")
+			if err != nil {
+				return err
+			}
+			defer whole.Close()
+			_, err = io.Copy(out, whole)
+			return err
+		},
 		Change: change,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot import an image: %w", err)
 	}
 	return stream.SendAndClose(&api.CommitReply{Name: made.Name, Digest: made.Digest.String(), Id: made.ID.String()})
-}
-
-// unpacked writes a tar archive, which may be compressed, as it is. What is none is an error.
-func unpacked(in io.Reader, out io.Writer) error {
-	buffered := bufio.NewReaderSize(in, archive.MessageSize)
-	begin, err := buffered.Peek(6)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	var plain io.Reader
-	switch {
-	case len(begin) == 0:
-		return errors.New("there is nothing in the archive")
-	case string(begin) == "\xfd7zXZ\x00":
-		return errors.New("the archive is compressed with xz, which is not supported: \"xz -dc FILE | orlop image import - NAME\" does it")
-	case strings.HasPrefix(string(begin), "BZh"):
-		plain = bzip2.NewReader(buffered)
-	default:
-		stream, err := compression.DecompressStream(buffered)
-		if err != nil {
-			return fmt.Errorf("cannot read the archive: %w", err)
-		}
-		defer stream.Close()
-		plain = stream
-	}
-	whole := bufio.NewReaderSize(plain, archive.MessageSize)
-	begin, err = whole.Peek(archive.MessageSize)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("cannot read the archive: %w", err)
-	}
-	if _, err := tar.NewReader(bytes.NewReader(begin)).Next(); err != nil && !errors.Is(err, io.EOF) {
-		return errors.New("it is no tar archive, nor one that is compressed with gzip, zstd or bzip2")
-	}
-	_, err = io.Copy(out, whole)
-	return err
 }

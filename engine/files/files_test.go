@@ -1,11 +1,7 @@
 package files
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
-	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -133,28 +129,5 @@ func TestAnImageSaysWhatItsContainerWasMadeWith(t *testing.T) {
 	}
 	if config.OnBuild != nil || config.Healthcheck == nil || config.Healthcheck.Test[0] != "NONE" {
 		t.Errorf("it says %+v", config)
-	}
-}
-
-func TestWhatIsImported(t *testing.T) {
-	var plain, packed bytes.Buffer
-	w := tar.NewWriter(&plain)
-	if err := w.WriteHeader(&tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o644}); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
-	z := gzip.NewWriter(&packed)
-	z.Write(plain.Bytes())
-	z.Close()
-	for name, in := range map[string][]byte{"plain": plain.Bytes(), "gzip": packed.Bytes()} {
-		var out bytes.Buffer
-		if err := unpacked(bytes.NewReader(in), &out); err != nil || !bytes.Equal(out.Bytes(), plain.Bytes()) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	for in, why := range map[string]string{"": "nothing in the archive", "\xfd7zXZ\x00more": "xz -dc", strings.Repeat("text ", 1000): "no tar archive", "short": "no tar archive"} {
-		if err := unpacked(strings.NewReader(in), io.Discard); err == nil || !strings.Contains(err.Error(), why) {
-			t.Errorf("%.10q: %v", in, err)
-		}
 	}
 }

@@ -43,10 +43,12 @@ func (s *Server) Prune(ctx context.Context, r *api.PruneRequest) (*api.PruneRepl
 			jobs[name] = true
 		}
 	}
-	reply := &api.PruneReply{}
+	reply := &api.PruneReply{TotalBytes: before}
+	stays := map[string]bool{} // digests
 	var errs []error
 	for _, i := range list {
-		if jobs[i.Name] || len(s.Users(i.Digest)) > 0 || !isMeant(i, r) {
+		if jobs[i.Name] || s.isUsed(i.Digest, r.Gone) || !isMeant(i, r) {
+			stays[i.Digest] = true
 			continue
 		}
 		if !r.DryRun {
@@ -61,9 +63,19 @@ func (s *Server) Prune(ctx context.Context, r *api.PruneRequest) (*api.PruneRepl
 		}
 		reply.Names = append(reply.Names, i.Name)
 	}
+	if r.DryRun {
+		after, err := s.Store.Without(ctx, func(digest string) bool { return !stays[digest] })
+		reply.DiskBytes = max(before-after, 0)
+		return reply, err
+	}
 	_, after, err := s.Store.Sizes(ctx)
 	reply.DiskBytes = max(before-after, 0)
 	return reply, errors.Join(append(errs, err)...)
+}
+
+// isUsed says that a container is made of an image, other than those that are as good as gone.
+func (s *Server) isUsed(digest string, gone []string) bool {
+	return slices.ContainsFunc(s.Users(digest), func(u inventory.ImageUser) bool { return !slices.Contains(gone, u.Container) })
 }
 
 // isMeant says that an image is one of those that a request asks for.

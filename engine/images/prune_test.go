@@ -23,6 +23,11 @@ func (f *fakeStore) Sizes(context.Context) (map[string]image.Size, int64, error)
 	return nil, int64(len(f.list)) * 100, nil
 }
 
+func (f *fakeStore) Without(_ context.Context, gone func(string) bool) (int64, error) {
+	left := slices.DeleteFunc(slices.Clone(f.list), func(i image.Info) bool { return gone(i.Digest) })
+	return int64(len(left)) * 100, nil
+}
+
 // TestPrune removes what neither a container nor a job uses, and what was asked for alone.
 func TestPrune(t *testing.T) {
 	old, young := time.UnixMilli(1000), time.UnixMilli(9000)
@@ -67,6 +72,23 @@ func TestPrune(t *testing.T) {
 		}
 		if freed := int64(100 * len(strings.Fields(c.want))); !c.asked.DryRun && reply.DiskBytes != freed || c.asked.DryRun && reply.DiskBytes != 0 {
 			t.Errorf("%s: %d bytes", name, reply.DiskBytes)
+		}
+	}
+}
+
+// TestALookTellsWhatWouldBeFree, with containers that would be gone by then.
+func TestALookTellsWhatWouldBeFree(t *testing.T) {
+	store := &fakeStore{list: []image.Info{{Name: "docker.io/library/a:1", Digest: "a"}, {Name: "docker.io/library/b:1", Digest: "b"}, {Name: "docker.io/library/c:1", Digest: "c"}}}
+	s := &Server{
+		Store: store, Jobs: func() []string { return nil },
+		Users: func(digest string) []inventory.ImageUser {
+			return map[string][]inventory.ImageUser{"a": {{Container: "ended"}}, "b": {{Container: "ended"}, {Container: "runs"}}}[digest]
+		},
+	}
+	for gone, want := range map[string]string{"": "docker.io/library/c:1", "ended": "docker.io/library/a:1 docker.io/library/c:1"} {
+		reply, err := s.Prune(t.Context(), &api.PruneRequest{DryRun: true, Gone: []string{gone}})
+		if got := strings.Join(reply.GetNames(), " "); err != nil || got != want || reply.DiskBytes != int64(len(reply.Names))*100 || reply.TotalBytes != 300 {
+			t.Errorf("without %q: %q, %d of %d bytes, %v", gone, got, reply.GetDiskBytes(), reply.GetTotalBytes(), err)
 		}
 	}
 }

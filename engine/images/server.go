@@ -24,6 +24,7 @@ type Store interface {
 // Sizer measures images.
 type Sizer interface {
 	Sizes(ctx context.Context) (sizes map[string]image.Size, total int64, err error)
+	Without(ctx context.Context, gone func(digest string) bool) (int64, error)
 }
 
 // Server is the API of a store.

@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"maps"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
@@ -16,9 +17,30 @@ type Size struct {
 // Sizes are those of all images, by the digests that their names point to. total is what all of it takes
 // together, with what it was unpacked from. An image of several platforms counts with the machine's own.
 func (s *Store) Sizes(ctx context.Context) (sizes map[string]Size, total int64, err error) {
-	list, err := s.client.ImageService().List(ctx)
+	layers, err := s.layers(ctx)
 	if err != nil {
 		return nil, 0, err
+	}
+	sizes, total = add(layers)
+	return sizes, total, nil
+}
+
+// Without is what all images would take together if those of some digests were not here.
+func (s *Store) Without(ctx context.Context, gone func(digest string) bool) (int64, error) {
+	layers, err := s.layers(ctx)
+	if err != nil {
+		return 0, err
+	}
+	maps.DeleteFunc(layers, func(sum digest.Digest, _ []Layer) bool { return gone(sum.String()) })
+	_, total := add(layers)
+	return total, nil
+}
+
+// layers are those of all images, by the digests that their names point to.
+func (s *Store) layers(ctx context.Context) (map[digest.Digest][]Layer, error) {
+	list, err := s.client.ImageService().List(ctx)
+	if err != nil {
+		return nil, err
 	}
 	layers := map[digest.Digest][]Layer{} // by what a name points to
 	for _, img := range list {
@@ -32,8 +54,7 @@ func (s *Store) Sizes(ctx context.Context) (sizes map[string]Size, total int64, 
 		}
 		layers[img.Target.Digest] = d.Layers
 	}
-	sizes, total = add(layers)
-	return sizes, total, nil
+	return layers, nil
 }
 
 // add adds up layers: the same one on the same ones below it is there once.

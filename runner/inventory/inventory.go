@@ -88,6 +88,35 @@ func (i *Inventory) RemoveVolume(name string) (bool, error) {
 	return true, i.RemoveUnused(name)
 }
 
+// VolumeSizes are how many bytes volumes take on the disk. What is not here any more has none.
+func (i *Inventory) VolumeSizes(ctx context.Context, names []string) (map[string]int64, error) {
+	sizes := map[string]int64{}
+	for _, name := range names {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		if !i.volumes.Has(name) {
+			continue
+		}
+		size, err := i.volumes.Size(name)
+		if err != nil {
+			return nil, err
+		}
+		sizes[name] = size
+	}
+	return sizes, nil
+}
+
+// HoldVolume keeps a volume where it is until release, for who reads its files or, with
+// write, changes them.
+func (i *Inventory) HoldVolume(name string, write bool) (path string, release func(), err error) {
+	path, let, err := i.volumes.Hold(name, write)
+	return path, func() {
+		let()
+		i.volumes.Detach(func(volume string) bool { return supervisor.HaveVolume(i.containers(), volume) })
+	}, err
+}
+
 // Networks lists the networks, by name.
 func (i *Inventory) Networks() ([]Network, error) {
 	all, err := i.topology.List()

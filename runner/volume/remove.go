@@ -45,9 +45,9 @@ func (v *Store) takeOut(name string) (aside string, err error) {
 	if v.all[name] == nil {
 		return "", nil
 	}
-	for _, names := range v.claims {
+	for by, names := range v.claims {
 		if slices.Contains(names, name) {
-			return "", fmt.Errorf("cannot remove volume %s: a container that is just being made uses it", name)
+			return "", fmt.Errorf("cannot remove volume %s: %s", name, inUseBy(by))
 		}
 	}
 	aside = filepath.Join(v.dir, leaving, name+"."+rand.Text()[:8])

@@ -146,6 +146,10 @@ func (v *Store) Path(name string) string { return filepath.Join(v.dir, name, "_d
 // removed until Release or Abandon.
 func (v *Store) claim(container string, vol *Volume) (*Volume, error) {
 	v.mu.Lock()
+	if v.isWritten(vol.Name) {
+		v.mu.Unlock()
+		return nil, fmt.Errorf("an import into volume %s is under way: wait until it has ended", vol.Name)
+	}
 	v.claims[container] = append(v.claims[container], vol.Name)
 	v.mu.Unlock()
 	return v.ensure(vol, container)

@@ -1,0 +1,62 @@
+// Package tarball reads tar archives that users give, compressed or not. It unpacks
+// nothing.
+package tarball
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/containerd/containerd/v2/pkg/archive/compression"
+
+	"github.com/orlop/orlop/archive"
+)
+
+// Open gives a tar archive as it is without compression. What is none is an error; verb is
+// the command that reads one from its standard input, for who has to decompress it before.
+func Open(in io.Reader, verb string) (io.ReadCloser, error) {
+	buffered := bufio.NewReaderSize(in, archive.MessageSize)
+	begin, err := buffered.Peek(6)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	out := &reader{close: func() error { return nil }}
+	switch {
+	case len(begin) == 0:
+		return nil, errors.New("there is nothing in the archive")
+	case string(begin) == "\xfd7zXZ\x00":
+		return nil, fmt.Errorf("the archive is compressed with xz, which is not supported: \"xz -dc FILE | %s\" does it", verb)
+	case strings.HasPrefix(string(begin), "BZh"):
+		out.Reader = bzip2.NewReader(buffered)
+	default:
+		stream, err := compression.DecompressStream(buffered)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the archive: %w", err)
+		}
+		out.Reader, out.close = stream, stream.Close
+	}
+	whole := bufio.NewReaderSize(out.Reader, archive.MessageSize)
+	out.Reader = whole
+	begin, err = whole.Peek(archive.MessageSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		out.Close()
+		return nil, fmt.Errorf("cannot read the archive: %w", err)
+	}
+	if _, err := tar.NewReader(bytes.NewReader(begin)).Next(); err != nil && !errors.Is(err, io.EOF) {
+		out.Close()
+		return nil, errors.New("it is no tar archive, nor one that is compressed with gzip, zstd or bzip2")
+	}
+	return out, nil
+}
+
+type reader struct {
+	io.Reader
+	close func() error
+}
+
+func (r *reader) Close() error { return r.close() }
