@@ -32,7 +32,7 @@ func (a *app) containerRunCommand() *cobra.Command {
 	f.StringArrayVar(&o.DNS, "dns", nil, "`address` of a name server")
 	f.StringVar(&o.Entrypoint, "entrypoint", "", "`command` in place of the entrypoint")
 	f.StringArrayVarP(&o.Environment, "env", "e", nil, "`NAME=value` to set")
-	f.StringArrayVar(&o.EnvFiles, "env-from-file", nil, "`file` with variables to set")
+	f.StringArrayVar(&o.EnvFiles, "env-file", nil, "`file` with variables to set, a NAME=value or NAME a line, as they are written")
 	f.StringArrayVar(&o.Groups, "group-add", nil, "`group` that the command is of too")
 	f.StringVarP(&o.Hostname, "hostname", "h", "", "`name` that the container has for itself")
 	f.BoolVar(&o.Init, "init", false, "a process that reaps what the command leaves behind")

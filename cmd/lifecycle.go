@@ -69,12 +69,12 @@ func stopTimeout(c *cobra.Command) func(*api.LifecycleRequest) error {
 
 func (a *app) pauseCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Pause, "pause [SERVICE...]", "Freeze all processes of containers", "  orlop pause db    it keeps its memory, and answers nobody until unpause",
-		display.Words{Done: "is paused", Nothing: "has nothing that runs, or is paused already", Failed: "is not paused"}, nil)
+		display.Words{Done: "is paused", Nothing: "has nothing that runs, or is paused already", Failed: "stays as it is"}, nil)
 }
 
 func (a *app) unpauseCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Unpause, "unpause [SERVICE...]", "Have paused containers go on", "  orlop unpause db",
-		display.Words{Done: "runs on", Nothing: "has nothing that is paused", Failed: "is paused still"}, nil)
+		display.Words{Done: "runs on", Nothing: "has nothing that is paused", Failed: "stays as it is"}, nil)
 }
 
 func (a *app) killCommand() *cobra.Command {

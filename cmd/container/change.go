@@ -63,7 +63,7 @@ func (v *Verbs) stopping(use, short string, ch *change) *cobra.Command {
 
 func (v *Verbs) pause() *cobra.Command {
 	return v.changing("pause", "Have containers stand still", "  orlop container pause shop-db-1", &change{
-		action: planner.Pause, words: display.Words{Done: "is paused", Nothing: "is paused already", Failed: "is not paused"},
+		action: planner.Pause, words: display.Words{Done: "is paused", Nothing: "is paused already", Failed: "stays as it is"},
 		refuse: func(m *member) error {
 			if m.State != planner.Running || m.Paused {
 				return fmt.Errorf("container %s is %s: only what runs is paused", m.Name, display.StateWord(&m.Container))

@@ -101,7 +101,7 @@ func (a *teller) followEvents(ctx context.Context, client *api.Client, seen *his
 // sayForgotten says that there was more than the engine remembers.
 func (a *teller) sayForgotten(cut bool, err error) error {
 	if err == nil && cut {
-		a.SayWarnings([]string{"the engine remembers the last events only: older ones are left out"})
+		a.SayWarnings([]string{"older events are left out: the engine remembers the last ones, and none of before it was started"})
 	}
 	return err
 }

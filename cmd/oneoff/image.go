@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -45,7 +46,10 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 		o.Terminal = false
 	}
 	o.Name = cmp.Or(o.Name, nameFor(image))
-	if err := a.checkName(o.Name); err != nil {
+	if !containerName.MatchString(o.Name) {
+		return fmt.Errorf("%q is no name for a container: use letters, digits, and . _ - inside", o.Name)
+	}
+	if err := a.readEnvironment(&o); err != nil {
 		return err
 	}
 	tty := o.Terminal && !o.Detach && terminal.IsOn(a.Invocation)
@@ -58,6 +62,10 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 	if err != nil {
 		return err
 	}
+	if a.DryRun {
+		_, err := fmt.Fprintf(a.Stdout, " + container %s   of image %s\n dry run: nothing was done\n", o.Name, image)
+		return err
+	}
 	if err := a.makeShared(prepare, project, &o); err != nil {
 		return err
 	}
@@ -68,21 +76,34 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 	}
 	cancel()
 	o.NoDeps = true
-	return a.start(ctx, project, service, o.Options, tty)
+	return a.start(ctx, project, o.Name, o.Options, tty)
 }
-
-// service is what the one service of such a project is called.
-const service = "container"
 
 var (
 	containerName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 	notInProject  = regexp.MustCompile(`[^a-z0-9_-]`)
 )
 
-func (a *maker) checkName(name string) error {
-	if !containerName.MatchString(name) {
-		return fmt.Errorf("%q is no name for a container: use letters, digits, and . _ - inside", name)
+// readEnvironment reads --env-file as Docker does: NAME=value as it is written, or NAME alone for what the caller has; --env comes before it.
+func (a *maker) readEnvironment(o *Image) error {
+	var read []string
+	for _, name := range o.EnvFiles {
+		path := name
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(a.WorkingDir(), name)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("cannot read --env-file %s: %w", name, errors.Unwrap(err))
+		}
+		for line := range strings.Lines(string(text)) {
+			line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff"))
+			if line != "" && !strings.HasPrefix(line, "#") {
+				read = append(read, line)
+			}
+		}
 	}
+	o.Environment, o.EnvFiles = append(read, o.Environment...), nil
 	return nil
 }
 
@@ -163,19 +184,19 @@ func (a *maker) projectOf(ctx context.Context, image string, command []string, o
 	if len(mounts) > 0 {
 		s["volumes"] = mounts
 	}
-	doc, err := cli.Marshal(map[string]any{"name": service, "services": map[string]any{service: s}, "networks": networks, "volumes": volumes})
+	doc, err := cli.Marshal(map[string]any{"name": "container", "services": map[string]any{o.Name: s}, "networks": networks, "volumes": volumes})
 	if err != nil {
 		return nil, err
 	}
 	project, _, err := stackfile.Load(ctx, stackfile.Options{
-		Files: []string{"-"}, Stdin: bytes.NewReader(doc), Dir: a.Dir, ProjectDirectory: cmp.Or(a.Dir, "."), Name: service,
+		Files: []string{"-"}, Stdin: bytes.NewReader(doc), Dir: a.Dir, ProjectDirectory: cmp.Or(a.Dir, "."), Name: "container",
 		Environ: map[string]string{"COMPOSE_ENV_FILES": os.DevNull},
 	})
 	if err != nil {
-		return nil, inWords(err)
+		return nil, inWords(err, o.Name)
 	}
 	project.Name = cli.LonePrefix + o.Name
-	one := project.Services[service]
+	one := project.Services[o.Name]
 	if one.Environment == nil {
 		one.Environment = map[string]*string{}
 	}
@@ -183,7 +204,7 @@ func (a *maker) projectOf(ctx context.Context, image string, command []string, o
 }
 
 // inWords is what is wrong with a flag that is read as a part of a stack file: there is no file to point to.
-func inWords(err error) error {
+func inWords(err error, service string) error {
 	mistakes, ok := errors.AsType[*spec.Mistakes](err)
 	if !ok {
 		return err
@@ -202,7 +223,7 @@ func inWords(err error) error {
 // makeShared makes the network that containers of images share, and volumes that are named, unless they are there: they are of no
 // project, and stay.
 func (a *maker) makeShared(ctx context.Context, project *spec.Project, o *Image) error {
-	if a.DryRun || o.Network != "" && len(project.Volumes) == 0 {
+	if o.Network != "" && len(project.Volumes) == 0 {
 		return nil
 	}
 	return a.WithEngine(ctx, func(ctx context.Context, client *api.Client) error {
@@ -228,7 +249,7 @@ func (a *maker) makeShared(ctx context.Context, project *spec.Project, o *Image)
 
 // publishAll publishes what the image exposes on free ports. The image is pulled first if it is not here.
 func (a *maker) publishAll(ctx context.Context, project *spec.Project, o *Image) error {
-	s := project.Services[service]
+	s := project.Services[o.Name]
 	return a.WithEngine(ctx, func(ctx context.Context, client *api.Client) error {
 		if err := a.prepare(ctx, client, project, o); err != nil {
 			return err
@@ -259,7 +280,7 @@ func (a *maker) publishAll(ctx context.Context, project *spec.Project, o *Image)
 // prepare has the image of a container here.
 func (a *maker) prepare(ctx context.Context, client *api.Client, project *spec.Project, o *Image) error {
 	req, err := a.Request(ctx, client, cli.Application{
-		Project: project, Timeout: -1, Options: planner.Options{Services: []string{service}, NoDeps: true, Prepare: service, Pull: o.Pull},
+		Project: project, Timeout: -1, Options: planner.Options{Services: []string{o.Name}, NoDeps: true, Prepare: o.Name, Pull: o.Pull},
 	})
 	if err != nil {
 		return err

@@ -100,6 +100,16 @@ func Publish(ctx context.Context, inv *cli.Invocation, client *api.Client, proje
 	})
 }
 
+// noBuild is the flag that a stack is run with whose sources are not published.
+func noBuild(p *spec.Project) string {
+	for _, s := range p.Services {
+		if s.Build != nil {
+			return " --no-build"
+		}
+	}
+	return ""
+}
+
 // MustBePlain refuses a registry that the engine, which sends what is published, would not reach without TLS.
 func MustBePlain(ctx context.Context, inv *cli.Invocation, client *api.Client, name string) error {
 	named, err := distribution.ParseDockerRef(name)
@@ -212,7 +222,7 @@ func send(ctx context.Context, inv *cli.Invocation, client *api.Client, project 
 		inv.SayNotice("the registry takes no artifacts of OCI 1.1: it is published in the form of 1.0")
 	}
 	if !inv.IsSilent() {
-		fmt.Fprintf(inv.Stderr, " %s %s is published: run it with orlop -f oci://%s up\n", inv.ErrStyle().Green("✓"), project.Name, name)
+		fmt.Fprintf(inv.Stderr, " %s %s is published: run it with orlop -f oci://%s up%s\n", inv.ErrStyle().Green("✓"), project.Name, name, noBuild(project))
 	}
 	fmt.Fprintln(inv.Stdout, name+"@"+reply.Digest)
 	return nil

@@ -126,14 +126,16 @@ func (e *explanation) standing(service string, own []planner.Container) string {
 func (e *explanation) past(c *planner.Container) (lines []string) {
 	switch {
 	case c.State == planner.Exited && c.Stopped:
-		lines = append(lines, fmt.Sprintf("was stopped %s, on the user's word, and exited with code %d%s", display.Ago(e.now, c.ExitedAt), c.ExitCode, display.Spaced(display.ExitNotes(c))))
+		lines = append(lines, fmt.Sprintf("was stopped %s, on the user's word, and exited with code %d%s", ago(e.now, c.ExitedAt), c.ExitCode, display.Spaced(display.ExitNotes(c))))
 	case c.State == planner.Exited || c.State == planner.Restarting:
-		lines = append(lines, fmt.Sprintf("exited with code %d%s %s", c.ExitCode, display.Spaced(display.ExitNotes(c)), display.Ago(e.now, c.ExitedAt)))
+		lines = append(lines, fmt.Sprintf("exited with code %d%s %s", c.ExitCode, display.Spaced(display.ExitNotes(c)), ago(e.now, c.ExitedAt)))
+	case c.Paused:
+		lines = append(lines, `is paused: "orlop unpause `+c.Service+`" has it go on`)
 	case c.Restarts == 0:
 		lines = append(lines, "runs for "+strings.ToLower(display.Span(e.now.Sub(c.StartedAt))))
 	}
 	if c.Restarts > 0 && c.State == planner.Running {
-		last := fmt.Sprintf("restarted %s; the last time %s", spec.Times(c.Restarts), display.Ago(e.now, c.StartedAt))
+		last := fmt.Sprintf("restarted %s; the last time %s", spec.Times(c.Restarts), ago(e.now, c.StartedAt))
 		if !c.ExitedAt.IsZero() {
 			last += fmt.Sprintf(", after it had exited with code %d%s", c.ExitCode, display.Spaced(display.ExitNotes(c)))
 		}
@@ -146,7 +148,7 @@ func (e *explanation) past(c *planner.Container) (lines []string) {
 		}
 	}
 	if p := c.LastProbe; p != nil && p.Failing > 0 && c.State == planner.Running {
-		text := fmt.Sprintf("%s in a row failed, the last one %s with exit code %d", spec.Plural(p.Failing, "health probe"), display.Ago(e.now, p.At), p.ExitCode)
+		text := fmt.Sprintf("%s in a row failed, the last one %s with exit code %d", spec.Plural(p.Failing, "health probe"), ago(e.now, p.At), p.ExitCode)
 		if out, _, _ := strings.Cut(strings.TrimSpace(p.Output), "\n"); out != "" {
 			text += ": " + display.Printable(out)
 		}
@@ -160,6 +162,9 @@ func (e *explanation) past(c *planner.Container) (lines []string) {
 	}
 	return lines
 }
+
+// ago is how long ago a time was, inside of a sentence.
+func ago(now, then time.Time) string { return strings.ToLower(display.Ago(now, then)) }
 
 // waits is what a service waits for, and how that stands.
 func (e *explanation) waits(service string) (lines []string) {

@@ -30,10 +30,13 @@ type Book struct {
 	known happening.Known  // guarded by mu
 	lines []happening.Line // guarded by mu; in the order in which they were heard
 	cut   bool             // guarded by mu: some are forgotten
+	began time.Time        // nothing is remembered of before
 }
 
 // New is a book that remembers nothing.
-func New(from Source) *Book { return &Book{from: from, known: happening.Known{Now: time.Now}} }
+func New(from Source) *Book {
+	return &Book{from: from, known: happening.Known{Now: time.Now}, began: time.Now()}
+}
 
 // Record notes what happens to containers until ctx ends.
 func (b *Book) Record(ctx context.Context) {
@@ -78,7 +81,8 @@ func (b *Book) Past(project string, since time.Time) (lines []happening.Line, cu
 			lines = append(lines, *l)
 		}
 	}
-	return lines, b.cut && (len(b.lines) == 0 || b.lines[0].Time.After(since))
+	isBefore := since.Before(b.began) && since.After(time.Unix(0, 0)) // of no time in particular, all is told
+	return lines, isBefore || b.cut && (len(b.lines) == 0 || b.lines[0].Time.After(since))
 }
 
 // Job is something that happened to a scheduled job.

@@ -59,6 +59,7 @@ func TestWhatHappenedIsRemembered(t *testing.T) {
 		changed(made, false)
 	}}
 	b := New(s)
+	b.began = time.Time{} // it has been there all along
 	b.Record(t.Context())
 	b.Job(Job{Project: "shop", Name: "backup", Action: "fire", At: at(4), Fire: at(4)})
 	s.now = []planner.Container{before, ended} // it asks for what has not come to its ears yet
@@ -81,6 +82,7 @@ func TestWhatHappenedIsRemembered(t *testing.T) {
 
 func TestTheOldestAreForgotten(t *testing.T) {
 	b := New(&stage{})
+	b.began = time.Time{} // it has been there all along
 	for i := range most + 5 {
 		b.Job(Job{Project: "shop", Name: "backup", Action: "fire", At: at(i), Fire: at(i)})
 	}
@@ -90,5 +92,15 @@ func TestTheOldestAreForgotten(t *testing.T) {
 	}
 	if _, cut := actions(b, "shop", at(7)); cut {
 		t.Error("nothing is missing since then")
+	}
+}
+
+// TestNothingIsRememberedOfBeforeTheEngine: who asks for it is told so.
+func TestNothingIsRememberedOfBeforeTheEngine(t *testing.T) {
+	b := New(&stage{})
+	for since, want := range map[time.Time]bool{b.began.Add(-time.Hour): true, b.began.Add(time.Second): false, time.Unix(0, 0): false} {
+		if _, cut := b.Past("shop", since); cut != want {
+			t.Errorf("since %s: %t", since, cut)
+		}
 	}
 }
