@@ -91,6 +91,11 @@ demo-clean: ## take the shop down, with its data
 test: deps build images foreign ## run every test against the real engine; nothing is skipped
 	@.ci/test "$(TESTFLAGS)" $(RACED)
 
+.PHONY: test-foreign
+test-foreign: deps build images ## run docker/compose's own end-to-end tests against the engine
+	go -C e2e/foreign/compose vet ./...
+	go -C e2e/foreign/compose test -count=1 -timeout 30m ./...
+
 .PHONY: fuzz
 fuzz: ## fuzz every parser for half a minute each; what is found becomes a test
 	@.ci/fuzz 30s

@@ -101,7 +101,7 @@ func attachTarget(known []planner.Container, service string, index int) (*planne
 	for i := range known {
 		k := &known[i]
 		runs := k.State == planner.Running && !k.Paused || k.State == planner.Stopping
-		if k.Service != service || index > 0 && (k.Number != index || k.OneOff) || found != nil && !runs {
+		if k.Service != service || k.OneOff || index > 0 && k.Number != index || found != nil && !runs {
 			continue
 		}
 		if found = k; runs {

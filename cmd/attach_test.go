@@ -7,7 +7,7 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// TestWhomToAttachTo: of containers by service and number, runs last.
+// TestWhomToAttachTo: of containers by service and number; runs are left out, as in Compose.
 func TestWhomToAttachTo(t *testing.T) {
 	k := func(id, service string, number int, state planner.State) planner.Container {
 		return planner.Container{ID: id, Service: service, Number: number, State: state, OneOff: number == 0, Applied: &planner.Applied{Service: &spec.Service{}}}
@@ -27,7 +27,8 @@ func TestWhomToAttachTo(t *testing.T) {
 		"one that runs":                 {[]planner.Container{ended, second}, 0, "second"},
 		"one that is not paused":        {[]planner.Container{paused, second}, 0, "second"},
 		"what there is, to be told why": {[]planner.Container{ended}, 0, "ended"},
-		"a run where nothing else runs": {[]planner.Container{ended, run}, 0, "run"},
+		"no run":                        {[]planner.Container{run, ended}, 0, "ended"},
+		"nothing but a run":             {[]planner.Container{run}, 0, `service web has no container to attach to: "orlop up -d web" makes it`},
 		"no such number":                {[]planner.Container{first, run}, 3, `service web has no container 3: see "orlop ps -a web"`},
 		"none":                          {[]planner.Container{k("x", "db", 1, planner.Running)}, 0, `service web has no container to attach to: "orlop up -d web" makes it`},
 		"one of which nothing is known": {[]planner.Container{bare}, 0, `service web has no container to attach to: "orlop up -d web" makes it`},

@@ -201,6 +201,7 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
 	f.BoolVar(&a.settings.AllResources, "all-resources", false, "also networks and volumes that no service uses")
 	f.BoolVar(&a.settings.Strict, "strict", false, "a key that is not supported is an error")
+	f.StringArrayVar(&a.settings.InsecureRegistries, "insecure-registry", nil, "`host` of a registry that remote stacks are fetched from without TLS; one of this machine is always")
 	f.BoolVar(&a.settings.AllowUnset, "allow-unset", false, "allow unset variables in images and mounts")
 }
 

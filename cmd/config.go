@@ -109,8 +109,7 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 			return err
 		}
 		if f.lockDigests {
-			_, err = fmt.Fprint(a.Stdout, override)
-			return err
+			return a.writeConfig(override, f)
 		}
 	}
 	text, err := f.text(project, a.RootDir(), a.StateDir())

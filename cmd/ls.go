@@ -98,7 +98,7 @@ func (a *app) ls(ctx context.Context, names []*regexp.Regexp, all, quiet bool, s
 	lines := []lsLine{}
 	for _, p := range reply.Projects {
 		isNamed := len(names) == 0 || slices.ContainsFunc(names, func(r *regexp.Regexp) bool { return r.MatchString(p.Name) })
-		if isNamed && (all || p.Running+p.Scheduled > 0) {
+		if isNamed && !strings.HasPrefix(p.Name, cli.LonePrefix) && (all || p.Running+p.Scheduled > 0) {
 			lines = append(lines, projectLine(p))
 		}
 	}

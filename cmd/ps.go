@@ -1,10 +1,14 @@
 package cmd
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/format"
 	"github.com/orlop/orlop/cmd/ps"
+	"github.com/orlop/orlop/cmd/registries"
 )
 
 func (a *app) psCommand() *cobra.Command {
@@ -20,6 +24,13 @@ func (a *app) psCommand() *cobra.Command {
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Services, o.Declared = args, !orphans
+			if own := registries.Setting("psFormat"); own != "" && !c.Flags().Changed("format") {
+				if _, err := format.Parse[display.Container](own, "containers", display.ContainerHeaders()); err != nil {
+					fmt.Fprintf(a.Stderr, "psFormat of Docker's config.json is left aside: %v\n", err)
+				} else {
+					o.Format = own
+				}
+			}
 			return ps.Run(c.Context(), a.Invocation, o)
 		},
 	}

@@ -9,6 +9,7 @@ import (
 
 func (a *app) publishCommand() *cobra.Command {
 	var f registries.PublishFlags
+	var insecure bool
 	c := &cobra.Command{
 		Use:   "publish REPOSITORY[:TAG]",
 		Short: "Publish the stack file in a registry",
@@ -37,6 +38,11 @@ func (a *app) publishCommand() *cobra.Command {
 				return err
 			}
 			defer client.Close()
+			if insecure {
+				if err := registries.MustBePlain(ctx, a.Invocation, client, args[0]); err != nil {
+					return err
+				}
+			}
 			return registries.Publish(ctx, a.Invocation, client, project, args[0], f)
 		},
 	}
@@ -44,6 +50,7 @@ func (a *app) publishCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.App, "app", false, "with the images, which go into the same repository; implies --resolve-image-digests")
 	c.Flags().BoolVar(&f.ResolveDigests, "resolve-image-digests", false, "name each image by the digest that its registry has for it now")
 	c.Flags().BoolVar(&f.WithEnv, "with-env", false, "with the environment files that services name, without asking about the environment")
+	c.Flags().BoolVar(&insecure, "insecure-registry", false, "the registry is reached without TLS: one of this machine, or one that engine.yaml says so of")
 	c.Flags().StringVar(&f.OCIVersion, "oci-version", "", "`version` of the OCI specification whose form it has: 1.0 or 1.1; without it, what the registry takes")
 	c.Flags().BoolVarP(&f.Yes, "yes", "y", false, "publish also what would be asked about: bind mounts, values and secrets in the file")
 	return c

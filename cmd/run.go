@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/oneoff"
 )
 
@@ -27,6 +28,9 @@ func (a *app) runCommand() *cobra.Command {
 					return errors.New("--tty and --no-TTY cannot be used together")
 				}
 				f.NoTerminal = !tty
+			}
+			if asked := c.Flags().Changed("tty") || c.Flags().Changed("no-TTY") || c.Flags().Changed("no-tty"); asked && !f.NoTerminal && !f.Detach && !display.IsTerminal(a.Stdin) {
+				return errors.New("a terminal is asked for and the input is none: leave --tty out, or use -T")
 			}
 			return oneoff.Run(c.Context(), a.Invocation, args[0], args[1:], f)
 		},

@@ -207,7 +207,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"image prune -a --filter name=x", shop, "--filter is \"name=x\": it must be until=TIME, label=NAME[=VALUE] or label!=NAME[=VALUE]\n"},
 		{"login a b@c", shop, "accepts at most 1 arg(s), received 2\n"},
 		{"publish", shop, "orlop publish needs a repository: see orlop publish --help\n"},
-		{"publish x --insecure-registry", shop, "orlop has no publish --insecure-registry yet: set http: true for the registry in engine.yaml\n"},
+		{"publish x --insecure-registry", shop, "the engine reaches docker.io with TLS: write \"http: true\" for it in engine.yaml (docs/engine.md, Settings)\n"},
 		{"--compatibility up", shop, "orlop has no --compatibility yet\n"},
 		{"--dry-run exec web true", shop, "orlop exec has no dry run: nothing was done\n"},
 		{"volume rm data --dry-run", shop, "orlop rm has no dry run: nothing was done\n"},

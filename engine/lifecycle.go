@@ -166,10 +166,10 @@ func narrow(o *planner.Observed, req *api.LifecycleRequest) *planner.Observed {
 		switch {
 		case len(req.Containers) > 0 && !slices.Contains(req.Containers, c.ID):
 			continue
+		case req.OnlyStopped && c.State != planner.Exited && c.State != planner.Created:
+			continue
 		case len(req.Containers) > 0:
 		case c.OneOff && !req.IncludeOneOff:
-			continue
-		case req.OnlyStopped && c.State != planner.Exited && c.State != planner.Created:
 			continue
 		case len(req.Services) == 0 && len(req.Within) > 0 && !slices.Contains(req.Within, c.Service):
 			continue

@@ -71,15 +71,16 @@ type Settings struct {
 	Verbose      bool // every warning with its line
 	AllResources bool // networks and volumes too that no service uses
 
-	AllowRemotes  bool // what remote stacks ask for, by this command
-	Frozen        bool // images must be those of orlop.lock
-	UpdateRemotes bool // orlop.lock is made anew
-	IgnoreOrphans bool // nothing is said of them
-	Parallel      int  // steps at once; 0: as many as the engine likes
-	QuietBuild    bool // nothing is shown of how builds go
-	QuietPull     bool // nor of pulls
-	Patience      int  // seconds that a start waits at most; 0: for ever
-	DryRun        bool // what would be done is printed, and nothing done
+	InsecureRegistries []string // hosts that remote stacks are fetched from without TLS
+	AllowRemotes       bool     // what remote stacks ask for, by this command
+	Frozen             bool     // images must be those of orlop.lock
+	UpdateRemotes      bool     // orlop.lock is made anew
+	IgnoreOrphans      bool     // nothing is said of them
+	Parallel           int      // steps at once; 0: as many as the engine likes
+	QuietBuild         bool     // nothing is shown of how builds go
+	QuietPull          bool     // nor of pulls
+	Patience           int      // seconds that a start waits at most; 0: for ever
+	DryRun             bool     // what would be done is printed, and nothing done
 }
 
 // NewSettings are those of a command line without any flag.

@@ -29,7 +29,6 @@ var missingFlags = map[string][]string{
 	"config": {
 		"no-interpolate", "no-normalize", "no-path-resolution",
 	},
-	"publish": {"insecure-registry"},
 }
 
 // MissingFlag says what to do without a flag of Compose that a verb does not have; "" of
@@ -41,10 +40,6 @@ func MissingFlag(verb, name string) string {
 	what := "--" + name
 	if verb != "" && slices.Contains(missingFlags[verb], name) {
 		what = verb + " " + what
-	}
-	switch name {
-	case "insecure-registry":
-		return missing(what, "set http: true for the registry in engine.yaml")
 	}
 	return missing(what, "")
 }

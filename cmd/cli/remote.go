@@ -38,8 +38,11 @@ func isCI(value string) bool {
 	return value != "" && value != "0" && !strings.EqualFold(value, "false")
 }
 
-// isPlain says that the engine, if one runs, reaches a registry without TLS.
+// isPlain says that a registry is reached without TLS: on the command line's word, or as the engine, if one runs, reaches it.
 func (inv *Invocation) isPlain(ctx context.Context, host string) bool {
+	if slices.Contains(inv.InsecureRegistries, host) {
+		return true
+	}
 	client, err := api.Dial(ctx, inv.Socket())
 	if err != nil {
 		return false

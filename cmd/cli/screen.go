@@ -77,6 +77,7 @@ func (s *Settings) WorkingDir() string {
 // NewLogPrinter prints the logs of containers of which some are known.
 func (inv *Invocation) NewLogPrinter(f display.LogFormat, known []planner.Container) *display.LogPrinter {
 	st, errStyle := inv.StyleOf(inv.Stdout), inv.ErrStyle()
+	f.Compose = inv.Progress == "plain"
 	if f.NoColor {
 		st, errStyle = display.Style{}, display.Style{}
 	}

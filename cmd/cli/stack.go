@@ -15,6 +15,10 @@ import (
 	"github.com/orlop/orlop/spec/stackfile"
 )
 
+// LonePrefix begins the names of the projects of containers that are of an image alone, one each. No stack file can have such a name:
+// nothing that is done to a stack is done to them.
+const LonePrefix = "container."
+
 // Options are those of a load, from the global flags and the environment. It
 // fetches nothing.
 func (s *Settings) Options(services []string) stackfile.Options {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ type change struct {
 }
 
 func (v *Verbs) changes() []*cobra.Command {
-	return []*cobra.Command{v.start(), v.stop(), v.restart(), v.kill(), v.remove()}
+	return []*cobra.Command{v.start(), v.stop(), v.restart(), v.kill(), v.remove(), v.pause(), v.unpause()}
 }
 
 func (v *Verbs) changing(use, short, example string, ch *change) *cobra.Command {
@@ -60,6 +61,30 @@ func (v *Verbs) stopping(use, short string, ch *change) *cobra.Command {
 	return c
 }
 
+func (v *Verbs) pause() *cobra.Command {
+	return v.changing("pause", "Have containers stand still", "  orlop container pause shop-db-1", &change{
+		action: planner.Pause, words: display.Words{Done: "is paused", Nothing: "is paused already", Failed: "is not paused"},
+		refuse: func(m *member) error {
+			if m.State != planner.Running || m.Paused {
+				return fmt.Errorf("container %s is %s: only what runs is paused", m.Name, display.StateWord(&m.Container))
+			}
+			return nil
+		},
+	})
+}
+
+func (v *Verbs) unpause() *cobra.Command {
+	return v.changing("unpause", "Have paused containers go on", "  orlop container unpause shop-db-1", &change{
+		action: planner.Unpause, words: display.Words{Done: "goes on", Nothing: "is not paused", Failed: "does not go on"},
+		refuse: func(m *member) error {
+			if !m.Paused {
+				return fmt.Errorf("container %s is not paused", m.Name)
+			}
+			return nil
+		},
+	})
+}
+
 func (v *Verbs) kill() *cobra.Command {
 	ch := &change{action: planner.Kill, words: display.Words{Done: "is signalled", Nothing: "has nothing that runs", Failed: "is not signalled"}}
 	c := v.changing("kill", "Send containers a signal, SIGKILL by default", "  orlop container kill -s HUP shop-web-1", ch)
@@ -80,7 +105,7 @@ func (v *Verbs) remove() *cobra.Command {
 	force := c.Flags().BoolP("force", "f", false, "remove those too that run: they are killed")
 	volumes := c.Flags().BoolP("volumes", "v", false, "remove anonymous volumes with them")
 	ch.fill = func(r *api.LifecycleRequest) {
-		r.RemoveVolumes, r.HasStopTimeout = *volumes, *force
+		r.RemoveVolumes, r.HasStopTimeout, r.OnlyStopped = *volumes, *force, !*force
 	}
 	ch.refuse = func(m *member) error {
 		if !*force && isActive(m.State) {
@@ -138,13 +163,20 @@ func (v *Verbs) changeIn(ctx context.Context, client *api.Client, project string
 	if inv.Progress == "auto" && !display.IsTerminal(inv.Stderr) {
 		how.Mode = "quiet" // the names of the containers are what counts
 	}
-	if _, err := inv.Show(ctx, stream, how); err != nil {
+	outcome, err := inv.Show(ctx, stream, how)
+	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, m := range list {
+		isChanged := func(s *planner.Step) bool { return s.Container == m.ID }
+		if req.OnlyStopped && (outcome.Plan == nil || !slices.ContainsFunc(outcome.Plan.Steps, isChanged)) {
+			errs = append(errs, fmt.Errorf("container %s has been started meanwhile: it is left as it is", m.Name))
+			continue
+		}
 		fmt.Fprintln(inv.Stdout, m.Name)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (v *Verbs) prune() *cobra.Command {
@@ -192,11 +224,14 @@ func (v *Verbs) runPrune(ctx context.Context, force bool, filters []string) erro
 		for i, m := range ended {
 			names[i] = m.ID
 		}
-		return v.Remove(ctx, names)
+		return v.RemoveEnded(ctx, names)
 	})
 }
 
-// Remove removes containers by their IDs, and prints the names of those that are gone.
-func (v *Verbs) Remove(ctx context.Context, ids []string) error {
-	return v.change(ctx, ids, &change{action: planner.Remove, words: display.Words{Done: "is removed", Failed: "is not removed"}})
+// RemoveEnded removes containers that do not run, by their IDs, and prints the names of those that are gone.
+func (v *Verbs) RemoveEnded(ctx context.Context, ids []string) error {
+	return v.change(ctx, ids, &change{
+		action: planner.Remove, words: display.Words{Done: "is removed", Failed: "is not removed"},
+		fill: func(r *api.LifecycleRequest) { r.OnlyStopped = true }, // one may be started while the user thinks
+	})
 }

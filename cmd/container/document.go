@@ -164,6 +164,7 @@ type networkSettings struct {
 }
 
 type endpoint struct {
+	IPAMConfig          *addresses
 	Aliases             []string
 	MacAddress          string
 	Gateway             string
@@ -175,6 +176,13 @@ type endpoint struct {
 	DNSNames            []string
 }
 
+// addresses are those that were asked for.
+type addresses struct {
+	IPv4Address  string   `json:",omitempty"`
+	IPv6Address  string   `json:",omitempty"`
+	LinkLocalIPs []string `json:",omitempty"`
+}
+
 // runtimeSpec is what is read of a container's OCI document.
 type runtimeSpec struct {
 	Process struct {
@@ -182,6 +190,7 @@ type runtimeSpec struct {
 		Cwd string
 	}
 	Hostname string
+	Mounts   []struct{ Destination, Source string }
 }
 
 // imageConfig is what is read of its image's configuration.
@@ -214,7 +223,7 @@ func documentOf(m *member, d *api.ContainerDetails) (*document, error) {
 	}
 	doc := &document{
 		ID: m.ID, Created: m.CreatedAt, State: stateOf(&m.Container), Image: applied.Image, LogPath: d.LogDir, Name: "/" + m.Name, RestartCount: m.Restarts,
-		Driver: "overlayfs", Platform: "linux", HostConfig: hostConfigOf(m, s, d), Mounts: mountsOf(applied, d), Config: configOf(m, s, d, &oci, &img),
+		Driver: "overlayfs", Platform: "linux", HostConfig: hostConfigOf(m, s, d), Mounts: append(mountsOf(applied, d), filesOf(s, &oci)...), Config: configOf(m, s, d, &oci, &img),
 		Project: m.project, Service: m.Service, Replica: m.Number, Remarks: m.Lost,
 	}
 	if len(m.Command) > 0 {
@@ -312,7 +321,7 @@ func mountsOf(applied *planner.Applied, d *api.ContainerDetails) []mount {
 		one := mount{Type: m.Type, Source: m.Source, Destination: m.Target, RW: !m.ReadOnly}
 		if m.Type == spec.MountVolume {
 			one.Name, one.Driver = cmp.Or(m.Volume, d.AnonymousVolumes[path.Clean(m.Target)], d.AnonymousVolumes[m.Target]), "local"
-			one.Source = cmp.Or(d.VolumePaths[one.Name], applied.Backings[m.Source])
+			one.Source, one.Mode = cmp.Or(d.VolumePaths[one.Name], applied.Backings[m.Source]), "z"
 		}
 		if m.Type == spec.MountBind {
 			one.Propagation = "rprivate"
@@ -325,9 +334,33 @@ func mountsOf(applied *planner.Applied, d *api.ContainerDetails) []mount {
 	}
 	for _, target := range slices.Sorted(maps.Keys(d.AnonymousVolumes)) {
 		if name := d.AnonymousVolumes[target]; !taken[path.Clean(target)] {
-			list = append(list, mount{Type: spec.MountVolume, Name: name, Source: d.VolumePaths[name], Destination: target, Driver: "local", RW: true})
+			list = append(list, mount{Type: spec.MountVolume, Name: name, Source: d.VolumePaths[name], Destination: target, Driver: "local", Mode: "z", RW: true})
 		}
 	}
+	return list
+}
+
+// filesOf are the secrets and configs of a container, which are files that are mounted.
+func filesOf(s *spec.Service, oci *runtimeSpec) (list []mount) {
+	sources := map[string]string{}
+	for _, m := range oci.Mounts {
+		sources[path.Clean(m.Destination)] = m.Source
+	}
+	add := func(files []spec.FileMount, dir string) {
+		for _, f := range files {
+			target := path.Join(dir, f.Source)
+			if f.Target != "" && path.IsAbs(f.Target) {
+				target = path.Clean(f.Target)
+			} else if f.Target != "" {
+				target = path.Join(dir, f.Target)
+			}
+			if source, ok := sources[target]; ok {
+				list = append(list, mount{Type: spec.MountBind, Source: source, Destination: target, Propagation: "rprivate"})
+			}
+		}
+	}
+	add(s.Configs, "/")
+	add(s.Secrets, "/run/secrets")
 	return list
 }
 
@@ -399,6 +432,9 @@ func endpointsOf(m *member, applied *planner.Applied, d *api.ContainerDetails) m
 		if n := applied.Service.Networks[keys[e.Network]]; n != nil {
 			one.Aliases = append(one.Aliases, n.Aliases...)
 			one.MacAddress = n.MacAddress
+			if n.IPv4Address != "" || n.IPv6Address != "" || len(n.LinkLocalIPs) > 0 {
+				one.IPAMConfig = &addresses{n.IPv4Address, n.IPv6Address, n.LinkLocalIPs}
+			}
 		}
 		one.MacAddress = cmp.Or(one.MacAddress, applied.Service.MacAddress)
 		one.DNSNames = append(slices.Clone(one.Aliases), m.ID[:12])

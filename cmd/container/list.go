@@ -1,16 +1,17 @@
 package container
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/format"
 	"github.com/orlop/orlop/cmd/ps"
@@ -91,6 +92,14 @@ func isActive(s planner.State) bool {
 	return s != planner.Created && s != planner.Exited
 }
 
+// stackOf is the stack that a container is of.
+func stackOf(project string) string {
+	if strings.HasPrefix(project, cli.LonePrefix) {
+		return "-"
+	}
+	return project
+}
+
 func (l *listing) print(w io.Writer, f *format.Format[display.Container], lines []display.Container) error {
 	if !l.whole && !f.IsJSON() {
 		for i := range lines {
@@ -115,7 +124,7 @@ func (l *listing) print(w io.Writer, f *format.Format[display.Container], lines 
 	}
 	fmt.Fprintln(t, "CONTAINER ID\tNAME\tSTACK\tIMAGE\tCOMMAND\tCREATED\tSTATUS\tPORTS"+size("SIZE"))
 	for _, c := range lines {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", c.ID, c.Name, cmp.Or(c.Project, "-"), c.Image, c.Command, c.RunningFor, c.Status, c.Ports, size(c.Size))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", c.ID, c.Name, stackOf(c.Project), c.Image, c.Command, c.RunningFor, c.Status, c.Ports, size(c.Size))
 	}
 	return t.Flush()
 }

@@ -51,6 +51,10 @@ func (b *Board) composeLines(r *row, e planner.Event, project *spec.Project) (li
 	case planner.Started:
 		words = doing
 	case planner.Done:
+	case planner.Unchanged:
+		if r.action != planner.Pull {
+			return nil
+		}
 	default:
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 // LogFormat says how log lines look.
 type LogFormat struct {
 	NoPrefix bool
+	Compose  bool // one more space behind names, as Compose has it
 	NoColor  bool
 	Times    bool
 }
@@ -69,7 +70,11 @@ func (p *LogPrinter) prefix(l *api.LogLine, st Style) string {
 		color = all[len(p.colors)%len(all)]
 		p.colors[l.Service] = color
 	}
-	return st.paint(color, fmt.Sprintf("%-*s | ", p.width, name))
+	gap := " "
+	if p.format.Compose {
+		gap = "  "
+	}
+	return st.paint(color, fmt.Sprintf("%-*s%s| ", p.width, name, gap))
 }
 
 // Print writes one line, or a part of one; the parts of a long line stay

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -46,6 +47,10 @@ func (v *Verbs) committing(c *cobra.Command, of func(string) cli.Target) *cobra.
 		}
 		return v.Of().WithTarget(c.Context(), of(args[0]), func(ctx context.Context, client *api.Client, target *api.ContainerRequest) error {
 			r.Of = target
+			if v.Of().DryRun {
+				_, err := fmt.Fprintf(v.Of().Stdout, " + image %s   of a container of %s\n", cmp.Or(r.Name, "without a name"), args[0])
+				return err
+			}
 			made, err := client.File.Commit(ctx, r)
 			if err != nil {
 				return err

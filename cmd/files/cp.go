@@ -27,6 +27,7 @@ type copying struct {
 	follow   bool
 	owners   bool
 	quiet    bool
+	named    bool // containers are named, not services
 
 	project string
 }
@@ -75,17 +76,39 @@ func (v *Verbs) Copy() *cobra.Command {
 	}
 	c.Flags().Int32Var(&o.index, "index", 0, "`number` of the container; without it all for a copy into a service, the first for one out of it")
 	c.Flags().BoolVar(&o.oneOffs, "all", false, "containers of run too")
+	o.flags(c)
+	return c
+}
+
+// ContainerCopy is the verb "container cp".
+func (v *Verbs) ContainerCopy() *cobra.Command {
+	o := copying{named: true}
+	c := &cobra.Command{
+		Use:   "cp CONTAINER:PATH PATH|- | cp PATH|- CONTAINER:PATH | cp CONTAINER:PATH CONTAINER:PATH",
+		Short: "Copy files into, out of and between containers, running or not",
+		Example: "  orlop container cp shop-web-1:/etc/nginx .\n" +
+			"  orlop container cp seed.sql shop-db-1:/tmp/",
+		Args: cobra.MatchAll(cli.AtLeast(2, "what to copy and where to"), cobra.MaximumNArgs(2)),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.from, o.to = placeOf(args[0]), placeOf(args[1])
+			return v.copy(c.Context(), &o)
+		},
+	}
+	o.flags(c)
+	return c
+}
+
+func (o *copying) flags(c *cobra.Command) {
 	c.Flags().BoolVarP(&o.follow, "follow-link", "L", false, "copy what a link that is named leads to")
 	c.Flags().BoolVarP(&o.owners, "archive", "a", false, "keep the owners of files; else they are root's in a container, and the caller's outside")
 	c.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "show no progress")
-	return c
 }
 
 func (v *Verbs) copy(ctx context.Context, o *copying) error {
 	var services []string
 	for _, p := range []place{o.from, o.to} {
 		if p.path == "" {
-			return fmt.Errorf("%q names no path: write SERVICE:PATH", p)
+			return fmt.Errorf("%q names no path: write %s:PATH", p, o.what())
 		}
 		if p.service != "" {
 			services = append(services, p.service)
@@ -93,7 +116,7 @@ func (v *Verbs) copy(ctx context.Context, o *copying) error {
 	}
 	switch {
 	case len(services) == 0:
-		return errors.New("one of both must be SERVICE:PATH: to copy files of the machine there is cp")
+		return fmt.Errorf("one of both must be %s:PATH: to copy files of the machine there is cp", o.what())
 	case o.index < 0:
 		return fmt.Errorf("--index is %d: numbers of containers begin with 1", o.index)
 	case o.to.service == "" && o.to.path == "-":
@@ -101,19 +124,36 @@ func (v *Verbs) copy(ctx context.Context, o *copying) error {
 			return err
 		}
 	}
-	return v.Of().WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
-		o.project = s.Name
+	copy := func(ctx context.Context, client *api.Client) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		if o.from.service == "" {
 			return v.copyIn(ctx, client, o)
 		}
 		return v.copyOut(ctx, client, o)
+	}
+	if o.named {
+		return v.Of().WithEngine(ctx, copy)
+	}
+	return v.Of().WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		o.project = s.Name
+		return copy(ctx, client)
 	})
 }
 
-// request names containers of a service.
+// what is named on the side of the containers.
+func (o *copying) what() string {
+	if o.named {
+		return "CONTAINER"
+	}
+	return "SERVICE"
+}
+
+// request names containers of a service, or one.
 func (o *copying) request(service string) *api.ContainerRequest {
+	if o.named {
+		return &api.ContainerRequest{Container: service}
+	}
 	return &api.ContainerRequest{Project: o.project, Service: service, Index: o.index}
 }
 

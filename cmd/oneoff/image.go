@@ -24,12 +24,13 @@ import (
 	"github.com/orlop/orlop/spec/stackfile"
 )
 
-// Image is a container of an image alone, as docker run makes it. It is the one service of a project that is called
-// like it, on a network that all such containers share.
+// Image is a container of an image alone, as docker run makes it. It is the one service of a project of its own, on a
+// network that all such containers share.
 type Image struct {
 	Options
 	Terminal, PublishAll, Privileged, Init, ReadOnly bool
 	Network, Hostname, Memory, ShmSize, Platform     string
+	IPC, PID, UTS                                    string
 	CPUs                                             string
 	Tmpfs, AddHosts, DNS, Groups, SecurityOptions    []string
 }
@@ -94,11 +95,6 @@ func nameFor(image string) string {
 	return strings.Trim(notInProject.ReplaceAllString(strings.ToLower(base), "-"), "-_") + "-" + hex.EncodeToString(b)
 }
 
-// projectName is that of the project of a container.
-func projectName(container string) string {
-	return strings.TrimLeft(notInProject.ReplaceAllString(strings.ToLower(container), "-"), "-_")
-}
-
 // projectOf is the project of the container: a stack file that holds what was asked for is read as any other.
 func (a *maker) projectOf(ctx context.Context, image string, command []string, o *Image) (*spec.Project, error) {
 	s := map[string]any{"image": literal([]string{image})[0], "networks": []string{"default"}}
@@ -133,6 +129,9 @@ func (a *maker) projectOf(ctx context.Context, image string, command []string, o
 	set("cpus", o.CPUs)
 	set("shm_size", o.ShmSize)
 	set("platform", o.Platform)
+	set("ipc", o.IPC)
+	set("pid", o.PID)
+	set("uts", o.UTS)
 	list("ports", o.Publish)
 	list("cap_add", o.CapAdd)
 	list("cap_drop", o.CapDrop)
@@ -164,17 +163,18 @@ func (a *maker) projectOf(ctx context.Context, image string, command []string, o
 	if len(mounts) > 0 {
 		s["volumes"] = mounts
 	}
-	doc, err := cli.Marshal(map[string]any{"name": projectName(o.Name), "services": map[string]any{service: s}, "networks": networks, "volumes": volumes})
+	doc, err := cli.Marshal(map[string]any{"name": service, "services": map[string]any{service: s}, "networks": networks, "volumes": volumes})
 	if err != nil {
 		return nil, err
 	}
 	project, _, err := stackfile.Load(ctx, stackfile.Options{
-		Files: []string{"-"}, Stdin: bytes.NewReader(doc), Dir: a.Dir, ProjectDirectory: cmp.Or(a.Dir, "."), Name: projectName(o.Name),
+		Files: []string{"-"}, Stdin: bytes.NewReader(doc), Dir: a.Dir, ProjectDirectory: cmp.Or(a.Dir, "."), Name: service,
 		Environ: map[string]string{"COMPOSE_ENV_FILES": os.DevNull},
 	})
 	if err != nil {
 		return nil, inWords(err)
 	}
+	project.Name = cli.LonePrefix + o.Name
 	one := project.Services[service]
 	if one.Environment == nil {
 		one.Environment = map[string]*string{}

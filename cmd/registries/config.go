@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/docker/cli/cli/config"
+
 	"github.com/orlop/orlop/spec/userfile"
 )
 
@@ -47,6 +49,14 @@ func ReadConfig(path string) (*Config, error) {
 		return nil, fmt.Errorf("%s is not valid JSON (%w): correct it first, or remove it", path, err)
 	}
 	return c, nil
+}
+
+// Setting is a text that Docker's config.json has for a key; "" where it has none, or can't be read.
+func Setting(key string) (text string) {
+	if file, err := ReadConfig(filepath.Join(config.Dir(), config.ConfigFileName)); err == nil {
+		_ = file.read(key, &text)
+	}
+	return text
 }
 
 // read reads one key; what is of another kind is an error.

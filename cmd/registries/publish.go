@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/containerd/containerd/v2/core/remotes/docker"
 	distribution "github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -74,7 +75,15 @@ func Publish(ctx context.Context, inv *cli.Invocation, client *api.Client, proje
 	if err := mayPublish(ctx, inv, a.findings.lines(f.WithEnv), f.Yes); err != nil {
 		return err
 	}
-	if images, _ := imagesOf(project, Pushing{}); len(images) > 0 {
+	images, _ := imagesOf(project, Pushing{})
+	if inv.DryRun {
+		for _, image := range images {
+			fmt.Fprintf(inv.Stdout, " ~ push %s\n", image.Name)
+		}
+		_, err := fmt.Fprintf(inv.Stdout, " + artifact %s\n", named)
+		return err
+	}
+	if len(images) > 0 {
 		words := display.Words{Done: "has its images pushed", Failed: "is not published"}
 		req := &api.PushRequest{Of: project.Name, Images: images, IgnoreFailures: true, Limit: int32(inv.Parallel)}
 		if err := push(ctx, inv, client, project, req, words); err != nil {
@@ -89,6 +98,26 @@ func Publish(ctx context.Context, inv *cli.Invocation, client *api.Client, proje
 		}
 		return send(ctx, inv, client, project, a, named.String(), session, f)
 	})
+}
+
+// MustBePlain refuses a registry that the engine, which sends what is published, would not reach without TLS.
+func MustBePlain(ctx context.Context, inv *cli.Invocation, client *api.Client, name string) error {
+	named, err := distribution.ParseDockerRef(name)
+	if err != nil {
+		return fmt.Errorf("%q is no name of a repository (%w): write REGISTRY/NAME:TAG", name, err)
+	}
+	host := distribution.Domain(named)
+	if is, err := docker.MatchLocalhost(host); is || err != nil {
+		return err
+	}
+	status, err := inv.Greet(ctx, client)
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	if !slices.Contains(status.PlainRegistries, host) {
+		return fmt.Errorf("the engine reaches %s with TLS: write \"http: true\" for it in engine.yaml (docs/engine.md, Settings)", host)
+	}
+	return nil
 }
 
 // mustHaveImages refuses what nobody else could run.

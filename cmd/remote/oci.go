@@ -283,7 +283,7 @@ func inWords(err error) error {
 		return errors.New("it is not in its registry: check the name and the tag")
 	case errdefs.IsUnauthorized(err), errors.Is(err, docker.ErrInvalidAuthorization), status.StatusCode == http.StatusUnauthorized, status.StatusCode == http.StatusForbidden,
 		strings.Contains(err.Error(), "insufficient_scope"), strings.Contains(err.Error(), "authorization failed"):
-		return errors.New(`the registry refused access: log in with "orlop login", and the registry's name`)
+		return errors.New(`the registry refused access: log in with "orlop login REGISTRY"`)
 	case strings.Contains(err.Error(), "connection refused"), strings.Contains(err.Error(), "no such host"), strings.Contains(err.Error(), "timeout"):
 		return fmt.Errorf("the registry can't be reached: %w", rootOf(err))
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):

@@ -79,13 +79,21 @@ func (u *run) shutDown(ctx context.Context, action planner.Action) error {
 	if err != nil {
 		err = cli.Cause(ctx, err)
 	} else {
-		_, err = cli.Follow(ctx, stream, nil, nil)
+		_, err = cli.Follow(ctx, stream, nil, u.sayStopped)
 	}
 	if err == nil {
 		return nil
 	}
 	state := map[planner.Action]string{planner.Stop: "stopped", planner.Kill: "killed"}[action]
 	return fmt.Errorf("%s is not %s: %w; what still runs: orlop ps", u.project.Name, state, err)
+}
+
+// sayStopped says that a container was stopped, where plain progress is asked for: as Compose does.
+func (u *run) sayStopped(e planner.Event) {
+	word := map[planner.Action]string{planner.Stop: "Stopped", planner.Kill: "Killed"}[e.Action]
+	if u.Progress == "plain" && e.Kind == planner.Done && word != "" {
+		fmt.Fprintf(u.Stderr, " Container %s-%s %s\n", u.project.Name, composeReplica(e.Resource), word)
+	}
 }
 
 // attached shows logs and exits until every container has ended or the user

@@ -126,7 +126,7 @@ func (e *explanation) standing(service string, own []planner.Container) string {
 func (e *explanation) past(c *planner.Container) (lines []string) {
 	switch {
 	case c.State == planner.Exited && c.Stopped:
-		lines = append(lines, fmt.Sprintf("was stopped %s, on the user's word", display.Ago(e.now, c.ExitedAt)))
+		lines = append(lines, fmt.Sprintf("was stopped %s, on the user's word, and exited with code %d%s", display.Ago(e.now, c.ExitedAt), c.ExitCode, display.Spaced(display.ExitNotes(c))))
 	case c.State == planner.Exited || c.State == planner.Restarting:
 		lines = append(lines, fmt.Sprintf("exited with code %d%s %s", c.ExitCode, display.Spaced(display.ExitNotes(c)), display.Ago(e.now, c.ExitedAt)))
 	case c.Restarts == 0:

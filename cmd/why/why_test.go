@@ -37,7 +37,7 @@ func TestExplanation(t *testing.T) {
 	(&explanation{project: project, containers: containers, plan: plan, now: now}).print(&out, "web")
 	want := ` web   1 exited; 1 running
    web/1          restarted 2 times; the last time About a minute ago, after it had exited with code 137 (SIGKILL, out of memory)
-   web/2          was stopped About an hour ago, on the user's word
+   web/2          was stopped About an hour ago, on the user's word, and exited with code 0
    waits for      db until it is healthy: not yet: running, unhealthy (4 health probes in a row failed, the last one 1 second ago with exit code 2: no connection)
    waits for      gone until it is started: it is not part of the stack now
    needed by      front, until it is started; restarted with it
@@ -49,7 +49,7 @@ func TestExplanation(t *testing.T) {
 	out.Reset()
 	(&explanation{project: project, containers: containers, plan: &planner.Plan{}, now: now}).print(&out, "front")
 	want = ` front   has no container: "orlop up -d front" makes it
-   waits for      web until it is started: not yet: 1 exited; 1 running (was stopped About an hour ago, on the user's word)
+   waits for      web until it is started: not yet: 1 exited; 1 running (was stopped About an hour ago, on the user's word, and exited with code 0)
    would change   nothing: it is as the stack file says
 `
 	if out.String() != want {

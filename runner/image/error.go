@@ -1,6 +1,7 @@
 package image
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -51,6 +52,10 @@ func pullError(ref string, err error) error {
 		return fmt.Errorf("cannot pull %s: the registry answers %s: try again later, or set a mirror", ref, status.Status)
 	case otherDigest.MatchString(text), otherSize.MatchString(text):
 		return fmt.Errorf("cannot pull %s: %s: a registry, mirror or proxy damages what it hands on", ref, mismatch(text))
+	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
+		return fmt.Errorf("cannot pull %s: %s speaks http without TLS: if that is meant, set registries: {%q: {http: true}} in engine.yaml", ref, domainOf(ref), domainOf(ref))
+	case isAs[x509.UnknownAuthorityError](err):
+		return fmt.Errorf("cannot pull %s: the certificate of %s is not trusted: name its authority with registries: {%q: {ca: [FILE]}} in engine.yaml", ref, domainOf(ref), domainOf(ref))
 	case strings.Contains(text, "no such host"), strings.Contains(text, "connection refused"),
 		strings.Contains(text, "i/o timeout"), strings.Contains(text, "network is unreachable"), errdefs.IsUnavailable(err):
 		return fmt.Errorf("cannot pull %s: %w (the registry can't be reached: check the network, set a mirror, or load the image with \"orlop image load\")",
@@ -61,11 +66,24 @@ func pullError(ref string, err error) error {
 
 // registryOf is the registry of a reference as "orlop login" takes it, after a space; "" for Docker Hub.
 func registryOf(ref string) string {
+	if host := domainOf(ref); host != "" && host != "docker.io" {
+		return " " + host
+	}
+	return ""
+}
+
+// domainOf is the registry of a reference.
+func domainOf(ref string) string {
 	named, err := reference.ParseDockerRef(ref)
-	if err != nil || reference.Domain(named) == "docker.io" {
+	if err != nil {
 		return ""
 	}
-	return " " + reference.Domain(named)
+	return reference.Domain(named)
+}
+
+func isAs[E error](err error) bool {
+	_, is := errors.AsType[E](err)
+	return is
 }
 
 // mismatch says what came in place of what was asked for.

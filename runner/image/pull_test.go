@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"testing"
@@ -25,6 +26,8 @@ func TestPullErrorsSayTheCauseAndWhatToDo(t *testing.T) {
 		{fmt.Errorf("x: %w", errdefs.ErrNotFound), "image app:1 does not exist in its registry: check the name and the tag"},
 		{fmt.Errorf("x: %w", docker.ErrInvalidAuthorization), `cannot pull app:1: the registry refused access: log in with "orlop login"`},
 		{answered(403, "403 Forbidden"), `cannot pull app:1: the registry refused access: log in with "orlop login"`},
+		{errors.New("Get \"https://r\": http: server gave HTTP response to HTTPS client"), `cannot pull app:1: docker.io speaks http without TLS: if that is meant, set registries: {"docker.io": {http: true}} in engine.yaml`},
+		{fmt.Errorf("x: %w", x509.UnknownAuthorityError{}), `cannot pull app:1: the certificate of docker.io is not trusted: name its authority with registries: {"docker.io": {ca: [FILE]}} in engine.yaml`},
 		{answered(429, "429 Too Many Requests"), "cannot pull app:1: the registry's rate limit is reached: log in, wait, or set a mirror"},
 		{answered(503, "503 Service Unavailable"), "cannot pull app:1: the registry answers 503 Service Unavailable: try again later, or set a mirror"},
 		{fmt.Errorf("failed commit on ref \"layer-b\": unexpected commit digest sha256:a, expected sha256:b: %w", errdefs.ErrFailedPrecondition),

@@ -7,6 +7,7 @@ package image
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,18 +88,14 @@ func Normalize(ref string) (string, error) {
 // Get looks an image up by a reference as users write it, that of a platform; "" is
 // the machine's own.
 func (s *Store) Get(ctx context.Context, ref, platform string) (*Image, error) {
-	name, err := Normalize(ref)
-	if err != nil {
-		return nil, err
-	}
-	found, err := s.client.ImageService().Get(ctx, name)
-	if errdefs.IsNotFound(err) {
+	found, err := s.resolve(ctx, ref)
+	if _, isAbsent := errors.AsType[*absentError](err); isAbsent {
 		return nil, fmt.Errorf("image %s is not here: run \"orlop pull\" or \"orlop build\"", ref)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckDigest(name, found.Target.Digest); err != nil {
+	if err := CheckDigest(found.Name, found.Target.Digest); err != nil {
 		return nil, fmt.Errorf("cannot use image %s: %w: remove it with \"orlop image rm\"", ref, err)
 	}
 	return s.read(ctx, ref, found, platform)
@@ -206,12 +203,8 @@ func (s *Store) Digest(ctx context.Context, ref string) (string, error) {
 
 // Find is the image that a reference names; the zero one if it is not here.
 func (s *Store) Find(ctx context.Context, ref string) (planner.Image, error) {
-	name, err := Normalize(ref)
-	if err != nil {
-		return planner.Image{}, err
-	}
-	img, err := s.client.ImageService().Get(ctx, name)
-	if errdefs.IsNotFound(err) || err == nil && CheckDigest(name, img.Target.Digest) != nil {
+	img, err := s.resolve(ctx, ref)
+	if _, isAbsent := errors.AsType[*absentError](err); isAbsent || err == nil && CheckDigest(img.Name, img.Target.Digest) != nil {
 		return planner.Image{}, nil
 	}
 	if err != nil {

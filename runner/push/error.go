@@ -106,9 +106,9 @@ func Unreachable(host string, err error) string {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	switch {
 	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
-		return fmt.Sprintf("%s speaks http without TLS: if that is meant, set \"registries: {%q: {http: true}}\" in engine.yaml", host, host)
+		return fmt.Sprintf("%s speaks http without TLS: if that is meant, set registries: {%q: {http: true}} in engine.yaml", host, host)
 	case isUnknown:
-		return fmt.Sprintf("the certificate of %s is not trusted (%v): name its authority with \"registries: {%q: {ca: [FILE]}}\" in engine.yaml", host, certificate, host)
+		return fmt.Sprintf("the certificate of %s is not trusted (%v): name its authority with registries: {%q: {ca: [FILE]}} in engine.yaml", host, certificate, host)
 	case isNameless, isInvalid:
 		return fmt.Sprintf("the certificate of %s is not valid: %v", host, root(err))
 	case isDNS && dns.IsNotFound:

@@ -298,27 +298,3 @@ func (s *sending) tell() {
 		s.job.Progress(have, total, doing)
 	}
 }
-
-// sourceOf is another repository of the registry that has a blob; "" if none is known.
-func (s *sending) sourceOf(ctx context.Context, d ocispec.Descriptor) string {
-	store, ok := s.job.From.(content.InfoProvider)
-	if !ok {
-		return ""
-	}
-	info, err := store.Info(ctx, d.Digest)
-	if err != nil {
-		return ""
-	}
-	return nearest(info.Labels[s.repo.label()], s.repo.name)
-}
-
-// label notes that the repository has a blob or a document: another push takes it from there.
-func (s *sending) label(ctx context.Context, d ocispec.Descriptor) {
-	store, ok := s.job.From.(content.Manager)
-	if !ok {
-		return
-	}
-	if note, err := docker.AppendDistributionSourceLabel(store, s.job.Ref); err == nil {
-		_, _ = note(ctx, d) // without it the blob is sent again
-	}
-}

@@ -204,6 +204,21 @@ func TestOnlyWhatTheRegistryLacksIsSent(t *testing.T) {
 	mustHave(t, r, "two/app:1", one)
 }
 
+// TestRegistriesOfOneHost are not taken for each other: what the one has is not asked of the other.
+func TestRegistriesOfOneHost(t *testing.T) {
+	a, b, s := newRegistry(t), newRegistry(t), newStore(t)
+	root := image(t, s, put(t, s, ocispec.MediaTypeImageLayer, random(large)))
+	for _, to := range []struct {
+		registry *lab.Registry
+		name     string
+		mounted  int
+	}{{a, "near/app:1", 0}, {b, "far/app:1", 0}, {b, "near/other:1", 2}, {a, "far/app:1", 2}} {
+		if _, sent, err := send(t, to.registry, s, to.name, root); err != nil || sent.Mounted != to.mounted {
+			t.Errorf("%s: %+v, %v", to.name, sent, err)
+		}
+	}
+}
+
 // TestPushesBesideEachOther send what they have in common once.
 func TestPushesBesideEachOther(t *testing.T) {
 	r, s := newRegistry(t), newStore(t)
@@ -321,7 +336,7 @@ func TestRefusals(t *testing.T) {
 		list[0].Scheme = "https"
 		return list, err
 	}
-	if _, err := Send(t.Context(), Job{Ref: host + "/a:1", Root: root, From: s, Hosts: asTLS}); err == nil || !strings.Contains(err.Error(), `speaks http without TLS: if that is meant, set "registries: {"`) {
+	if _, err := Send(t.Context(), Job{Ref: host + "/a:1", Root: root, From: s, Hosts: asTLS}); err == nil || !strings.Contains(err.Error(), `speaks http without TLS: if that is meant, set registries: {"`) {
 		t.Errorf("%v", err)
 	}
 	self := httptest.NewTLSServer(http.NotFoundHandler())

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
-	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -30,6 +29,7 @@ type repository struct {
 	name  string // of the repository
 	way   pace
 	waits func(text string) // is told of pauses
+	turn  chan struct{}     // whose turn it is to ask for a token: containerd's authorizer, asked by two at once, writes what it reads
 }
 
 func openRepository(spec reference.Spec, hosts docker.RegistryHosts, way pace) (*repository, error) {
@@ -42,35 +42,7 @@ func openRepository(spec reference.Spec, hosts docker.RegistryHosts, way pace) (
 		return nil, fmt.Errorf("no registry at %s takes images: its settings name mirrors alone", spec.Hostname())
 	}
 	_, name, _ := strings.Cut(spec.Locator, "/")
-	return &repository{host: all[i], named: spec.Hostname(), name: name, way: way, waits: func(string) {}}, nil
-}
-
-// label is the key under which containerd notes the repositories of a registry that have a blob. It has
-// no port, so registries of one host share it: a source that has none costs nothing but its mention.
-func (r *repository) label() string { return SourceLabel(r.named) }
-
-// SourceLabel is that key for a registry.
-func SourceLabel(registry string) string {
-	u := url.URL{Host: registry}
-	return labels.LabelDistributionSource + "." + u.Hostname()
-}
-
-// nearest is the repository of a list that begins most like another, itself left out.
-func nearest(list, name string) (best string) {
-	most := -1
-	for _, one := range strings.Split(list, ",") {
-		if one == "" || one == name {
-			continue
-		}
-		n := 0
-		for n < min(len(one), len(name)) && one[n] == name[n] {
-			n++
-		}
-		if n > most {
-			best, most = one, n
-		}
-	}
-	return best
+	return &repository{host: all[i], named: spec.Hostname(), name: name, way: way, waits: func(string) {}, turn: make(chan struct{}, 1)}, nil
 }
 
 // url is an address below the repository.
@@ -128,7 +100,7 @@ func (r *repository) prepare(ctx context.Context, q request) (*http.Request, err
 		req.Header[k] = v
 	}
 	if r.host.Authorizer != nil && !q.foreign {
-		if err := r.host.Authorizer.Authorize(ctx, req); err != nil {
+		if err := r.authorize(ctx, req); err != nil {
 			return nil, err
 		}
 	}
@@ -139,6 +111,17 @@ func (r *repository) prepare(ctx context.Context, q request) (*http.Request, err
 		req.GetBody, req.ContentLength = q.body, q.size
 	}
 	return req, nil
+}
+
+// authorize adds the login, or a token that it gives, once one was asked for.
+func (r *repository) authorize(ctx context.Context, req *http.Request) error {
+	select {
+	case r.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-r.turn }()
+	return r.host.Authorizer.Authorize(ctx, req)
 }
 
 // discard reads what is left of an answer, so that its connection serves again.

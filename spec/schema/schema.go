@@ -275,7 +275,7 @@ func serviceKeys() []Key {
 		}},
 		{Name: "mac_address", Shape: String, Note: "on the network of the highest priority"},
 		{Name: "mem_limit", Shape: Bytes},
-		{Name: "network_mode", Shape: String, Note: "bridge, none, host, service:NAME, container:NAME"},
+		{Name: "network_mode", Shape: String, Note: "none, host, service:NAME, container:NAME; bridge is the stack's default network"},
 		{Name: "networks", Shape: Networks, Keys: serviceNetworkKeys()},
 		{Name: "pid", Shape: String, Note: "host, service:NAME, container:NAME"},
 		{Name: "pids_limit", Shape: Integer},

@@ -157,10 +157,7 @@ func (v *validator) serviceDefaults(s *tree.Node, path string) {
 	v.conditions(s, path)
 	dependencyDefaults(s)
 	v.buildDefaults(s)
-	networks := s.Value("networks")
-	if s.Value("provider") == nil && tree.TextAt(s, "network_mode") == "" && (networks == nil || networks.Kind == tree.MapNode && len(networks.Fields) == 0) {
-		s.Set(s.With("networks", s.Mapping(s.With("default", &tree.Node{}))))
-	}
+	values.DefaultNetwork(s)
 	v.wholeNetwork(s, path)
 	v.linkDefaults(s, path)
 	v.volumesFrom(s, path)

@@ -70,6 +70,23 @@ func sharesNetwork(s *tree.Node) bool {
 	return named && (mode == "service" || mode == "container")
 }
 
+// DefaultNetwork has a service that names no network be on the stack's default one: that too whose network_mode is bridge, which
+// is to Docker the network of all containers that name none.
+func DefaultNetwork(s *tree.Node) {
+	networks := s.Value("networks")
+	if s.Value("provider") != nil || networks != nil && (networks.Kind != tree.MapNode || len(networks.Fields) > 0) {
+		return
+	}
+	switch tree.TextAt(s, "network_mode") {
+	case "bridge":
+		s.Remove("network_mode")
+	case "":
+	default:
+		return
+	}
+	s.Set(s.With("networks", s.Mapping(s.With("default", &tree.Node{}))))
+}
+
 // hasOwnNetwork says that a service has a name server of its own.
 func hasOwnNetwork(s *tree.Node) bool {
 	mode := tree.TextAt(s, "network_mode")

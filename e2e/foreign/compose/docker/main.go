@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -45,7 +46,7 @@ func fatal(err error) {
 }
 
 // groups are those that orlop has under the same name.
-var groups = []string{"container", "image", "network", "volume", "system"}
+var groups = []string{"container", "network", "volume", "system"}
 
 func run(args []string) {
 	if len(args) == 0 {
@@ -57,10 +58,17 @@ func run(args []string) {
 		compose(append([]string{"--progress", progress()}, rest...))
 	case slices.Contains(groups, verb):
 		replace("orlop", args)
+	case verb == "build":
+		build(rest)
 	case verb == "inspect":
 		inspect(rest)
-	case verb == "rmi":
-		replace("orlop", append([]string{"image", "rm"}, rest...))
+	case verb == "rmi", verb == "image" && len(rest) > 0:
+		if verb == "image" {
+			verb, rest = rest[0], rest[1:]
+		} else {
+			verb = "rm"
+		}
+		image(append([]string{"image", verb}, rest...))
 	case verb == "images":
 		replace("orlop", append([]string{"image", "ls"}, rest...))
 	case verb == "info":
@@ -86,6 +94,9 @@ func compose(args []string) {
 	if err != nil {
 		fatal(err)
 	}
+	if slices.Contains(args, "publish") {
+		c.Stdout = c.Stderr // its plan is told of as its progress
+	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	if err := c.Start(); err != nil {
@@ -103,6 +114,15 @@ func compose(args []string) {
 		if step, ok := strings.CutPrefix(line, " · build "); ok {
 			io.WriteString(os.Stdout, step)
 		}
+		if image, ok := strings.CutSuffix(strings.TrimSpace(line), " Built"); ok {
+			fmt.Printf("naming to docker.io/library/%s done\n", strings.TrimPrefix(image, "Image "))
+		}
+		for _, w := range wording {
+			if m := w.ours.FindStringSubmatchIndex(line); m != nil {
+				text := string(w.ours.ExpandString(nil, w.theirs, line, m))
+				fmt.Fprintln(os.Stderr, strings.ReplaceAll(text, "PROJECT", projectOf(args)))
+			}
+		}
 		if err != nil {
 			break
 		}
@@ -114,6 +134,39 @@ func compose(args []string) {
 	case err != nil:
 		fatal(err)
 	}
+}
+
+// projectOf is the name of the project that a command line names.
+func projectOf(args []string) string {
+	for i, a := range args {
+		if (a == "-p" || a == "--project-name") && i+1 < len(args) {
+			return args[i+1]
+		}
+	}
+	return os.Getenv("COMPOSE_PROJECT_NAME")
+}
+
+// wording is what Compose says where orlop says the same in its own words: the tests look for it.
+var wording = []struct {
+	ours   *regexp.Regexp
+	theirs string
+}{
+	{regexp.MustCompile(`no service named "([^"]+)"`), `no such service: $1`},
+	{regexp.MustCompile(`service (\S+) has no container (\d+): start it`), `service "$1" is not running container #$2`},
+	{regexp.MustCompile(`start_interval means nothing without start_period`), `healthcheck.start_interval requires healthcheck.start_period to be set`},
+	{regexp.MustCompile(`env_file\[\d+\]: cannot read (/\S+): no such file`), `env file $1 not found`},
+	{regexp.MustCompile(`has the container name "([^"]+)" too`), `container name "$1" is already in use`},
+	{regexp.MustCompile(`external network (\S+) does not exist`), `network $1 declared as external, but could not be found`},
+	{regexp.MustCompile(`is not ready after (\d+s)`), `application not healthy after $1`},
+	{regexp.MustCompile(`services\.([^.]+)\.(?:post_start|pre_stop)\[\d+\].*: ended with exit code (\d+)`), `$1 hook exited with status $2`},
+	{regexp.MustCompile(`a terminal is asked for and the input is none`), `cannot attach stdin to a TTY-enabled container because stdin is not a terminal`},
+	{regexp.MustCompile(`^ ✗ up +(\S+)/\d+ +\S+ has no health check to wait for`), `optional dependency "$1" failed to start`},
+	{regexp.MustCompile(`^ ✗ up +(\S+)/(\d+) +unhealthy after`), `container PROJECT-$1-$2 is unhealthy`},
+	{regexp.MustCompile(`it includes the local file`), `cannot publish compose file with local includes`},
+	{regexp.MustCompile(`^(\S+) has build: and no image:`), "your Compose stack cannot be published as it only contains a build section for service(s):\n- \"$1\""},
+	{regexp.MustCompile(`^ \+ artifact (?:docker.io/)?(\S+?)(?::latest)?$`), "$1 publishing\n$1 published"},
+	{regexp.MustCompile(`services\.(\S+)\.environment\.(\S+) is given by provider (\S+) instead`), `provider "$3" overrides environment variable "$2" of service "$1"`},
+	{regexp.MustCompile(`stopping all services: (\S+)/\d+ has ended`), `Aborting on container exit...`},
 }
 
 // progress is how Compose shows its progress where no terminal is.
@@ -151,6 +204,34 @@ func inspect(args []string) {
 	os.Stderr.Write(last)
 	os.Exit(1)
 }
+
+// build is "docker build -t NAME DIRECTORY".
+func build(args []string) {
+	if len(args) != 3 || args[0] != "-t" {
+		fatal(fmt.Errorf("only build -t NAME DIRECTORY is known here"))
+	}
+	c := exec.Command("orlop", "-f", "-", "build", "--quiet")
+	c.Stdin = strings.NewReader(fmt.Sprintf("name: build\nservices: {it: {image: %q, build: {context: %q}}}\n", args[1], args[2]))
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	if err := c.Run(); err != nil {
+		os.Exit(1)
+	}
+}
+
+// image runs a verb about images, and says as Docker does what is not here.
+func image(args []string) {
+	c := exec.Command("orlop", args...)
+	var errs bytes.Buffer
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, &errs
+	err := c.Run()
+	text := absentImage.ReplaceAllString(errs.String(), "Error response from daemon: No such image: $1:$2 ($0)")
+	os.Stderr.WriteString(text)
+	if err != nil {
+		os.Exit(1)
+	}
+}
+
+var absentImage = regexp.MustCompile(`image (?:docker\.io/)?(?:library/)?(\S+):(\S+) is not here`)
 
 func info(args []string) {
 	text := strings.Join(args, " ")
