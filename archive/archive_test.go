@@ -392,6 +392,130 @@ func TestPiecesAreWhatWasWritten(t *testing.T) {
 	}
 }
 
+// TestACopyThatEndsEarlyLeavesDirectoriesAsTheyAre: in its middle, and at what can't be written.
+func TestACopyThatEndsEarlyLeavesDirectoriesAsTheyAre(t *testing.T) {
+	d := entry("d", tar.TypeDir, "", "")
+	d.ModTime = time.Unix(1_700_000_000, 0)
+	cut := made(t, d, entry("d/f", tar.TypeReg, "", strings.Repeat("new", 1000)))
+	cut.Truncate(2000)
+	for name, in := range map[string]io.Reader{"cut": cut, "refused": made(t, d, entry("../evil", tar.TypeReg, "", "x"))} {
+		dir := t.TempDir()
+		if err := unpack(t, dir, in, nil); err == nil {
+			t.Errorf("%s: it is whole", name)
+		}
+		info, err := os.Stat(dir + "/d")
+		if err != nil || info.Mode().Perm() != 0o755 || !info.ModTime().Equal(d.ModTime) {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
+
+// TestAnEngineThatIsKilledLeavesNoHalfOfACopy: neither a file nor a directory that is closed.
+func TestAnEngineThatIsKilledLeavesNoHalfOfACopy(t *testing.T) {
+	dir := t.TempDir()
+	tree, err := archive.Beneath(dir)
+	must(t, err)
+	defer tree.Close()
+	u := &archive.Unpacker{Tree: tree, At: ".", Name: "."}
+	defer u.Close()
+	in := made(t, entry("d", tar.TypeDir, "", ""), entry("d/f", tar.TypeReg, "", strings.Repeat("new", 1000)), entry("d/g", tar.TypeReg, "", "x")).Bytes()
+	looked := false
+	from := &watched{in: bytes.NewReader(in), at: 2048, look: func() { // all of d, and the begin of d/f
+		looked = true
+		info, err := os.Stat(dir + "/d")
+		if err != nil || info.Mode().Perm() != 0o755 {
+			t.Errorf("%v, %v", info, err)
+		}
+		names, err := os.ReadDir(dir + "/d")
+		if fd, no := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY, 0o600); no == nil {
+			unix.Close(fd)
+			if err != nil || len(names) > 0 {
+				t.Errorf("there are %v, %v", names, err)
+			}
+		}
+	}}
+	must(t, errors.Join(archive.Unpack(t.Context(), tar.NewReader(from), u), u.Err()))
+	if !looked {
+		t.Error("nobody has looked")
+	}
+}
+
+// watched is a reader with a place at which somebody looks.
+type watched struct {
+	in   *bytes.Reader
+	at   int64
+	look func()
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	read := w.in.Size() - int64(w.in.Len())
+	if read < w.at {
+		return w.in.Read(p[:min(int64(len(p)), w.at-read)])
+	}
+	if w.look != nil {
+		w.look()
+		w.look = nil
+	}
+	return w.in.Read(p)
+}
+
+// TestAttributesOfADirectoryAreKept, and one that no archive can have ends no copy.
+func TestAttributesOfADirectoryAreKept(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	must(t, os.Mkdir(from+"/d", 0o700))
+	must(t, os.WriteFile(from+"/d/f", []byte("text"), 0o400))
+	for _, at := range []string{"/d", "/d/f"} {
+		for _, name := range []string{"user.orlop", "user.a=b"} {
+			if unix.Setxattr(from+at, name, []byte("x"), 0) != nil && name == "user.orlop" {
+				t.Skip("the file system has no attributes")
+			}
+		}
+	}
+	must(t, os.Chmod(from+"/d", 0o500))
+	t.Cleanup(func() { os.Chmod(from+"/d", 0o700); os.Chmod(to+"/d", 0o700) })
+	var out bytes.Buffer
+	var told []string
+	w := tar.NewWriter(&out)
+	p := &archive.Packer{Tree: own(t, from), Out: w, Note: func(at, why string) { told = append(told, at+": "+why) }}
+	must(t, p.Pack(t.Context(), "d", "d", false))
+	must(t, w.Close())
+	if len(told) != 2 || !strings.HasPrefix(told[0], `/d: its extended attribute "user.a=b", left out`) {
+		t.Errorf("told of %q", told)
+	}
+	must(t, unpack(t, to, &out, nil))
+	for _, at := range []string{"/d", "/d/f"} {
+		value := make([]byte, 10)
+		if n, err := unix.Getxattr(to+at, "user.orlop", value); err != nil || string(value[:max(n, 0)]) != "x" {
+			t.Errorf("%s: %q, %v", at, value[:max(n, 0)], err)
+		}
+	}
+}
+
+// TestALinkBehindALinkedDirectoryLeadsWhereTheKernelSays: ".." is of where it is, not of its text.
+func TestALinkBehindALinkedDirectoryLeadsWhereTheKernelSays(t *testing.T) {
+	root := t.TempDir()
+	must(t, os.MkdirAll(root+"/opt/app/releases/5", 0o755))
+	must(t, os.MkdirAll(root+"/opt/app/shared/log", 0o755))
+	must(t, os.MkdirAll(root+"/opt/shared/log", 0o755)) // where the text leads
+	must(t, os.Symlink("releases/5", root+"/opt/app/current"))
+	must(t, os.Symlink("../../shared/log", root+"/opt/app/releases/5/log"))
+	must(t, os.Symlink("../../shared/new", root+"/opt/app/releases/5/new"))
+	must(t, os.Symlink("../../../../../../../up", root+"/opt/out"))
+	must(t, os.Symlink("loop", root+"/loop"))
+	fd, err := unix.Open(root, unix.O_PATH, 0)
+	must(t, err)
+	tree := archive.Root(fd)
+	defer tree.Close()
+	for at, want := range map[string]string{
+		"/opt/app/current/log": "/opt/app/shared/log", "/opt/app/current/new": "/opt/app/shared/new", "/opt/app/current/x/y": "/opt/app/releases/5/x/y",
+		"/opt/out": "/up", "/opt/out/../../x": "/x", "/": "/", "/loop": "", "/opt/app/current/..": "/opt/app/releases",
+	} {
+		if got, err := tree.Plain(at); got != want || (err != nil) != (want == "") {
+			t.Errorf("%s is %s, %v", at, got, err)
+		}
+	}
+}
+
 // TestADirectoryThatIsMadeForItIsAsItWas, with its attributes and, of a tree where users mean
 // the same, the access control lists.
 func TestADirectoryThatIsMadeForItIsAsItWas(t *testing.T) {

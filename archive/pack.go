@@ -173,7 +173,7 @@ func (p *Packer) directory(ctx context.Context, i item, h *tar.Header, depth int
 		return &Error{"read", i.at, err}
 	}
 	defer dir.Close()
-	p.attributes(h, int(dir.Fd()))
+	p.attributes(i.at, h, int(dir.Fd()))
 	if err := p.Out.WriteHeader(h); err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (p *Packer) file(ctx context.Context, i item, h *tar.Header) error {
 	}
 	defer f.Close()
 	h.Typeflag, h.Size = tar.TypeReg, i.st.Size
-	p.attributes(h, int(f.Fd()))
+	p.attributes(i.at, h, int(f.Fd()))
 	if err := p.Out.WriteHeader(h); err != nil {
 		return err
 	}
@@ -254,13 +254,17 @@ func (p *Packer) content(ctx context.Context, at string, f *os.File, left int64)
 }
 
 // attributes adds the extended attributes that are a file's own.
-func (p *Packer) attributes(h *tar.Header, fd int) {
+func (p *Packer) attributes(at string, h *tar.Header, fd int) {
 	n, err := unix.Flistxattr(fd, p.buffer)
 	if err != nil || n == 0 {
 		return // the file system has none
 	}
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(p.buffer[:n]), "\x00"), "\x00") {
 		if !p.Tree.keeps(name) {
+			continue
+		}
+		if strings.Contains(name, "=") { // by which a record of an archive ends its name
+			p.note(at, fmt.Sprintf("its extended attribute %q, left out: an archive can't have one with \"=\" in its name", name))
 			continue
 		}
 		size, err := unix.Fgetxattr(fd, name, p.buffer)

@@ -143,6 +143,40 @@ func (t *Tree) Follow(at string) (string, Info, error) {
 	return at, Info{}, unix.ELOOP
 }
 
+// Plain is a path without links and without "..", so that what follows can be told from its
+// text: a name after the other is looked at, as the kernel does. What is not there stays as it
+// is written.
+func (t *Tree) Plain(at string) (string, error) {
+	done, links := "/", 0
+	for rest := strings.Split(at, "/"); len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		if name == "" || name == "." || name == ".." {
+			done = path.Join(done, name) // ".." of the root is the root
+			continue
+		}
+		next := path.Join(done, name)
+		info, err := t.Stat(next)
+		switch {
+		case errors.Is(err, unix.ENOENT):
+			return path.Join(append([]string{next}, rest...)...), nil
+		case err != nil:
+			return "", err
+		case info.Mode&fs.ModeSymlink == 0:
+			done = next
+			continue
+		}
+		if links++; links > mostLinks {
+			return "", unix.ELOOP
+		}
+		if path.IsAbs(info.Link) {
+			done = "/"
+		}
+		rest = append(strings.Split(info.Link, "/"), rest...)
+	}
+	return done, nil
+}
+
 // dirOf is the directory of a path, whose own names stay as they are.
 func dirOf(at string) string {
 	at = strings.TrimRight(at, "/")

@@ -52,7 +52,7 @@ type directory struct {
 // pending is a file whose content is still coming.
 type pending struct {
 	f    *os.File
-	temp string
+	temp string // its name meanwhile; "" where it has none
 	at   string
 	h    *tar.Header
 	size int64
@@ -60,7 +60,16 @@ type pending struct {
 
 // Unpack reads an archive and puts its files to all of some places. Where one of them
 // takes no more, which its Err says, the others still do. The error is of the archive.
+// However it ends, directories have the modes and times that they are to have.
 func Unpack(ctx context.Context, in *tar.Reader, to ...*Unpacker) error {
+	err := unpackAll(ctx, in, to)
+	for _, u := range to {
+		u.finish()
+	}
+	return err
+}
+
+func unpackAll(ctx context.Context, in *tar.Reader, to []*Unpacker) error {
 	buffer := make([]byte, BufferSize)
 	for first := true; ; first = false {
 		if err := context.Cause(ctx); err != nil {
@@ -82,9 +91,6 @@ func Unpack(ctx context.Context, in *tar.Reader, to ...*Unpacker) error {
 		if AllFailed(to) {
 			break
 		}
-	}
-	for _, u := range to {
-		u.do(u.finish)
 	}
 	return nil
 }
@@ -139,13 +145,16 @@ func isWhole(in *tar.Reader) bool {
 
 // do does a part of the work, unless an earlier one has failed.
 func (u *Unpacker) do(f func() error) {
-	switch {
-	case u.err != nil:
-	case u.Tree.As != nil:
-		u.err = u.Tree.As(f)
-	default:
-		u.err = f()
+	if u.err == nil {
+		u.err = u.as(f)
 	}
+}
+
+func (u *Unpacker) as(f func() error) error {
+	if u.Tree.As != nil {
+		return u.Tree.As(f)
+	}
+	return f()
 }
 
 // Close drops a file whose content did not come whole.
@@ -166,6 +175,10 @@ func (u *Unpacker) abandon() {
 		return
 	}
 	u.file.f.Close()
+	if u.file.temp == "" {
+		u.file = nil
+		return
+	}
 	if dir, err := u.parent(u.file.at); err == nil {
 		_ = unix.Unlinkat(dir, u.file.temp, 0)
 	}
@@ -271,9 +284,13 @@ func (u *Unpacker) isBelow(at string) bool {
 
 // mkdir makes a directory. One that is there stays as it is, but for what the archive
 // says of its owner where that is kept; a link that leads to one is one.
-func (u *Unpacker) mkdir(at string, h *tar.Header) error {
+func (u *Unpacker) mkdir(at string, listed *tar.Header) error {
+	h := listed
 	if u.Made && at == u.At && h != nil {
 		if err := u.take(at, h); err != nil {
+			return err
+		}
+		if err := u.Tree.chmod(at, u.mode(h)|0o700); err != nil {
 			return err
 		}
 	}
@@ -285,21 +302,22 @@ func (u *Unpacker) mkdir(at string, h *tar.Header) error {
 		return err
 	}
 	name := path.Base(at)
-	err = unix.Mkdirat(dir, name, 0o700)
+	if h == nil {
+		h = &tar.Header{Mode: 0o755}
+	}
+	// Where nobody gets to its end, it is as open as it is to be, and no more.
+	err = unix.Mkdirat(dir, name, u.mode(h)&0o1777|0o700)
 	if errors.Is(err, unix.EEXIST) {
-		return u.isDirectory(at, dir, name, h)
+		return u.isDirectory(at, dir, name, listed)
 	}
 	if err != nil {
 		return err
 	}
-	uid, gid, isSet := u.owner(h)
+	uid, gid, isSet := u.owner(listed)
 	if isSet {
 		if err := unix.Fchownat(dir, name, uid, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return notOwner(err, uid, gid)
 		}
-	}
-	if h == nil {
-		h = &tar.Header{Mode: 0o755}
 	}
 	u.late = append(u.late, directory{at, h})
 	return nil
@@ -376,7 +394,8 @@ func (u *Unpacker) mode(h *tar.Header) uint32 {
 
 func temporary() string { return ".orlop-" + rand.Text()[:12] }
 
-// create begins a file under another name.
+// create begins a file under no name, which leaves nothing where nobody ends it; else under
+// another one.
 func (u *Unpacker) create(at string, h *tar.Header) error {
 	dir, err := u.parent(at)
 	if err != nil {
@@ -385,8 +404,12 @@ func (u *Unpacker) create(at string, h *tar.Header) error {
 	if err := noDirectory(dir, path.Base(at)); err != nil {
 		return err
 	}
-	temp := temporary()
-	fd, err := unix.Openat(dir, temp, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	temp := ""
+	fd, err := unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EINVAL) { // not every file system has such files
+		temp = temporary()
+		fd, err = unix.Openat(dir, temp, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	}
 	if err != nil {
 		return err
 	}
@@ -465,16 +488,23 @@ func (u *Unpacker) complete(f *pending) error {
 			return notOwner(err, uid, gid)
 		}
 	}
-	if err := unix.Fchmod(fd, u.mode(f.h)); err != nil {
+	// The mode comes last: it may be one that lets nobody write.
+	if err := u.setAttributes(fd, f.at, f.h); err != nil {
 		return err
 	}
-	set := func(name string, value []byte) error { return unix.Fsetxattr(fd, name, value, 0) }
-	if err := u.setAttributes(f.at, f.h, set); err != nil {
+	if err := unix.Fchmod(fd, u.mode(f.h)); err != nil {
 		return err
 	}
 	dir, err := u.parent(f.at)
 	if err != nil {
 		return err
+	}
+	if f.temp == "" {
+		temp := temporary()
+		if err := unix.Linkat(unix.AT_FDCWD, procPath(fd), dir, temp, unix.AT_SYMLINK_FOLLOW); err != nil {
+			return err
+		}
+		f.temp = temp
 	}
 	if err := unix.UtimesNanoAt(dir, f.temp, times(f.h.ModTime), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
@@ -493,16 +523,17 @@ func times(mod time.Time) []unix.Timespec {
 	return []unix.Timespec{{Nsec: unix.UTIME_NOW}, unix.NsecToTimespec(mod.UnixNano())}
 }
 
-func (u *Unpacker) setAttributes(at string, h *tar.Header, set func(name string, value []byte) error) error {
+// setAttributes gives what a descriptor leads to, which may be of O_PATH, its attributes.
+func (u *Unpacker) setAttributes(fd int, at string, h *tar.Header) error {
 	for record, value := range h.PAXRecords {
 		name, is := strings.CutPrefix(record, xattrRecord)
 		if !is || !u.Tree.keeps(name) {
 			continue
 		}
-		if name == capability && !u.Owners && !u.Tree.KeepsPrivileges {
+		if name == capability && (h.Typeflag == tar.TypeDir || !u.Owners && !u.Tree.KeepsPrivileges) {
 			continue
 		}
-		err := set(name, []byte(value))
+		err := unix.Setxattr(procPath(fd), name, []byte(value), 0)
 		switch {
 		case errors.Is(err, unix.ENOTSUP):
 			if !u.noXattr {
@@ -606,15 +637,27 @@ func (u *Unpacker) link(at string, h *tar.Header) error {
 	})
 }
 
-// finish gives directories their modes and times, from the innermost on.
-func (u *Unpacker) finish() error {
+// chmod sets the mode of a directory.
+func (t *Tree) chmod(at string, mode uint32) error {
+	fd, err := t.open(at, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Chmod(procPath(fd), mode)
+}
+
+// finish gives directories their attributes, modes and times, from the innermost on, whatever
+// else went wrong.
+func (u *Unpacker) finish() {
 	for i := len(u.late) - 1; i >= 0; i-- {
 		d := u.late[i]
-		if err := u.finishDirectory(d); err != nil {
-			return &Error{"write", d.at, bare(err)}
+		err := u.as(func() error { return u.finishDirectory(d) })
+		if err != nil && u.err == nil {
+			u.err = &Error{"write", d.at, bare(err)}
 		}
 	}
-	return nil
+	u.late = nil
 }
 
 func (u *Unpacker) finishDirectory(d directory) error {
@@ -626,11 +669,10 @@ func (u *Unpacker) finishDirectory(d directory) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := unix.Chmod(procPath(fd), u.mode(d.h)); err != nil {
+	if err := u.setAttributes(fd, d.at, d.h); err != nil {
 		return err
 	}
-	set := func(name string, value []byte) error { return unix.Setxattr(procPath(fd), name, value, 0) }
-	if err := u.setAttributes(d.at, d.h, set); err != nil {
+	if err := unix.Chmod(procPath(fd), u.mode(d.h)); err != nil {
 		return err
 	}
 	if d.h.ModTime.IsZero() {

@@ -92,6 +92,11 @@ func (a *app) begin(c *cobra.Command) error {
 	if err := a.Interruptibly(c.Context(), func(ctx context.Context) error { return takeDefaults(ctx, c, &a.settings) }); err != nil {
 		return misuse(c, err)
 	}
+	if a.settings.DryRun {
+		if err := mayForetell(c); err != nil {
+			return misuse(c, err)
+		}
+	}
 	if c.Annotations[quietFlag] != "" && c.Flags().Changed(quietFlag) {
 		a.settings.Progress = "quiet"
 	}

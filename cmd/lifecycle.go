@@ -1,22 +1,16 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
-	"github.com/orlop/orlop/cmd/provider"
+	"github.com/orlop/orlop/cmd/lifecycle"
 	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/spec"
 )
 
 func (a *app) startCommand() *cobra.Command {
@@ -136,198 +130,7 @@ func (a *app) lifecycleCommand(action planner.Action, use, short, example string
 		fill = flags(c)
 	}
 	c.RunE = func(c *cobra.Command, services []string) error {
-		return a.lifecycle(c.Context(), action, services, w, fill)
+		return lifecycle.Run(c.Context(), a.Invocation, action, services, w, fill)
 	}
 	return c
-}
-
-func (a *app) lifecycle(ctx context.Context, action planner.Action, services []string, w display.Words, fill func(*api.LifecycleRequest) error) error {
-	w.Of = services
-	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
-		containers, isNone := cli.Containers(s.Project, services)
-		if isNone {
-			return a.afterwards(ctx, action, s, services)
-		}
-		req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: containers, Limit: int32(a.Parallel), DryRun: a.DryRun}
-		if len(services) == 0 {
-			req.Within = s.Within(action)
-		}
-		if err := fill(req); err != nil {
-			return err
-		}
-		lacking, err := a.lacking(ctx, client, action, s, containers)
-		if err != nil {
-			return err
-		}
-		if a.Patience > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = cli.NoLonger(ctx, s.Name, time.Duration(a.Patience)*time.Second)
-			defer cancel()
-		}
-		if hooked := hookedOf(action, s, containers); len(hooked) > 0 {
-			started, err := a.startHooked(ctx, client, s, hooked)
-			if err != nil {
-				return err
-			}
-			rest := func(name string) bool { return slices.Contains(started, name) }
-			req.Services, req.Within = slices.DeleteFunc(slices.Clone(req.Services), rest), slices.DeleteFunc(slices.Clone(req.Within), rest)
-			if len(started) > 0 && len(req.Services)+len(req.Within) == 0 {
-				return a.afterwards(ctx, action, s, services)
-			}
-		}
-		stream, err := client.Lifecycle(ctx, req)
-		if err != nil {
-			return err
-		}
-		if _, err = a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project}); err != nil {
-			return err
-		}
-		if lacking != "" && !a.IsSilent() {
-			fmt.Fprintln(a.Stderr, a.ErrStyle().Yellow(" ! "+lacking))
-		}
-		return a.afterwards(ctx, action, s, services)
-	})
-}
-
-// hookedOf are the services among those that are started whose containers follow others that run to completion
-// (Compose Specification, pre_start).
-func hookedOf(action planner.Action, s cli.Stack, named []string) (services []string) {
-	if action != planner.Start || s.Project == nil {
-		return nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Project.Services)) {
-		if len(s.Project.Services[name].PreStart) > 0 && (len(named) == 0 || slices.Contains(named, name)) {
-			services = append(services, name)
-		}
-	}
-	return services
-}
-
-// startHooked starts containers whose pre_start comes first: as an up does that neither makes nor replaces any. It gives the services
-// of which there were any to start.
-func (a *app) startHooked(ctx context.Context, client *api.Client, s cli.Stack, services []string) ([]string, error) {
-	there, err := cli.Observe(ctx, client, cli.Stack{Name: s.Name})
-	if err != nil {
-		return nil, err
-	}
-	services = slices.DeleteFunc(services, func(service string) bool {
-		return !slices.ContainsFunc(there, func(c planner.Container) bool {
-			return c.Service == service && !c.OneOff && (c.State == planner.Created || c.State == planner.Exited)
-		})
-	})
-	if len(services) == 0 {
-		return nil, nil
-	}
-	project, err := asItIs(s.Project, there)
-	if err != nil {
-		return nil, err
-	}
-	application := cli.Application{Project: project, Options: planner.Options{Services: services, NoRecreate: true, NoBuild: true}, Timeout: -1}
-	words := display.Words{Of: services, Done: "is started", Nothing: "is started already", Failed: "is not started", Silent: true}
-	if a.DryRun {
-		plan, err := a.Plan(ctx, client, application)
-		if err == nil {
-			err = a.Foretell(plan, words)
-		}
-		return services, err
-	}
-	req, err := a.Request(ctx, client, application)
-	if err != nil {
-		return nil, err
-	}
-	defer req.Close()
-	stream, err := client.Apply(ctx, req.Message)
-	if err != nil {
-		return nil, err
-	}
-	_, err = a.Show(ctx, stream, cli.Progress{Words: words, Project: project, Lend: req.Lend})
-	return services, err
-}
-
-// asItIs is a project that has of each service the containers that are there. It is an error of services with a gap in their
-// numbers, which an up would fill.
-func asItIs(p *spec.Project, there []planner.Container) (*spec.Project, error) {
-	numbers := map[string][]int{}
-	for _, c := range there {
-		if !c.OneOff {
-			numbers[c.Service] = append(numbers[c.Service], c.Number)
-		}
-	}
-	alike := *p
-	alike.Services = maps.Clone(p.Services)
-	for name, s := range alike.Services {
-		count := len(numbers[name])
-		if count > 0 && slices.Max(numbers[name]) != count {
-			return nil, fmt.Errorf("some containers of %s are missing, so that it can't be told what is to run before the others: \"orlop up -d %s\" makes them", name, name)
-		}
-		one := *s
-		one.Scale = &count
-		alike.Services[name] = &one
-	}
-	return &alike, nil
-}
-
-// lacking says which services have no container that could be started. It is an error
-// of those that are named, and of a project that has none and no job to resume either.
-func (a *app) lacking(ctx context.Context, client *api.Client, action planner.Action, s cli.Stack, named []string) (string, error) {
-	if action != planner.Start && action != planner.Restart {
-		return "", nil
-	}
-	observed, err := cli.Snapshot(ctx, client, cli.Stack{Name: s.Name})
-	if err != nil {
-		return "", err
-	}
-	there := observed.Containers
-	has := func(service string) bool {
-		return slices.ContainsFunc(there, func(c planner.Container) bool { return c.Service == service && !c.OneOff })
-	}
-	of := named
-	if len(named) == 0 {
-		of = s.Within(action)
-	}
-	without := slices.DeleteFunc(slices.Clone(of), func(name string) bool {
-		return has(name) || s.Project != nil && s.Project.Services[name] != nil && s.Project.Services[name].Replicas() == 0
-	})
-	switch text := noContainer(without, string(action)); {
-	case len(without) == 0 && (s.Project != nil || len(there) > 0):
-		return "", nil
-	case len(named) > 0:
-		return "", errors.New(text)
-	case len(without) == 0 && len(observed.Schedules) > 0: // it has jobs only
-		return "", nil
-	case action == planner.Restart && slices.ContainsFunc(s.Disabled(), has): // what there is is of inactive profiles
-		return "", nil
-	case !hasPaused(observed) && !slices.ContainsFunc(of, has):
-		return "", fmt.Errorf("%s has no container to %s: \"orlop up -d\" makes them", s.Name, action)
-	default:
-		return text, nil
-	}
-}
-
-// hasPaused says that there are jobs to resume.
-func hasPaused(o *planner.Observed) bool {
-	for _, job := range o.Schedules {
-		if job.Paused {
-			return true
-		}
-	}
-	return false
-}
-
-// noContainer says that services have no container to do something to.
-func noContainer(services []string, action string) string {
-	up := strings.Join(services, " ")
-	if len(services) == 1 {
-		return fmt.Sprintf("service %s has no container to %s: \"orlop up -d %s\" makes it", up, action, up)
-	}
-	subject := display.Words{Of: services}.Sentence("", "has no container")
-	return fmt.Sprintf("services %s to %s: \"orlop up -d %s\" makes them", strings.TrimPrefix(subject, "services "), action, up)
-}
-
-// afterwards has providers pause once what depends on them has stopped.
-func (a *app) afterwards(ctx context.Context, action planner.Action, s cli.Stack, services []string) error {
-	if action != planner.Stop {
-		return nil
-	}
-	return a.Release(ctx, s.Project, services, provider.Stop)
 }

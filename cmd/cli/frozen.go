@@ -115,12 +115,24 @@ func (c *collection) sorted() (all []Wanted) {
 // as that can be known before: one that is here by its digest, one that would be pulled by what its
 // registry has now.
 func (inv *Invocation) holdToLock(ctx context.Context, client *api.Client, p Application) error {
-	chosen, err := p.Project.Select(p.Options.Services, p.Options.NoDeps)
+	wanted, err := wantedOf(p)
+	if err != nil || len(wanted) == 0 {
+		return err
+	}
+	locked, _, err := remote.Images(p.Project.WorkingDir)
 	if err != nil {
 		return err
 	}
+	return inv.compare(ctx, client, p.Project, wanted, locked)
+}
+
+// wantedOf are the images that an application uses.
+func wantedOf(p Application) ([]Wanted, error) {
+	chosen, err := p.Project.Select(p.Options.Services, p.Options.NoDeps)
+	if err != nil {
+		return nil, err
+	}
 	c := newCollection(p.Project)
-	always := p.Options.PullOnly || p.Options.Pull == "always"
 	if !p.Options.BuildOnly {
 		for name, s := range chosen.Services {
 			c.service("services."+name, s)
@@ -132,20 +144,23 @@ func (inv *Invocation) holdToLock(ctx context.Context, client *api.Client, p App
 		}
 	}
 	for name, in := range p.Options.Inputs { // none of a pull
-		c.bases("services."+name, slices.Collect(maps.Keys(in.Bases)), p.Builds.Pull)
+		c.bases("services."+name, slices.Collect(maps.Keys(in.Bases)), p.Builds.Pull || pullsBases(p.Project, name))
 	}
 	wanted := c.sorted()
 	for i := range wanted {
-		wanted[i].Anew = wanted[i].Anew || always
+		wanted[i].Anew = wanted[i].Anew || p.Options.PullOnly || p.Options.Pull == "always"
 	}
-	if c.err != nil || len(wanted) == 0 {
-		return c.err
+	return wanted, c.err
+}
+
+// pullsBases says that the build of a service has "pull: true".
+func pullsBases(p *spec.Project, name string) bool {
+	for _, services := range []map[string]*spec.Service{p.Services, p.Jobs, p.Bases} {
+		if s := services[name]; s != nil && s.Build != nil {
+			return s.Build.Pull
+		}
 	}
-	locked, _, err := remote.Images(p.Project.WorkingDir)
-	if err != nil {
-		return err
-	}
-	return inv.compare(ctx, client, p.Project, wanted, locked)
+	return false
 }
 
 // compare holds images to a lock.

@@ -217,6 +217,9 @@ func (v *Verbs) runPrune(ctx context.Context, force bool, filters []string) erro
 		for _, m := range ended {
 			fmt.Fprintf(inv.Stderr, " - %s   %s\n", m.Name, display.StateNote(&m.Container))
 		}
+		if inv.DryRun {
+			return nil
+		}
 		if !force && (!display.IsTerminal(inv.Stdin) || !inv.Confirm(fmt.Sprintf("Remove %d containers?", len(ended)))) {
 			return errors.New("nothing was removed: --force removes without asking")
 		}
@@ -224,12 +227,12 @@ func (v *Verbs) runPrune(ctx context.Context, force bool, filters []string) erro
 		for i, m := range ended {
 			names[i] = m.ID
 		}
-		return v.RemoveEnded(ctx, names)
+		return v.Remove(ctx, names)
 	})
 }
 
-// RemoveEnded removes containers that do not run, by their IDs, and prints the names of those that are gone.
-func (v *Verbs) RemoveEnded(ctx context.Context, ids []string) error {
+// Remove removes containers that do not run by their IDs, and prints the names of those that are gone.
+func (v *Verbs) Remove(ctx context.Context, ids []string) error {
 	return v.change(ctx, ids, &change{
 		action: planner.Remove, words: display.Words{Done: "is removed", Failed: "is not removed"},
 		fill: func(r *api.LifecycleRequest) { r.OnlyStopped = true }, // one may be started while the user thinks

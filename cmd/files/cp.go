@@ -325,11 +325,16 @@ func (i *incoming) copyTo(ctx context.Context, out io.Writer) error {
 }
 
 // unpack puts an archive to a path of the caller's, and nowhere else.
-func (v *Verbs) unpack(ctx context.Context, o *copying, source archive.Source, in *incoming, m *meter) error {
+func (v *Verbs) unpack(ctx context.Context, o *copying, source archive.Source, in *incoming, m *meter) (err error) {
 	at, made, err := v.target(o.to.path, source)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if made && err != nil {
+			_ = os.Remove(at) // if nothing has come: a repeat is to make it as it is to be
+		}
+	}()
 	u := &archive.Unpacker{At: ".", Name: source.Name, Made: made, Owners: o.owners, Note: func(at, why string) { v.say(at + ": " + why) }}
 	dir := at
 	if !source.IsDir {
@@ -346,8 +351,10 @@ func (v *Verbs) unpack(ctx context.Context, o *copying, source archive.Source, i
 	if err := archive.Unpack(ctx, tar.NewReader(m.read(pipe)), u); err != nil {
 		return cli.Cause(ctx, unwrapped(err))
 	}
-	if _, err := io.Copy(io.Discard, pipe); err != nil && u.Err() == nil { // words about what is left out follow
-		return cli.Cause(ctx, err)
+	if u.Err() == nil { // words about what is left out follow
+		if _, err := io.Copy(io.Discard, pipe); err != nil {
+			return cli.Cause(ctx, err)
+		}
 	}
 	if failed, is := errors.AsType[*archive.Error](u.Err()); is {
 		return fmt.Errorf("cannot %s %s: %w", failed.Do, filepath.Join(dir, failed.Path), failed.Err)

@@ -213,7 +213,7 @@ func (v *Verbs) remove(ctx context.Context, client *api.Client, s *sweep, age ti
 			ids, bytes = append(ids, s.containers[i].ID), bytes+s.containers[i].bytes
 		}
 		containers := container.Verbs{Of: v.Of}
-		errs = append(errs, containers.RemoveEnded(ctx, ids))
+		errs = append(errs, containers.Remove(ctx, ids))
 	}
 	removed, err := removeAll(ctx, client, resourceKind{kind: "network", remove: removeNetwork}, s.networks)
 	errs = append(errs, err)

@@ -198,9 +198,14 @@ func (w *writing) add(ctx context.Context, s *Server, c *planner.Container) erro
 func (w *writing) place(tree *archive.Tree) (string, error) {
 	written := "/" + strings.TrimLeft(w.start.Path, "/")
 	at, info, err := tree.Follow(path.Clean(written))
-	at = path.Clean(at)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		var failed error
+		if at, failed = tree.Plain(at); failed != nil {
+			err = failed
+		}
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", &archive.Error{Do: "write", Path: at, Err: err}
+		return "", &archive.Error{Do: "write", Path: path.Clean(written), Err: err}
 	}
 	t := archive.Target{Path: at, WantsDir: archive.WantsDir(written), Exists: err == nil, IsDir: info.Mode.IsDir()}
 	if t.Exists && !t.IsDir && !info.Mode.IsRegular() {
