@@ -12,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/freezer"
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/op"
@@ -56,8 +57,9 @@ type container struct {
 	detached bool                 // guarded by mu; the engine ends, the container lives on
 	returns  bool                 // guarded by mu; it comes back after its process was lost with the engine before
 
-	log *logs.Log
-	tap *stdio.Tap // who is attached to its streams
+	log   *logs.Log
+	tap   *stdio.Tap // who is attached to its streams
+	claim freezer.Claim
 }
 
 // ending is the end of a process, in two steps.

@@ -13,10 +13,17 @@ import (
 	"github.com/orlop/orlop/runner/supervisor"
 )
 
-// pause freezes all processes of a container. A probe that is under way is given up
-// first: frozen half begun, its runc would wait for the container to go on, and the
-// engine's end for it. The caller holds op.
+// pause freezes all processes of a container; one that is held still stays so from now on. The caller holds op.
 func (c *container) pause(ctx context.Context) error {
+	if wasHeld := c.claim.Drop(); wasHeld && c.snapshot().Paused {
+		return nil
+	}
+	return c.freeze(ctx)
+}
+
+// freeze gives a probe that is under way up first: frozen half begun, its runc would wait
+// for the container to go on, and the engine's end for it.
+func (c *container) freeze(ctx context.Context) error {
 	c.mu.Lock()
 	task, state, probing := c.task, c.state, c.probing
 	c.mu.Unlock()
@@ -57,13 +64,13 @@ func (c *container) unpause(ctx context.Context) error {
 	if err != nil && !isGone && c.snapshot().Paused { // nor has somebody else been faster
 		return fmt.Errorf("cannot unpause %s: %w", c.name, err)
 	}
+	c.claim.Drop()
 	c.apply(supervisor.Frozen{At: c.r.Now()})
 	return nil
 }
 
-// Freeze pauses a container until thaw is called; somebody else may have it go on before. One
-// that does not run, or is paused, stays as it is, and there is nothing to thaw.
-func (r *Runner) Freeze(ctx context.Context, id string) (thaw func(context.Context) error, err error) {
+// Freeze implements freezer.Containers.
+func (r *Runner) Freeze(ctx context.Context, id string, lost func()) (thaw func(context.Context) error, err error) {
 	c := r.lookup(id)
 	if c == nil {
 		return nil, fmt.Errorf("no container with ID %s", id)
@@ -72,17 +79,22 @@ func (r *Runner) Freeze(ctx context.Context, id string) (thaw func(context.Conte
 		return nil, err
 	}
 	defer c.op.Unlock()
-	if s := c.snapshot(); s.State != planner.Running || s.Paused {
+	s := c.snapshot()
+	if s.State != planner.Running || s.Paused && !c.claim.IsTaken() {
 		return nil, nil
 	}
-	if err := c.pause(ctx); err != nil {
+	if err := c.freeze(ctx); err != nil && !s.Paused {
 		return nil, err
 	}
+	isMine := c.claim.Take(lost)
 	return func(ctx context.Context) error {
 		if err := c.op.Lock(ctx); err != nil {
 			return err
 		}
 		defer c.op.Unlock()
+		if !isMine() {
+			return nil
+		}
 		return c.unpause(ctx)
 	}, nil
 }

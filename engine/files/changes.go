@@ -21,7 +21,11 @@ func (s *Server) Changes(r *api.ContainerRequest, stream grpc.ServerStreamingSer
 	if err != nil {
 		return err
 	}
-	list, err := l.Changes(stream.Context(), mounts)
+	var list []layer.Change
+	err = s.whole(stream.Context(), c, func() (err error) {
+		list, err = l.Changes(stream.Context(), mounts)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("cannot tell what %s has changed: %w", c.Name, err)
 	}

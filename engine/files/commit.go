@@ -54,7 +54,7 @@ func (s *Server) Commit(ctx context.Context, r *api.CommitRequest) (*api.CommitR
 				}
 				defer thaw()
 			}
-			return l.Write(ctx, out, mounts)
+			return s.whole(ctx, c, func() error { return l.Write(ctx, out, mounts) })
 		},
 		Change: func(config *dockerspec.DockerOCIImageConfig) error {
 			merge(config, service)

@@ -37,13 +37,13 @@ func (s *Server) Read(r *api.ReadTreeRequest, stream grpc.ServerStreamingServer[
 		return err
 	}
 	defer tree.Close()
-	if err := s.read(root.ctx, c, tree, r, stream); err != nil {
+	if err := s.read(root.ctx, c, tree, r, sending(root.ctx, stream.Send)); err != nil {
 		return wantedError(ofContainer(err, c.Name))
 	}
 	return nil
 }
 
-func (s *Server) read(ctx context.Context, c *planner.Container, tree *archive.Tree, r *api.ReadTreeRequest, stream grpc.ServerStreamingServer[api.TreePart]) error {
+func (s *Server) read(ctx context.Context, c *planner.Container, tree *archive.Tree, r *api.ReadTreeRequest, send func(*api.TreePart) error) error {
 	at := "/" + strings.TrimLeft(r.Path, "/")
 	from, info, err := at, archive.Info{}, error(nil)
 	if r.Follow {
@@ -56,10 +56,10 @@ func (s *Server) read(ctx context.Context, c *planner.Container, tree *archive.T
 	}
 	source := archive.SourceOf(at, info.Mode.IsDir())
 	start := &api.TreePart_Start{Container: c.Name, Directory: source.IsDir, Size: info.Size}
-	if err := stream.Send(&api.TreePart{Of: &api.TreePart_Start_{Start: start}}); err != nil {
+	if err := send(&api.TreePart{Of: &api.TreePart_Start_{Start: start}}); err != nil {
 		return err
 	}
-	out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.TreePart{Of: &api.TreePart_Data{Data: p}}) }}
+	out := &archive.Pieces{Send: func(p []byte) error { return send(&api.TreePart{Of: &api.TreePart_Data{Data: p}}) }}
 	var left notes
 	w := tar.NewWriter(out)
 	packer := &archive.Packer{Tree: tree, Out: w, Note: left.add}
@@ -70,7 +70,7 @@ func (s *Server) read(ctx context.Context, c *planner.Container, tree *archive.T
 		return err
 	}
 	for _, text := range left.all() {
-		if err := stream.Send(&api.TreePart{Of: &api.TreePart_Note{Note: text}}); err != nil {
+		if err := send(&api.TreePart{Of: &api.TreePart_Note{Note: text}}); err != nil {
 			return err
 		}
 	}
@@ -272,17 +272,21 @@ func (s *Server) Export(r *api.ContainerRequest, stream grpc.ServerStreamingServ
 	if err != nil {
 		return err
 	}
-	return mount.WithReadonlyTempMount(stream.Context(), image.Plain(roots), func(root string) error {
+	return s.whole(stream.Context(), c, func() error { return s.export(stream.Context(), c, roots, l, stream.Send) })
+}
+
+func (s *Server) export(ctx context.Context, c *planner.Container, roots []mount.Mount, l layer.Layer, send func(*api.Chunk) error) error {
+	return mount.WithReadonlyTempMount(ctx, image.Plain(roots), func(root string) error {
 		tree, err := archive.Own(root)
 		if err != nil {
 			return err
 		}
 		defer tree.Close()
 		tree.UID, tree.GID, tree.Mixed = l.UID, l.GID, true
-		out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.Chunk{Data: p}) }}
+		out := &archive.Pieces{Send: func(p []byte) error { return send(&api.Chunk{Data: p}) }}
 		w := tar.NewWriter(out)
 		packer := &archive.Packer{Tree: tree, Out: w, Devices: true}
-		if err := packer.Pack(stream.Context(), ".", ".", false); err != nil {
+		if err := packer.Pack(ctx, ".", ".", false); err != nil {
 			return ofContainer(err, c.Name)
 		}
 		return errors.Join(w.Close(), out.Flush())

@@ -2,9 +2,12 @@ package files
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/spec"
 )
@@ -129,5 +133,101 @@ func TestAnImageSaysWhatItsContainerWasMadeWith(t *testing.T) {
 	}
 	if config.OnBuild != nil || config.Healthcheck == nil || config.Healthcheck.Test[0] != "NONE" {
 		t.Errorf("it says %+v", config)
+	}
+}
+
+// stopped are containers that do not run: each is held by one at a time.
+type stopped struct {
+	fixed
+	t    *testing.T
+	slot chan struct{}
+	want chan struct{} // of who holds it
+	gone bool
+}
+
+func (s *stopped) OpenRoot(ctx context.Context, _ string, wanted chan struct{}) (*rootfs.Root, func(), error) {
+	select {
+	case s.slot <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	s.want = wanted
+	root, err := rootfs.Open("web", s.t.TempDir(), &specs.Spec{Process: &specs.Process{}})
+	return root, func() { <-s.slot }, err
+}
+
+func (s *stopped) Layer(context.Context, string) ([]mount.Mount, *specs.Spec, error) {
+	if s.gone {
+		return nil, nil, errors.New("no container with ID a")
+	}
+	return nil, nil, nil
+}
+
+// TestACopyWithinAContainerDoesNotWaitForItself, and all that have its root open end when
+// another command wants it.
+func TestACopyWithinAContainerDoesNotWaitForItself(t *testing.T) {
+	c := &stopped{t: t, slot: make(chan struct{}, 1)}
+	s := &Server{Containers: c}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	from, err := s.open(ctx, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := s.open(ctx, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from.release()
+	if len(c.slot) != 1 || to.ctx.Err() != nil {
+		t.Error("who is left has no root")
+	}
+	c.want <- struct{}{}
+	<-to.ctx.Done()
+	if err := wantedError(context.Cause(to.ctx)); !errors.Is(err, op.ErrWanted) || !strings.Contains(err.Error(), "run it again") {
+		t.Error(err)
+	}
+	next := make(chan error, 1)
+	go func() { // who comes now has one of its own, once those are gone
+		o, err := s.open(ctx, "a")
+		if err == nil {
+			o.release()
+		}
+		next <- err
+	}()
+	to.release()
+	if err := <-next; err != nil || len(c.slot) != 0 {
+		t.Errorf("%v, %d", err, len(c.slot))
+	}
+}
+
+// TestAReaderWhoStandsStillHoldsNothing.
+func TestAReaderWhoStandsStillHoldsNothing(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan struct{})
+	defer close(ended)
+	send := sending(ctx, func(int) error {
+		cancel(op.ErrWanted)
+		<-ended
+		return nil
+	})
+	if err := send(1); !errors.Is(err, op.ErrWanted) {
+		t.Error(err)
+	}
+}
+
+// TestWhatIsReadOfAContainerThatGoesIsNotWhole, whether or not somebody has missed a file.
+func TestWhatIsReadOfAContainerThatGoesIsNotWhole(t *testing.T) {
+	c := &stopped{}
+	s := &Server{Containers: c}
+	web := &planner.Container{ID: "a", Name: "shop-web-1"}
+	if err := s.whole(t.Context(), web, func() error { return nil }); err != nil {
+		t.Error(err)
+	}
+	for _, failed := range []error{nil, fs.ErrNotExist} {
+		err := s.whole(t.Context(), web, func() error { c.gone = true; return failed })
+		if err == nil || !strings.Contains(err.Error(), "shop-web-1 was removed while its files were read") {
+			t.Error(err)
+		}
 	}
 }

@@ -5,7 +5,6 @@ package files
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/layer"
-	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/rootfs"
 )
 
@@ -48,46 +46,8 @@ type Server struct {
 	Images     Images
 	Freezer    Freezer
 	Now        func() time.Time
-}
 
-// opened is the root of a container that is read or written.
-type opened struct {
-	*rootfs.Root
-	ctx     context.Context // ends when another command wants the container
-	release func()
-}
-
-// open opens the root of a container. What is done with it ends when somebody is to start
-// or remove the container.
-func (s *Server) open(ctx context.Context, id string) (*opened, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	wanted := make(chan struct{}, 1)
-	root, release, err := s.Containers.OpenRoot(ctx, id, wanted)
-	if err != nil {
-		cancel(nil)
-		return nil, wantedError(err)
-	}
-	go func() {
-		select {
-		case <-wanted:
-			cancel(op.ErrWanted)
-		case <-ctx.Done():
-		}
-	}()
-	return &opened{Root: root, ctx: ctx, release: func() {
-		cancel(nil)
-		root.Close()
-		if release != nil {
-			release()
-		}
-	}}, nil
-}
-
-func wantedError(err error) error {
-	if errors.Is(err, op.ErrWanted) {
-		return fmt.Errorf("%w, which ends the copy: run it again", err)
-	}
-	return err
+	roots roots
 }
 
 // mostNotes is how many files that are left out are named.
@@ -138,4 +98,17 @@ func (s *Server) layerOf(ctx context.Context, id string) (l layer.Layer, mounts 
 	}
 	l, err = layer.Of(roots)
 	return l, mounts, err
+}
+
+// whole calls what reads the layers of a container. It is an error where the container was
+// removed meanwhile: then files were missing that nobody missed.
+func (s *Server) whole(ctx context.Context, c *planner.Container, read func() error) error {
+	err := read()
+	if ctx.Err() != nil {
+		return err
+	}
+	if _, _, gone := s.Containers.Layer(ctx, c.ID); gone != nil {
+		return fmt.Errorf("%s was removed while its files were read: not all of them were there any more", c.Name)
+	}
+	return err
 }

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -18,9 +20,10 @@ import (
 )
 
 // Containers pauses containers, and has them go on. What is to have one go on is nil where
-// none was paused.
+// none was paused, and does nothing once lost was called: somebody else has paused it, or had
+// it go on.
 type Containers interface {
-	Freeze(ctx context.Context, id string) (thaw func(context.Context) error, err error)
+	Freeze(ctx context.Context, id string, lost func()) (thaw func(context.Context) error, err error)
 }
 
 // Freezer holds containers still.
@@ -29,31 +32,103 @@ type Freezer struct {
 	Client     *containerd.Client
 	Dir        string // a note of each that is held, so that the next engine knows
 	Log        *slog.Logger
+
+	mu   sync.Mutex
+	held map[string]*hold // guarded by mu
+}
+
+// hold is a container that is held still, by one or several.
+type hold struct {
+	turn    chan struct{}               // holds a value while somebody pauses it, or has it go on
+	entered int                         // guarded by mu of the Freezer: those who hold it, or are about to
+	holders int                         // guarded by turn
+	goOn    func(context.Context) error // guarded by turn; nil: nothing was paused
+	isLost  atomic.Bool                 // to somebody else
 }
 
 // thawTimeout bounds how long the processes of a container take to go on.
 const thawTimeout = 10 * time.Second
 
-// Freeze holds the processes of a container until thaw is called. One that does not run, or
-// is paused by somebody else, is left as it is.
+// Freeze holds the processes of a container until thaw is called, and all others who hold it
+// have called theirs. One that does not run, or is paused by somebody else, is left as it is.
 func (f *Freezer) Freeze(ctx context.Context, id string) (thaw func(), err error) {
+	h := f.enter(id)
+	select {
+	case h.turn <- struct{}{}:
+	case <-ctx.Done():
+		f.leave(id, h)
+		return func() {}, context.Cause(ctx)
+	}
+	defer func() { <-h.turn }()
+	if h.goOn == nil || h.isLost.Load() {
+		if err := f.begin(ctx, id, h); err != nil {
+			f.leave(id, h)
+			return func() {}, err
+		}
+	}
+	h.holders++
+	return func() { f.end(context.WithoutCancel(ctx), id, h) }, nil
+}
+
+func (f *Freezer) enter(id string) *hold {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h := f.held[id]
+	if h == nil {
+		if f.held == nil {
+			f.held = map[string]*hold{}
+		}
+		h = &hold{turn: make(chan struct{}, 1)}
+		f.held[id] = h
+	}
+	h.entered++
+	return h
+}
+
+func (f *Freezer) leave(id string, h *hold) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if h.entered--; h.entered == 0 {
+		delete(f.held, id)
+	}
+}
+
+// begin pauses a container. The note comes first: what is paused without one would stay so.
+// One that is there already is of a time when it could not go on.
+func (f *Freezer) begin(ctx context.Context, id string, h *hold) (err error) {
 	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
-		return nil, err
+		return err
 	}
-	// The note comes first: what is paused without one would stay so.
-	note, err := os.OpenFile(f.note(id), os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return func() {}, nil // somebody else holds it
+	if err := os.WriteFile(f.note(id), nil, 0o600); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, err
+	h.isLost.Store(false)
+	h.goOn, err = f.Containers.Freeze(ctx, id, func() {
+		h.isLost.Store(true)
+		f.forget(id)
+	})
+	if err != nil || h.goOn == nil {
+		h.goOn = nil
+		f.forget(id)
 	}
-	note.Close()
-	goOn, err := f.Containers.Freeze(ctx, id)
-	if err != nil || goOn == nil {
-		return func() {}, errors.Join(err, os.Remove(f.note(id)))
+	return err
+}
+
+// forget takes the note of a container away.
+func (f *Freezer) forget(id string) {
+	if err := os.Remove(f.note(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.Log.Warn("the next engine may have a container go on that is paused", "container", id, "error", err)
 	}
-	return func() { f.thaw(context.WithoutCancel(ctx), id, goOn) }, nil
+}
+
+func (f *Freezer) end(ctx context.Context, id string, h *hold) {
+	h.turn <- struct{}{} // who has it pauses, or has it go on, and both have a time
+	if h.holders--; h.holders == 0 && h.goOn != nil {
+		f.thaw(ctx, id, h.goOn)
+		h.goOn = nil
+	}
+	<-h.turn
+	f.leave(id, h)
 }
 
 func (f *Freezer) note(id string) string { return filepath.Join(f.Dir, id) }
@@ -74,13 +149,11 @@ func (f *Freezer) task(ctx context.Context, id string) (containerd.Task, error) 
 func (f *Freezer) thaw(ctx context.Context, id string, goOn func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, thawTimeout)
 	defer cancel()
-	err := goOn(ctx)
-	if err == nil || errdefs.IsNotFound(err) {
-		err = os.Remove(f.note(id))
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := goOn(ctx); err != nil && !errdefs.IsNotFound(err) {
 		f.Log.Warn("the processes of a container may stay paused", "container", id, "error", err)
+		return
 	}
+	f.forget(id)
 }
 
 func (f *Freezer) resume(ctx context.Context, id string) error {
