@@ -8,17 +8,19 @@ import (
 )
 
 // reading is a blob that is read from its beginning on, or from where it is gone on with. It may be closed while it is
-// read: the transport of a request closes its body when the request ends, whatever still reads it.
+// read: the transport of a request closes its body when the request ends, whatever still reads it. What was fetched may
+// not; then it is closed by who reads, whose context ends with the push.
 type reading struct {
 	fetch func() (io.ReadCloser, error)
 	size  int64
 
-	turn sync.Mutex // of who reads; guards at
-	at   int64
+	turn sync.Mutex    // of who reads
+	now  io.ReadCloser // of who reads, and of Close where nobody does
+	at   int64         // guarded by turn
 
-	mu       sync.Mutex    // never held while anything is read or fetched
-	now      io.ReadCloser // guarded by mu
-	isClosed bool          // guarded by mu
+	mu       sync.Mutex
+	isRead   bool // guarded by mu
+	isClosed bool // guarded by mu
 }
 
 func (r *reading) Size() int64 { return r.size }
@@ -30,77 +32,85 @@ func (r *reading) ReadAt(p []byte, from int64) (n int, err error) {
 	if from >= r.size {
 		return 0, io.EOF
 	}
-	now, err := r.opened(from)
-	if err != nil {
+	if err := r.begin(); err != nil {
 		return 0, err
 	}
+	defer func() {
+		if closed := r.end(); closed != nil {
+			n, err = 0, closed
+		}
+	}()
+	if r.now == nil || r.at != from {
+		if err := r.open(from); err != nil {
+			return 0, err
+		}
+	}
 	p = p[:min(int64(len(p)), r.size-from)]
-	n, err = io.ReadFull(now, p)
+	n, err = io.ReadFull(r.now, p)
 	r.at += int64(n)
 	return n, err
 }
 
-// opened is the blob, of which the next byte is that at an offset.
-func (r *reading) opened(from int64) (io.Reader, error) {
+func (r *reading) begin() error {
 	r.mu.Lock()
-	now := r.now
-	r.mu.Unlock()
-	if now != nil && r.at == from {
-		return now, nil
+	defer r.mu.Unlock()
+	if r.isClosed {
+		return os.ErrClosed
 	}
-	if err := r.replace(nil); err != nil {
-		return nil, err
-	}
-	now, err := r.fetch()
-	if err != nil {
-		return nil, err
-	}
-	if err := r.replace(now); err != nil {
-		return nil, err
-	}
-	if err := skip(now, from); err != nil {
-		return nil, errors.Join(err, r.replace(nil))
-	}
-	r.at = from
-	return now, nil
+	r.isRead = true
+	return nil
 }
 
-// replace closes what is open, and keeps another in its place, which is closed as well where Close came before.
-func (r *reading) replace(next io.ReadCloser) error {
+// end closes what is open where Close came meanwhile, and is an error then.
+func (r *reading) end() error {
 	r.mu.Lock()
-	old, isClosed := r.now, r.isClosed
-	if r.now = next; isClosed {
-		r.now = nil
-	}
+	r.isRead = false
+	isClosed := r.isClosed
 	r.mu.Unlock()
-	if isClosed {
-		return errors.Join(closed(old), closed(next), os.ErrClosed)
-	}
-	return closed(old)
-}
-
-func closed(c io.ReadCloser) error {
-	if c == nil {
+	if !isClosed {
 		return nil
 	}
-	return c.Close()
+	return errors.Join(os.ErrClosed, r.leave())
 }
 
-// skip goes on to an offset.
-func skip(r io.Reader, to int64) error {
-	if s, ok := r.(io.Seeker); ok {
-		_, err := s.Seek(to, io.SeekStart)
+func (r *reading) open(from int64) (err error) {
+	if err = r.leave(); err != nil {
 		return err
 	}
-	_, err := io.CopyN(io.Discard, r, to)
-	return err
+	if r.now, err = r.fetch(); err != nil {
+		r.now = nil
+		return err
+	}
+	r.at = 0
+	if s, ok := r.now.(io.Seeker); ok {
+		_, err = s.Seek(from, io.SeekStart)
+	} else {
+		_, err = io.CopyN(io.Discard, r.now, from)
+	}
+	if err != nil {
+		return errors.Join(err, r.leave())
+	}
+	r.at = from
+	return nil
 }
 
-// Close implements content.ReaderAt. Who reads meanwhile gets an error.
+// leave closes what is open.
+func (r *reading) leave() error {
+	old := r.now
+	if r.now = nil; old == nil {
+		return nil
+	}
+	return old.Close()
+}
+
+// Close implements content.ReaderAt.
 func (r *reading) Close() error {
 	r.mu.Lock()
-	old := r.now
-	r.now, r.isClosed = nil, true
+	isLeft := !r.isRead && !r.isClosed
+	r.isClosed = true
 	r.mu.Unlock()
-	return closed(old)
+	if !isLeft {
+		return nil
+	}
+	return r.leave()
 }

@@ -5,20 +5,29 @@ import (
 	"errors"
 	"io"
 	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
 )
 
-// opening is a blob that counts how many of it are open.
+// opening is a blob that counts how many of it are open. As containerd's, it may not be closed while it is read.
 type opening struct {
-	io.Reader
-	open *atomic.Int32
-	once sync.Once
+	from     io.Reader
+	open     *atomic.Int32
+	isClosed bool
+}
+
+func (o *opening) Read(p []byte) (int, error) {
+	if o.isClosed {
+		return 0, os.ErrClosed
+	}
+	return o.from.Read(p)
 }
 
 func (o *opening) Close() error {
-	o.once.Do(func() { o.open.Add(-1) })
+	if !o.isClosed {
+		o.open.Add(-1)
+	}
+	o.isClosed = true
 	return nil
 }
 
@@ -28,7 +37,7 @@ func newReading(text []byte, open *atomic.Int32, during func()) *reading {
 		if during != nil {
 			during()
 		}
-		return &opening{Reader: bytes.NewReader(text), open: open}, nil
+		return &opening{from: bytes.NewReader(text), open: open}, nil
 	}}
 }
 
