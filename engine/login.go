@@ -28,13 +28,13 @@ func loggedIn(hosts docker.RegistryHosts, root string) docker.RegistryHosts {
 			client := *plain
 			client.Transport = &outbound.Login{
 				Host: list[i].Host, Base: transportOf(plain),
-				Authorizer: docker.NewDockerAuthorizer(docker.WithAuthClient(plain), docker.WithAuthCreds(func(host string) (string, string, error) {
+				Authorizer: outbound.InTurn(docker.NewDockerAuthorizer(docker.WithAuthClient(plain), docker.WithAuthCreds(func(host string) (string, string, error) {
 					s, err := settings.Load(root)
 					if err != nil {
 						return "", "", err
 					}
 					return s.Credentials(host)
-				})),
+				}))),
 			}
 			list[i].Client = &client
 		}
@@ -73,8 +73,8 @@ func (e *Engine) hosts(credentials func(host string) (string, string, error)) do
 	return func(host string) ([]docker.RegistryHost, error) {
 		list, err := base(host)
 		for i := range list {
-			list[i].Authorizer = docker.NewDockerAuthorizer(
-				docker.WithAuthClient(list[i].Client), docker.WithAuthCreds(credentials))
+			list[i].Authorizer = outbound.InTurn(docker.NewDockerAuthorizer(
+				docker.WithAuthClient(list[i].Client), docker.WithAuthCreds(credentials)))
 		}
 		return list, err
 	}

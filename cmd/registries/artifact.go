@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"gopkg.in/yaml.v3"
 
@@ -75,11 +74,11 @@ func (a *artifact) add(path, kind, name, dir string) error {
 	if err != nil {
 		return fmt.Errorf("cannot publish %s: %w", path, errors.Unwrap(err))
 	}
+	a.findings.scan(filepath.Base(path), text) // as it is read: that has the lines that its author knows
 	f := &rewriting{artifact: a, path: path, dir: dir, done: map[*yaml.Node]bool{}}
 	if text, err = f.rewrite(text); err != nil {
 		return err
 	}
-	a.findings.scan(filepath.Base(path), text)
 	a.files = append(a.files, published{kind, name, text})
 	return nil
 }
@@ -131,17 +130,18 @@ func (f *rewriting) document(root *yaml.Node) error {
 		return err
 	}
 	for _, kind := range []string{"services", "jobs"} {
-		for name, one := range pairs(valueOf(root, kind)) {
-			if err := f.service(kind+"."+name, one); err != nil {
+		for name, one := range entries(root, kind) {
+			if err := f.container(kind+"."+name, one); err != nil {
 				return err
 			}
 		}
 	}
-	for name, config := range pairs(valueOf(root, "configs")) {
-		if text := valueOf(config, "content"); text != nil && isLiteral(text.Value) {
+	for name, config := range entries(root, "configs") {
+		if text := find(config, "content"); text != nil && isLiteral(text.Value) {
 			f.findings.add(f.path, text.Line, "configs."+name+".content is written into the file")
 		}
 	}
+	f.secrets("", root)
 	return nil
 }
 
@@ -150,7 +150,7 @@ func (f *rewriting) refuseIncludes(root *yaml.Node) error {
 	for _, one := range items(valueOf(root, "include")) {
 		paths := items(one)
 		if one.Kind == yaml.MappingNode {
-			paths = items(valueOf(one, "path"))
+			paths = items(find(one, "path"))
 		}
 		for _, p := range paths {
 			if path, isLocal, err := f.local(p); err != nil {
@@ -187,37 +187,53 @@ func (f *rewriting) local(n *yaml.Node) (path string, isLocal bool, err error) {
 	return path, false, fmt.Errorf("cannot look for %s: %w", path, err)
 }
 
-func (f *rewriting) service(at string, n *yaml.Node) error {
+// container goes through a service, a job, or a container that runs before one. Mappings that several
+// merge are gone through once.
+func (f *rewriting) container(at string, n *yaml.Node) error {
 	for _, part := range merged(n) {
-		if f.done[part] {
+		if f.isDone(part) {
 			continue
 		}
-		f.done[part] = true
 		for _, env := range items(valueOf(part, "env_file")) {
 			if err := f.env(at, env); err != nil {
 				return err
 			}
 		}
 		if extends := valueOf(part, "extends"); extends != nil {
-			if err := f.extends(valueOf(extends, "file")); err != nil {
+			if err := f.extends(find(extends, "file")); err != nil {
 				return err
 			}
 		}
-		for key, value := range assignments(valueOf(part, "environment")) {
-			if isSecretName(key) && isLiteral(value.text) {
-				f.findings.addEnv(f.path, value.line, at+".environment."+key+" has its value in the file")
+		f.environment(at, part)
+		for _, hook := range []string{"post_start", "pre_stop"} {
+			for _, one := range items(valueOf(part, hook)) {
+				for _, own := range merged(one) {
+					f.environment(at+"."+hook, own)
+				}
+			}
+		}
+		for _, first := range items(valueOf(part, "pre_start")) {
+			if err := f.container(at+".pre_start", first); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
+// isDone says that a node was met before, and notes it.
+func (f *rewriting) isDone(n *yaml.Node) bool {
+	was := f.done[n]
+	f.done[n] = true
+	return was
+}
+
 // env names an env_file anew. One that may be missing, and is, gets a name as well: its path is nobody's business.
 func (f *rewriting) env(at string, n *yaml.Node) error {
 	if n.Kind == yaml.MappingNode {
-		n = valueOf(n, "path")
+		n = find(n, "path")
 	}
-	if n == nil || n.Kind != yaml.ScalarNode {
+	if n == nil || n.Kind != yaml.ScalarNode || f.isDone(n) { // an alias has the name that its anchor was given
 		return nil
 	}
 	path, isThere, err := f.local(n)
@@ -234,7 +250,7 @@ func (f *rewriting) env(at string, n *yaml.Node) error {
 }
 
 func (f *rewriting) extends(n *yaml.Node) error {
-	if n == nil {
+	if n == nil || f.isDone(n) {
 		return nil
 	}
 	path, isLocal, err := f.local(n)
@@ -291,6 +307,34 @@ func valueOf(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
+// find is the value of a key of a mapping, or of one that is merged into it; nil if there is none.
+func find(n *yaml.Node, key string) *yaml.Node {
+	for _, part := range merged(n) {
+		if value := valueOf(part, key); value != nil {
+			return value
+		}
+	}
+	return nil
+}
+
+// entries are the keys of the mappings that a key of a mapping has, with their values, what is merged included.
+func entries(n *yaml.Node, key string) func(yield func(string, *yaml.Node) bool) {
+	return func(yield func(string, *yaml.Node) bool) {
+		for _, top := range merged(n) {
+			for _, part := range merged(valueOf(top, key)) {
+				for name, value := range pairs(part) {
+					if name != mergeKey && !yield(name, value) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// mergeKey is that of mappings that are merged into the one that has it.
+const mergeKey = "<<"
+
 // pairs are the keys of a mapping with their values.
 func pairs(n *yaml.Node) func(yield func(string, *yaml.Node) bool) {
 	return func(yield func(string, *yaml.Node) bool) {
@@ -332,31 +376,7 @@ func merged(n *yaml.Node) (all []*yaml.Node) {
 			continue
 		}
 		all = append(all, one)
-		queue = append(queue, items(valueOf(one, "<<"))...)
+		queue = append(queue, items(valueOf(one, mergeKey))...)
 	}
 	return all
-}
-
-type assigned struct {
-	text string
-	line int
-}
-
-// assignments are those of an environment, a mapping or a list of NAME=VALUE.
-func assignments(n *yaml.Node) func(yield func(string, assigned) bool) {
-	return func(yield func(string, assigned) bool) {
-		if n == nil || n.Kind == yaml.MappingNode {
-			for name, value := range pairs(n) {
-				if value.Kind == yaml.ScalarNode && !yield(name, assigned{value.Value, value.Line}) {
-					return
-				}
-			}
-			return
-		}
-		for _, one := range items(n) {
-			if name, value, ok := strings.Cut(one.Value, "="); ok && !yield(name, assigned{value, one.Line}) {
-				return
-			}
-		}
-	}
 }

@@ -77,6 +77,41 @@ services:
 	}
 }
 
+// TestAliasesOfFiles have the name that their anchor was given, whoever names the file first.
+func TestAliasesOfFiles(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "web.env"), "A=1\n", 0o600)
+	write(t, filepath.Join(dir, "base.yaml"), "services: {b: {image: x}}\n", 0o600)
+	path := filepath.Join(dir, "s.yaml")
+	write(t, path, `x-env: &env web.env
+x-list: &list [*env]
+x-base: &base {service: b, file: base.yaml}
+services:
+  a: {image: x, env_file: *env, extends: *base}
+  b: {image: x, env_file: [*env], extends: *base}
+  c: {image: x, env_file: *list, extends: {<<: *base, service: b}}
+  d: {image: x, env_file: [{path: *env, required: true}]}
+`, 0o600)
+	a, err := gather(&spec.Project{WorkingDir: dir, Files: []string{path}}, func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.withEnvironment(); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range a.files {
+		names = append(names, f.name)
+	}
+	want := []string{"s.yaml", hashed(filepath.Join(dir, "base.yaml"), ".yaml"), hashed(filepath.Join(dir, "web.env"), ".env")}
+	if strings.Join(names, " ") != strings.Join(want, " ") {
+		t.Errorf("the files are\n%s\nwant\n%s", names, want)
+	}
+	if text := string(a.files[0].content); !strings.Contains(text, "x-env: &env "+want[2]) || !strings.Contains(text, "file: "+want[1]) {
+		t.Errorf("it is\n%s", text)
+	}
+}
+
 // TestWhatIsAskedAbout names places, and no values.
 //
 // Risk secrets: a stack file that is published holds passwords, keys or tokens
@@ -91,7 +126,29 @@ func TestWhatIsAskedAbout(t *testing.T) {
 		"services: {a: {environment: {DB_PASSWORD_FILE: /run/secrets/hunter22}}}":     "",
 		"services: {a: {environment: {DB_PASSWORD: }}}":                               "",
 		"services: {a: {environment: {LOG: hunter22}}}":                               "",
-		"configs: {a: {content: \"key=${KEY}\"}}":                                     "",
+		"configs: {a: {content: \"${KEY}\"}}":                                         "",
+		"configs: {a: {content: \"pw=hunter22 ${X}\"}}":                               "s.yaml:1: configs.a.content is written into the file",
+		"x-e: &e {DB_PASSWORD: hunter22}\nservices: {a: {environment: {<<: *e}}}":     "s.yaml:1: services.a.environment.DB_PASSWORD has its value in the file",
+		"x-e: &e {DB_PASSWORD: hunter22}\nservices: {a: {environment: *e}}":           "s.yaml:1: services.a.environment.DB_PASSWORD has its value in the file",
+		"x-v: &v hunter22\nservices: {a: {environment: {DB_PASSWORD: *v}}}":           "s.yaml:1: services.a.environment.DB_PASSWORD has its value in the file",
+		"x-s: &s {a: {environment: {DB_PASSWORD: hunter22}}}\nservices: {<<: *s}":     "s.yaml:1: services.a.environment.DB_PASSWORD has its value in the file",
+		"x-e: {DB_PASSWORD: hunter22}":                                                "s.yaml:1: x-e.DB_PASSWORD has its value in the file",
+		"services: {a: {environment: {DB_PASSWORD: \"${PW:-hunter22}\"}}}":            "s.yaml:1: services.a.environment.DB_PASSWORD has its value in the file",
+		"services: {a: {environment: [\"DB_PASSWORD=${PW-hunter22}\"]}}":              "s.yaml:1: services.a.environment.DB_PASSWORD has its value in the file",
+		"services: {a: {environment: {DB_PASSWORD: \"${A:-${B:+hunter22}}\"}}}":       "s.yaml:1: services.a.environment.DB_PASSWORD has its value in the file",
+		"services: {a: {environment: {DB_PASSWORD: \"${PW:?set hunter22}\"}}}":        "",
+		"services: {a: {environment: {DB_PASSWORD: \"${A:-$B}${C-${D}}\"}}}":          "",
+		"services: {a: {environment: {DB_PASSWORD: \"hunter22${X}\"}}}":               "s.yaml:1: services.a.environment.DB_PASSWORD has its value in the file",
+		"services: {a: {build: {args: {NPM_TOKEN: hunter22}}}}":                       "s.yaml:1: services.a.build.args.NPM_TOKEN has its value in the file",
+		"services: {a: {build: {args: [NPM_TOKEN=hunter22]}}}":                        "s.yaml:1: services.a.build.args.NPM_TOKEN has its value in the file",
+		"services: {a: {command: [x, --token=hunter22]}}":                             "s.yaml:1: services.a.command.token has its value in the file",
+		"services: {a: {post_start: [{environment: {MY_TOKEN: hunter22}}]}}":          "s.yaml:1: services.a.post_start.environment.MY_TOKEN has its value in the file",
+		"services: {a: {pre_stop: [{environment: [MY_TOKEN=hunter22]}]}}":             "s.yaml:1: services.a.pre_stop.environment.MY_TOKEN has its value in the file",
+		"services: {a: {pre_start: [{environment: {MY_TOKEN: hunter22}}]}}":           "s.yaml:1: services.a.pre_start.environment.MY_TOKEN has its value in the file",
+		"services: {a: {pre_start: [{env_file: x.env}]}}":                             "s.yaml:1: services.a.pre_start.env_file is x.env",
+		"services: {a: {secrets: [api_token], environment: {NEEDS_TOKEN: true}}}":     "",
+		"secrets: {api_token: {environment: API_TOKEN}}":                              "",
+		"\n\n# c\nservices: {a: {env_file: x.env}}\n\nx: AKIAIOSFODNN7EXAMPLE":        "s.yaml:4: services.a.env_file is x.env\ns.yaml:6: there is what looks like an access key of AWS",
 		"configs: {a: {content: \"hunter22\"}}":                                       "s.yaml:1: configs.a.content is written into the file",
 		"x: AKIAIOSFODNN7EXAMPLE":                                                     "s.yaml:1: there is what looks like an access key of AWS",
 		"x: postgres://u:hunter22@db/x":                                               "s.yaml:1: there is what looks like an address with a user's password",

@@ -75,12 +75,6 @@ func isSecretName(name string) bool {
 	return secretName().MatchString(name) && !strings.HasSuffix(strings.ToUpper(name), "_FILE")
 }
 
-// isLiteral says that a value is in the file, and not filled in from elsewhere.
-func isLiteral(value string) bool {
-	const least = 3 // shorter ones are no secrets
-	return len(strings.TrimSpace(value)) >= least && !strings.Contains(strings.ReplaceAll(value, "$$", ""), "$")
-}
-
 // sorted goes through a map by its keys.
 func sorted[V any](m map[string]V) iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {

@@ -161,7 +161,7 @@ func mayPublish(ctx context.Context, inv *cli.Invocation, findings []string, yes
 	if len(findings) == 0 {
 		return nil
 	}
-	if !inv.IsSilent() {
+	if !inv.IsSilent() || !yes { // what is not published is a failure, and this is why
 		for _, text := range findings {
 			fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! "+display.Printable(text)))
 		}

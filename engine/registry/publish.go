@@ -150,58 +150,6 @@ func (r *remote) ReaderAt(ctx context.Context, d ocispec.Descriptor) (content.Re
 	return &reading{fetch: func() (io.ReadCloser, error) { return r.fetch(ctx, d) }, size: d.Size}, nil
 }
 
-// reading is a blob that is read from its beginning on, or from where it is gone on with.
-type reading struct {
-	fetch func() (io.ReadCloser, error)
-	size  int64
-	now   io.ReadCloser
-	at    int64
-}
-
-func (r *reading) Size() int64 { return r.size }
-
-// ReadAt implements io.ReaderAt for who reads in order.
-func (r *reading) ReadAt(p []byte, from int64) (n int, err error) {
-	if from >= r.size {
-		return 0, io.EOF
-	}
-	if r.now == nil || r.at != from {
-		if err := r.open(from); err != nil {
-			return 0, err
-		}
-	}
-	p = p[:min(int64(len(p)), r.size-from)]
-	n, err = io.ReadFull(r.now, p)
-	r.at += int64(n)
-	return n, err
-}
-
-func (r *reading) open(from int64) (err error) {
-	if err = r.Close(); err != nil {
-		return err
-	}
-	if r.now, err = r.fetch(); err != nil {
-		return err
-	}
-	r.at = from
-	if s, ok := r.now.(io.Seeker); ok {
-		_, err = s.Seek(from, io.SeekStart)
-		return err
-	}
-	_, err = io.CopyN(io.Discard, r.now, from)
-	return err
-}
-
-// Close implements content.ReaderAt.
-func (r *reading) Close() error {
-	if r.now == nil {
-		return nil
-	}
-	err := r.now.Close()
-	r.now = nil
-	return err
-}
-
 // Resolve implements api.RegistryServer.
 func (s *Server) Resolve(ctx context.Context, r *api.ResolveRequest) (*api.ResolveReply, error) {
 	hosts := s.Images.Hosts(s.Credentials(ctx, r.Session))

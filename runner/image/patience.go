@@ -64,7 +64,7 @@ func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 		after := retry.After(resp.Header.Get("Retry-After"), time.Now())
-		if after == 0 || after > retry.Longest {
+		if after <= 0 || after > retry.Longest {
 			return resp, nil
 		}
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))

@@ -32,11 +32,12 @@ func TestABusyRegistryIsAskedAgainWhenItSays(t *testing.T) {
 		status  int
 		took    time.Duration
 	}{
-		"busy twice":      {answers{says(429, "2"), says(503, "3"), says(200, "")}, 200, 5 * time.Second},
-		"says no time":    {answers{says(429, ""), says(200, "")}, 429, 0},
-		"says too long":   {answers{says(429, "3600"), says(200, "")}, 429, 0},
-		"another refusal": {answers{says(404, "2"), says(200, "")}, 404, 0},
-		"always":          {answers{says(429, "1"), says(429, "1"), says(429, "1"), says(429, "1"), says(429, "1")}, 429, 4 * time.Second},
+		"busy twice":        {answers{says(429, "2"), says(503, "3"), says(200, "")}, 200, 5 * time.Second},
+		"says no time":      {answers{says(429, ""), says(200, "")}, 429, 0},
+		"says too long":     {answers{says(429, "3600"), says(200, "")}, 429, 0},
+		"says far too long": {answers{says(429, "18446744074"), says(200, "")}, 429, 0},
+		"another refusal":   {answers{says(404, "2"), says(200, "")}, 404, 0},
+		"always":            {answers{says(429, "1"), says(429, "1"), says(429, "1"), says(429, "1"), says(429, "1")}, 429, 4 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,8 @@ package retry
 
 import (
 	"context"
+	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -25,10 +27,12 @@ func Pause(attempts int, random float64) time.Duration {
 	return d - time.Duration(random*float64(d/2))
 }
 
-// After reads a Retry-After (RFC 9110, 10.2.3); 0 is none.
+// After reads a Retry-After (RFC 9110, 10.2.3); 0 is none. What is longer than a duration can say is the longest.
 func After(text string, now time.Time) time.Duration {
-	if seconds, err := strconv.Atoi(text); err == nil {
-		return time.Duration(max(seconds, 0)) * time.Second
+	const most = int64(math.MaxInt64 / time.Second)
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) { // then it is the nearest that there is
+		return time.Duration(min(max(seconds, 0), most)) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil {
 		return max(at.Sub(now), 0)
