@@ -35,10 +35,19 @@ type document struct {
 	Mounts          []mount
 	Config          config
 	NetworkSettings networkSettings
-	Project         string
-	Service         string   `json:",omitempty"`
-	Replica         int      `json:",omitempty"`
-	Remarks         []string `json:",omitempty"` // what it should have and has not
+	// ImageManifestDescriptor tells which of several platforms' images it is.
+	ImageManifestDescriptor *manifest `json:",omitempty"`
+	Project                 string
+	Service                 string   `json:",omitempty"`
+	Replica                 int      `json:",omitempty"`
+	Remarks                 []string `json:",omitempty"` // what it should have and has not
+}
+
+type manifest struct{ Platform platform }
+
+type platform struct {
+	Architecture, OS string
+	Variant          string `json:",omitempty"`
 }
 
 type state struct {
@@ -195,7 +204,7 @@ type runtimeSpec struct {
 
 // imageConfig is what is read of its image's configuration.
 type imageConfig struct {
-	OS     string
+	platform
 	Config struct {
 		User, StopSignal, WorkingDir string
 		Entrypoint, Cmd              []string
@@ -225,6 +234,9 @@ func documentOf(m *member, d *api.ContainerDetails) (*document, error) {
 		ID: m.ID, Created: m.CreatedAt, State: stateOf(&m.Container), Image: applied.Image, LogPath: d.LogDir, Name: "/" + m.Name, RestartCount: m.Restarts,
 		Driver: "overlayfs", Platform: "linux", HostConfig: hostConfigOf(m, s, d), Mounts: append(mountsOf(applied, d), filesOf(s, &oci)...), Config: configOf(m, s, d, &oci, &img),
 		Project: m.project, Service: m.Service, Replica: m.Number, Remarks: m.Lost,
+	}
+	if img.Architecture != "" {
+		doc.ImageManifestDescriptor = &manifest{img.platform}
 	}
 	if len(m.Command) > 0 {
 		doc.Path, doc.Args = m.Command[0], m.Command[1:]

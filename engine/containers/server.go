@@ -101,7 +101,7 @@ func (s *Server) inspect(ctx context.Context, rec *supervisor.Record, c *planner
 			Network: e.Network, Address: e.Address, Address6: e.Address6, Gateway: e.Gateway, Gateway6: e.Gateway6,
 		})
 	}
-	if details, err := s.Images.Details(ctx, rec.Applied.Image, ""); err == nil { // an image may be removed under its containers
+	if details, err := s.Images.Details(ctx, rec.Applied.Image, rec.Applied.Service.Platform); err == nil { // an image may be removed under its containers
 		out.ImageConfig = details.Config
 	}
 	return out, nil

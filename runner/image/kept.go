@@ -28,7 +28,7 @@ func (s *Store) At(ctx context.Context, ref, sum, platform string) (*Image, erro
 		return s.Get(ctx, ref, platform)
 	}
 	name, err := Normalize(ref)
-	if err != nil {
+	if err != nil && !hashBegin().MatchString(ref) {
 		return nil, err
 	}
 	target, err := s.target(ctx, digest.Digest(sum))

@@ -59,11 +59,7 @@ func (s *Store) MarkLacking(ctx context.Context, p *spec.Project, found map[stri
 // hasPlatform says whether the image of a platform is here. What is here is not looked
 // at again until an image is pulled or removed.
 func (s *Store) hasPlatform(ctx context.Context, ref, platform string) (bool, error) {
-	name, err := Normalize(ref)
-	if err != nil {
-		return false, err
-	}
-	img, err := s.client.ImageService().Get(ctx, name)
+	img, err := s.resolve(ctx, ref)
 	if err != nil {
 		return false, err
 	}

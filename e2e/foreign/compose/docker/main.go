@@ -118,8 +118,9 @@ func compose(args []string) {
 			fmt.Printf("naming to docker.io/library/%s done\n", strings.TrimPrefix(image, "Image "))
 		}
 		for _, w := range wording {
-			if m := w.ours.FindStringSubmatchIndex(line); m != nil {
-				text := string(w.ours.ExpandString(nil, w.theirs, line, m))
+			bare := strings.TrimRight(line, "\n")
+			if m := w.ours.FindStringSubmatchIndex(bare); m != nil {
+				text := string(w.ours.ExpandString(nil, w.theirs, bare, m))
 				fmt.Fprintln(os.Stderr, strings.ReplaceAll(text, "PROJECT", projectOf(args)))
 			}
 		}
@@ -166,6 +167,7 @@ var wording = []struct {
 	{regexp.MustCompile(`^(\S+) has build: and no image:`), "your Compose stack cannot be published as it only contains a build section for service(s):\n- \"$1\""},
 	{regexp.MustCompile(`^ \+ artifact (?:docker.io/)?(\S+?)(?::latest)?$`), "$1 publishing\n$1 published"},
 	{regexp.MustCompile(`services\.(\S+)\.environment\.(\S+) is given by provider (\S+) instead`), `provider "$3" overrides environment variable "$2" of service "$1"`},
+	{regexp.MustCompile(`platform: "(\S+)" is not one of build.platforms`), `service.build.platforms MUST include service.platform "$1"`},
 	{regexp.MustCompile(`stopping all services: (\S+)/\d+ has ended`), `Aborting on container exit...`},
 }
 
@@ -224,14 +226,14 @@ func image(args []string) {
 	var errs bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, &errs
 	err := c.Run()
-	text := absentImage.ReplaceAllString(errs.String(), "Error response from daemon: No such image: $1:$2 ($0)")
+	text := absentImage.ReplaceAllString(errs.String(), "Error response from daemon: No such image: $1 ($0)")
 	os.Stderr.WriteString(text)
 	if err != nil {
 		os.Exit(1)
 	}
 }
 
-var absentImage = regexp.MustCompile(`image (?:docker\.io/)?(?:library/)?(\S+):(\S+) is not here`)
+var absentImage = regexp.MustCompile(`image (?:docker\.io/)?(?:library/)?(\S+?)(?::latest)? is not here`)
 
 func info(args []string) {
 	text := strings.Join(args, " ")
