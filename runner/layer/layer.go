@@ -16,12 +16,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/archive"
 	continuity "github.com/containerd/continuity/fs"
-	"github.com/moby/buildkit/util/overlay"
 	"golang.org/x/sys/unix"
 )
 
@@ -136,38 +134,13 @@ func (l Layer) Changes(ctx context.Context, mounts []string) (list []Change, err
 	return list, err
 }
 
-// mostWalks is how often the files of a container that writes are listed, until none of them
-// goes meanwhile.
-const mostWalks = 20
-
-func (l Layer) changes(ctx context.Context, upper, lower string, mounts []string) (list []Change, err error) {
-	for range mostWalks {
-		if list, err = l.walk(ctx, upper, lower); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-	}
-	if err != nil {
+func (l Layer) changes(ctx context.Context, upper, lower string, mounts []string) ([]Change, error) {
+	w := &walk{dir: l.Upper, upper: upper, lower: lower}
+	if err := w.directory(ctx, "/"); err != nil {
 		return nil, whileWritten(err)
 	}
-	slices.SortFunc(list, func(x, y Change) int { return cmp.Compare(x.Path, y.Path) })
-	return withoutMounts(list, resolved(upper, lower, mounts)), nil
-}
-
-func (l Layer) walk(ctx context.Context, upper, lower string) (list []Change, err error) {
-	err = overlay.Changes(ctx, func(k continuity.ChangeKind, at string, f os.FileInfo, err error) error {
-		if err != nil {
-			return err
-		}
-		c := Change{Kind: kindOf(k), Path: at}
-		if k != continuity.ChangeKindDelete && f != nil {
-			if c.IsFile = f.Mode().IsRegular(); c.IsFile {
-				c.Size = f.Size()
-			}
-		}
-		list = append(list, c)
-		return nil
-	}, l.Upper, upper, lower)
-	return list, err
+	slices.SortFunc(w.list, func(x, y Change) int { return cmp.Compare(x.Path, y.Path) })
+	return withoutMounts(w.list, resolved(upper, lower, mounts)), nil
 }
 
 // whileWritten says of files that came, went or grew that they did.
@@ -296,7 +269,7 @@ func (l Layer) write(ctx context.Context, w *archive.ChangeWriter, c Change) err
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil && info.Mode()&fs.ModeCharDevice != 0 && isWhiteout(info) { // it was deleted since
+	if err == nil && isWhiteout(info) { // it was deleted since
 		return w.HandleChange(continuity.ChangeKindDelete, c.Path, nil, nil)
 	}
 	var kind continuity.ChangeKind = continuity.ChangeKindModify
@@ -304,12 +277,6 @@ func (l Layer) write(ctx context.Context, w *archive.ChangeWriter, c Change) err
 		kind = continuity.ChangeKindAdd
 	}
 	return w.HandleChange(kind, c.Path, info, err)
-}
-
-// isWhiteout says that a device stands for a file that is deleted.
-func isWhiteout(info fs.FileInfo) bool {
-	st, is := info.Sys().(*syscall.Stat_t)
-	return is && st.Rdev == 0
 }
 
 // asImage gives the users of files the numbers that they have in an image. The end is to be

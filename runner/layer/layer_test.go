@@ -8,9 +8,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	containerd "github.com/containerd/containerd/v2/pkg/archive"
@@ -148,5 +151,38 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWhatIsCopiedIntoALayerIsNoChange, nor what goes while it is read; an opaque directory
+// takes the place of another.
+func TestWhatIsCopiedIntoALayerIsNoChange(t *testing.T) {
+	dir := t.TempDir()
+	when := time.Unix(1_700_000_000, 0)
+	for at, content := range map[string]string{"lower/a/same": "text", "upper/a/same": "text", "lower/a/other": "text", "upper/a/other": "texT", "lower/b/old": "x", "upper/b/new": "y"} {
+		must(t, os.MkdirAll(dir+"/"+path.Dir(at), 0o755))
+		must(t, os.WriteFile(dir+"/"+at, []byte(content), 0o644))
+		must(t, os.Chtimes(dir+"/"+at, when, when))
+	}
+	for _, side := range []string{"lower", "upper"} {
+		must(t, os.Symlink("x", dir+"/"+side+"/a/link"))
+	}
+	w := &walk{dir: dir + "/upper", upper: dir + "/upper", lower: dir + "/lower"}
+	must(t, w.directory(t.Context(), "/"))
+	must(t, w.directory(t.Context(), "/gone"))
+	must(t, unlessGone(w.entry(t.Context(), "/a/gone")))
+	slices.SortFunc(w.list, func(x, y Change) int { return strings.Compare(x.Path, y.Path) })
+	w.list = slices.DeleteFunc(w.list, func(c Change) bool { return c.Path == "/a/link" }) // of its own time
+	if want := []Change{{Kind: Changed, Path: "/a/other", Size: 4, IsFile: true}, {Kind: Added, Path: "/b/new", Size: 1, IsFile: true}}; !reflect.DeepEqual(w.list, want) {
+		t.Errorf("it has changed %+v", w.list)
+	}
+	if unix.Setxattr(dir+"/upper/b", "user.overlay.opaque", []byte("y"), 0) != nil {
+		return
+	}
+	w.list = nil
+	must(t, w.entry(t.Context(), "/b"))
+	slices.SortFunc(w.list, func(x, y Change) int { return strings.Compare(x.Path, y.Path) })
+	if want := []Change{{Kind: Added, Path: "/b/new", Size: 1, IsFile: true}, {Kind: Deleted, Path: "/b/old"}}; !reflect.DeepEqual(w.list, want) {
+		t.Errorf("the opaque one has changed %+v", w.list)
 	}
 }
