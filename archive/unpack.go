@@ -112,7 +112,7 @@ func unpackOne(ctx context.Context, in *tar.Reader, h *tar.Header, buffer []byte
 	for _, u := range to {
 		u.do(func() error { return u.begin(h) })
 	}
-	for {
+	for !AllFailed(to) {
 		n, err := io.ReadFull(in, buffer)
 		for _, u := range to {
 			if u.file != nil && n > 0 {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,22 +69,14 @@ func find(ctx context.Context, client *api.Client, names []string) (found []memb
 
 // pick is the container of a name, or of the first digits of an ID.
 func pick(all []member, name string) (member, error) {
-	var like []member
-	for _, m := range all {
-		switch {
-		case m.Name == name || m.ID == name:
-			return m, nil
-		case name != "" && strings.HasPrefix(m.ID, name):
-			like = append(like, m)
-		}
-	}
-	switch len(like) {
-	case 1:
-		return like[0], nil
-	case 0:
+	i, err := api.Named(name, len(all), func(i int) (string, string) { return all[i].Name, all[i].ID })
+	switch {
+	case err != nil:
+		return member{}, err
+	case i < 0:
 		return member{}, fmt.Errorf("no container %q: \"orlop container ls -a\" lists them", name)
 	}
-	return member{}, fmt.Errorf("%q begins the IDs of %d containers: write more of it", name, len(like))
+	return all[i], nil
 }
 
 // with connects, finds the container of a name, and runs f.

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -139,5 +140,48 @@ func TestChangesArePrinted(t *testing.T) {
 	must(t, printChanges(t.Context(), &out, recv, "json", false))
 	if !strings.HasPrefix(out.String(), `{"Kind":"A","Path":"/data/upload.bin","Size":1200000}`+"\n") {
 		t.Errorf("printed is %q", out.String())
+	}
+}
+
+// endless is an archive of which more comes each time that it is asked for.
+type endless struct {
+	grpc.ServerStreamingClient[api.TreePart]
+	begin []byte
+	more  func()
+}
+
+func (e *endless) Recv() (*api.TreePart, error) {
+	data := e.begin
+	if e.begin = nil; data == nil {
+		data = make([]byte, archive.MessageSize)
+		e.more()
+	}
+	return &api.TreePart{Of: &api.TreePart_Data{Data: data}}, nil
+}
+
+// TestWhatCantBeWrittenIsToldAtOnce: not when all of the archive has come. A directory of which
+// nothing came goes again.
+func TestWhatCantBeWrittenIsToldAtOnce(t *testing.T) {
+	t.Chdir(t.TempDir())
+	must(t, os.MkdirAll("to/d/f", 0o755))
+	for _, c := range []struct {
+		to, name, err string
+		exists        bool
+	}{{"to", "d/f", "a file cannot take the place of a directory", true}, {"new", "../evil", "could lead out", false}} {
+		var head bytes.Buffer
+		must(t, tar.NewWriter(&head).WriteHeader(&tar.Header{Name: c.name, Typeflag: tar.TypeReg, Size: 1 << 40, Mode: 0o644, Format: tar.FormatPAX}))
+		asked := 0
+		in := &incoming{stream: &endless{begin: head.Bytes(), more: func() {
+			if asked++; asked > 100 {
+				panic("it reads on")
+			}
+		}}}
+		err := (&Verbs{}).unpack(t.Context(), &copying{to: place{path: c.to}}, archive.SourceOf("/d", true), in, &meter{})
+		if err == nil || !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %v", c.to, err)
+		}
+		if _, err := os.Stat(c.to); (err == nil) != c.exists {
+			t.Errorf("%s: %v", c.to, err)
+		}
 	}
 }

@@ -24,7 +24,7 @@ import (
 
 // Commit implements api.FilesServer.
 func (s *Server) Commit(ctx context.Context, r *api.CommitRequest) (*api.CommitReply, error) {
-	change, err := instructed(r.Changes)
+	instructions, err := instructed(r.Changes)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +39,15 @@ func (s *Server) Commit(ctx context.Context, r *api.CommitRequest) (*api.CommitR
 	base, err := s.Images.At(ctx, cmp.Or(service.Image, c.Name), c.Applied.Image, service.PlatformOn(emulation.Machine()))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make an image of %s: its own is gone: %w", c.Name, err)
+	}
+	change := func(config *dockerspec.DockerOCIImageConfig) error {
+		if err := merge(config, service); err != nil {
+			return err
+		}
+		return instructions(config)
+	}
+	if err := tried(base.Config, change); err != nil {
+		return nil, fmt.Errorf("cannot make an image of %s: %w", c.Name, err)
 	}
 	l, mounts, err := s.layerOf(ctx, c.ID)
 	if err != nil {
@@ -56,10 +65,7 @@ func (s *Server) Commit(ctx context.Context, r *api.CommitRequest) (*api.CommitR
 			}
 			return s.whole(ctx, c, func() error { return l.Write(ctx, out, mounts) })
 		},
-		Change: func(config *dockerspec.DockerOCIImageConfig) error {
-			merge(config, service)
-			return change(config)
-		},
+		Change: change,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot make an image of %s: %w", c.Name, err)
@@ -67,10 +73,17 @@ func (s *Server) Commit(ctx context.Context, r *api.CommitRequest) (*api.CommitR
 	return &api.CommitReply{Name: made.Name, Digest: made.Digest.String(), Id: made.ID.String()}, nil
 }
 
+// tried is the error of a change, which is told before anything is read or written.
+func tried(config dockerspec.DockerOCIImageConfig, change func(*dockerspec.DockerOCIImageConfig) error) error {
+	config.ExposedPorts, config.Labels, config.Volumes = maps.Clone(config.ExposedPorts), maps.Clone(config.Labels), maps.Clone(config.Volumes)
+	config.OnBuild = slices.Clone(config.OnBuild)
+	return change(&config)
+}
+
 // merge lays what a service says over what its image says of itself, as docker commit does
 // with what a container was made with. The labels that other tools know a project's
 // containers by are the container's, not the image's.
-func merge(config *dockerspec.DockerOCIImageConfig, s *spec.Service) {
+func merge(config *dockerspec.DockerOCIImageConfig, s *spec.Service) error {
 	if s.Entrypoint != nil {
 		config.Entrypoint, config.Cmd = s.Entrypoint, nil
 	}
@@ -84,14 +97,8 @@ func merge(config *dockerspec.DockerOCIImageConfig, s *spec.Service) {
 	}
 	config.User, config.WorkingDir = cmp.Or(s.User, config.User), cmp.Or(s.WorkingDir, config.WorkingDir)
 	config.StopSignal = cmp.Or(s.StopSignal, config.StopSignal)
-	for _, port := range s.Expose {
-		if !strings.Contains(port, "/") {
-			port += "/tcp"
-		}
-		if config.ExposedPorts == nil {
-			config.ExposedPorts = map[string]struct{}{}
-		}
-		config.ExposedPorts[port] = struct{}{}
+	if err := expose(config, s.Expose, func(text string) (string, error) { return text, nil }); err != nil {
+		return err
 	}
 	labels := maps.Clone(config.Labels)
 	for name, value := range s.Labels {
@@ -106,6 +113,7 @@ func merge(config *dockerspec.DockerOCIImageConfig, s *spec.Service) {
 	config.Labels = labels
 	config.Healthcheck = healthOf(s.HealthCheck, config.Healthcheck)
 	config.OnBuild = nil // they were for what was built on it
+	return nil
 }
 
 // healthOf lays a service's own probe over that of its image.
@@ -150,6 +158,9 @@ func (s *Server) Import(stream grpc.ClientStreamingServer[api.ImportInput, api.C
 	change, err := instructed(start.Changes)
 	if err != nil {
 		return err
+	}
+	if err := tried(dockerspec.DockerOCIImageConfig{}, change); err != nil {
+		return fmt.Errorf("cannot import an image: %w", err)
 	}
 	in := archive.Incoming(func() ([]byte, error) {
 		m, err := stream.Recv()

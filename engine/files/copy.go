@@ -2,6 +2,7 @@ package files
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -276,19 +277,26 @@ func (s *Server) Export(r *api.ContainerRequest, stream grpc.ServerStreamingServ
 }
 
 func (s *Server) export(ctx context.Context, c *planner.Container, roots []mount.Mount, l layer.Layer, send func(*api.Chunk) error) error {
-	return mount.WithReadonlyTempMount(ctx, image.Plain(roots), func(root string) error {
-		tree, err := archive.Own(root)
-		if err != nil {
-			return err
-		}
-		defer tree.Close()
-		tree.UID, tree.GID, tree.Mixed = l.UID, l.GID, true
-		out := &archive.Pieces{Send: func(p []byte) error { return send(&api.Chunk{Data: p}) }}
-		w := tar.NewWriter(out)
-		packer := &archive.Packer{Tree: tree, Out: w, Devices: true}
-		if err := packer.Pack(ctx, ".", ".", false); err != nil {
-			return ofContainer(err, c.Name)
-		}
-		return errors.Join(w.Close(), out.Flush())
+	var failed error // without the words that the mount puts before it
+	err := mount.WithReadonlyTempMount(ctx, image.Plain(roots), func(root string) error {
+		failed = s.exportRoot(ctx, c, root, l, send)
+		return failed
 	})
+	return cmp.Or(failed, err)
+}
+
+func (s *Server) exportRoot(ctx context.Context, c *planner.Container, root string, l layer.Layer, send func(*api.Chunk) error) error {
+	tree, err := archive.Own(root)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	tree.UID, tree.GID, tree.Mixed = l.UID, l.GID, true
+	out := &archive.Pieces{Send: func(p []byte) error { return send(&api.Chunk{Data: p}) }}
+	w := tar.NewWriter(out)
+	packer := &archive.Packer{Tree: tree, Out: w, Devices: true}
+	if err := packer.Pack(ctx, ".", ".", false); err != nil {
+		return ofContainer(err, c.Name)
+	}
+	return errors.Join(w.Close(), out.Flush())
 }

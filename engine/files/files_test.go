@@ -49,6 +49,8 @@ func TestWhichContainerIsMeant(t *testing.T) {
 		{ID: "bbbb3333", Name: "shop-web-run-1", Service: "web", Number: 1, OneOff: true},
 		{ID: "cccc4444", Name: "shop-job-run-7", Service: "job", Number: 7, OneOff: true},
 		{ID: "dddd5555", Name: "other-web-1", Service: "web", Number: 1},
+		{ID: "eeee6666", Name: "aaaa", Service: "web", Number: 1},
+		{ID: "ffff7777", Name: "shop-cc-1", Service: "cc", Number: 1},
 	}}}
 	for _, c := range []struct {
 		name, want, err string
@@ -61,8 +63,11 @@ func TestWhichContainerIsMeant(t *testing.T) {
 		{"no run's by number", "", "service job has no container 7", &api.ContainerRequest{Project: "shop", Service: "job", Index: 7}},
 		{"by name", "other-web-1", "", &api.ContainerRequest{Container: "other-web-1", Project: "shop", Service: "other-web-1"}},
 		{"by the beginning of an ID", "shop-job-run-7", "", &api.ContainerRequest{Container: "cccc"}},
-		{"by one that two have", "", "both begin with aaaa", &api.ContainerRequest{Container: "aaaa"}},
-		{"by too little of one", "", "no container is named ccc", &api.ContainerRequest{Container: "ccc"}},
+		{"by one that two have", "", `"aaa" begins the IDs of 2 containers`, &api.ContainerRequest{Container: "aaa"}},
+		{"by a little of one", "shop-job-run-7", "", &api.ContainerRequest{Container: "c"}},
+		{"by a name that begins IDs, too", "aaaa", "", &api.ContainerRequest{Container: "aaaa", Project: "hex", Service: "aaaa"}},
+		{"a service that begins an ID, too", "shop-cc-1", "", &api.ContainerRequest{Container: "cc", Project: "shop", Service: "cc"}},
+		{"none", "", "no container is named x", &api.ContainerRequest{Container: "x"}},
 		{"a service where no container is named so", "shop-web-1", "", &api.ContainerRequest{Container: "web", Project: "shop", Service: "web"}},
 		{"nothing", "", "service db has no container", &api.ContainerRequest{Project: "shop", Service: "db"}},
 	} {
@@ -80,7 +85,7 @@ func TestWhichContainerIsMeant(t *testing.T) {
 func TestInstructions(t *testing.T) {
 	config := &dockerspec.DockerOCIImageConfig{ImageConfig: ocispec.ImageConfig{Env: []string{"A=1"}, Labels: map[string]string{"kept": "yes"}}}
 	change, err := instructed([]string{
-		"ENV B=$A-2 A=3", "LABEL a=\"b c\"", `CMD ["run", "it"]`, "ENTRYPOINT exec sh", "EXPOSE 80 53/udp", "USER ${B}", "WORKDIR /srv/$A", "VOLUME /data",
+		"ENV B=$A-2 A=3", "LABEL a=\"b c\"", `CMD ["run", "it"]`, "ENTRYPOINT exec sh", "EXPOSE 80 53/UDP 8000-8001", "USER ${B}", "WORKDIR /srv/$A", "VOLUME /data",
 		"STOPSIGNAL SIGINT", "ONBUILD RUN true", "HEALTHCHECK --retries=3 CMD true",
 	})
 	if err != nil {
@@ -91,7 +96,7 @@ func TestInstructions(t *testing.T) {
 	}
 	want := ocispec.ImageConfig{
 		Env: []string{"A=3", "B=1-2"}, Labels: map[string]string{"kept": "yes", "a": "b c"}, Cmd: []string{"run", "it"}, Entrypoint: []string{"/bin/sh", "-c", "exec sh"},
-		ExposedPorts: map[string]struct{}{"80/tcp": {}, "53/udp": {}}, User: "1-2", WorkingDir: "/srv/3", Volumes: map[string]struct{}{"/data": {}}, StopSignal: "SIGINT",
+		ExposedPorts: map[string]struct{}{"80/tcp": {}, "53/udp": {}, "8000/tcp": {}, "8001/tcp": {}}, User: "1-2", WorkingDir: "/srv/3", Volumes: map[string]struct{}{"/data": {}}, StopSignal: "SIGINT",
 	}
 	if !reflect.DeepEqual(config.ImageConfig, want) {
 		t.Errorf("it became %+v", config.ImageConfig)
@@ -101,7 +106,8 @@ func TestInstructions(t *testing.T) {
 	}
 	for text, why := range map[string]string{
 		"RUN rm -rf /": "must begin with one of CMD", "COPY a b": "must begin with one of CMD", "": "must begin with one of CMD", "WORKDIR here": "must be an absolute path",
-		"EXPOSE http": "must be a port",
+		"EXPOSE http": "must be a port", "EXPOSE 0": "must be a port", "EXPOSE 70000": "must be a port", "EXPOSE 9-8": "must be a port", "EXPOSE 1-": "must be a port",
+		"EXPOSE 80/icmp": "must be a port", "ENV A=1\nRUN rm -rf /": "RUN: an instruction must be one of CMD",
 	} {
 		change, err := instructed([]string{text})
 		if err == nil {
@@ -120,13 +126,16 @@ func TestAnImageSaysWhatItsContainerWasMadeWith(t *testing.T) {
 		ImageConfig:             ocispec.ImageConfig{Env: []string{"A=1", "P=x"}, Entrypoint: []string{"/old"}, Cmd: []string{"old"}, User: "app", Labels: map[string]string{"com.docker.compose.project": "shop", "a": "b"}},
 		DockerOCIImageConfigExt: dockerspec.DockerOCIImageConfigExt{OnBuild: []string{"RUN true"}},
 	}
-	merge(config, &spec.Service{
+	err := merge(config, &spec.Service{
 		Entrypoint: spec.Command{"/new"}, Environment: map[string]*string{"A": &value, "UNSET": nil, "URL": &provided}, ProvidedEnvironment: []string{"URL"},
-		WorkingDir: "/srv", Labels: map[string]string{"tier": "front"}, Expose: []string{"80"}, HealthCheck: &spec.HealthCheck{Disable: true},
+		WorkingDir: "/srv", Labels: map[string]string{"tier": "front"}, Expose: []string{"80", "90-91/udp"}, HealthCheck: &spec.HealthCheck{Disable: true},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := ocispec.ImageConfig{
 		Env: []string{"A=2", "P=x"}, Entrypoint: []string{"/new"}, User: "app", WorkingDir: "/srv", Labels: map[string]string{"a": "b", "tier": "front"},
-		ExposedPorts: map[string]struct{}{"80/tcp": {}},
+		ExposedPorts: map[string]struct{}{"80/tcp": {}, "90/udp": {}, "91/udp": {}},
 	}
 	if !reflect.DeepEqual(config.ImageConfig, want) {
 		t.Errorf("it says %+v", config.ImageConfig)

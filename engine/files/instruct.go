@@ -1,9 +1,12 @@
 package files
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -17,34 +20,53 @@ import (
 var changeable = []string{"CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"}
 
 // instructed gives a function that carries out instructions of a Dockerfile on what an image
-// says of itself. What they can't do is said at once.
+// says of itself. What they can't do to any image is said at once.
 func instructed(changes []string) (func(*dockerspec.DockerOCIImageConfig) error, error) {
-	var commands []any
 	for _, text := range changes {
-		word, _, _ := strings.Cut(strings.TrimSpace(text), " ")
-		if !slices.Contains(changeable, strings.ToUpper(word)) {
-			return nil, fmt.Errorf("--change %q: it must begin with one of %s", text, strings.Join(changeable, ", "))
-		}
-		parsed, err := parser.Parse(strings.NewReader(text))
-		if err != nil {
+		if _, err := parsed(text); err != nil {
 			return nil, fmt.Errorf("--change %q: %w", text, err)
-		}
-		for _, node := range parsed.AST.Children {
-			command, err := instructions.ParseInstruction(node)
-			if err != nil {
-				return nil, fmt.Errorf("--change %q: %w", text, err)
-			}
-			commands = append(commands, command)
 		}
 	}
 	return func(config *dockerspec.DockerOCIImageConfig) error {
-		for _, c := range commands {
-			if err := instruct(config, c); err != nil {
-				return fmt.Errorf("--change: %w", err)
+		for _, text := range changes {
+			commands, err := parsed(text) // anew: variables are filled in
+			for i := 0; i < len(commands) && err == nil; i++ {
+				err = instruct(config, commands[i])
+			}
+			if err != nil {
+				return fmt.Errorf("--change %q: %w", text, err)
 			}
 		}
 		return nil
 	}, nil
+}
+
+// parsed are the instructions of a text, all of which must be changeable.
+func parsed(text string) (commands []any, err error) {
+	only := "it must begin with one of " + strings.Join(changeable, ", ")
+	if strings.TrimSpace(text) == "" {
+		return nil, errors.New(only)
+	}
+	file, err := parser.Parse(strings.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	for i, node := range file.AST.Children {
+		word := strings.ToUpper(node.Value)
+		switch {
+		case slices.Contains(changeable, word):
+		case i > 0:
+			return nil, fmt.Errorf("%s: an instruction must be one of %s", word, strings.Join(changeable, ", "))
+		default:
+			return nil, errors.New(only)
+		}
+		command, err := instructions.ParseInstruction(node)
+		if err != nil {
+			return nil, err
+		}
+		commands = append(commands, command)
+	}
+	return commands, nil
 }
 
 // instruct carries out an instruction (Dockerfile reference).
@@ -97,7 +119,7 @@ func instruct(config *dockerspec.DockerOCIImageConfig, command any) error {
 	case *instructions.HealthCheckCommand:
 		config.Healthcheck = c.Health
 	default:
-		return fmt.Errorf("%T changes files", command)
+		return fmt.Errorf("internal error: %T is no instruction that changes no file", command)
 	}
 	return nil
 }
@@ -114,34 +136,44 @@ func line(config *dockerspec.DockerOCIImageConfig, c instructions.ShellDependant
 	return append(slices.Clone(sh), c.CmdLine...)
 }
 
+// expose adds ports to those of an image.
 func expose(config *dockerspec.DockerOCIImageConfig, ports []string, fill func(string) (string, error)) error {
 	for _, text := range ports {
-		port, err := fill(text)
+		filled, err := fill(text)
 		if err != nil {
 			return err
 		}
-		number, protocol, _ := strings.Cut(port, "/")
-		if protocol == "" {
-			protocol = "tcp"
-		}
-		if !isPorts(number) || !slices.Contains([]string{"tcp", "udp", "sctp"}, protocol) {
-			return fmt.Errorf("EXPOSE %s: it must be a port such as 80, 53/udp or 8000-8010", port)
+		list, err := portsOf(filled)
+		if err != nil {
+			return fmt.Errorf("EXPOSE %s: %w", filled, err)
 		}
 		if config.ExposedPorts == nil {
 			config.ExposedPorts = map[string]struct{}{}
 		}
-		config.ExposedPorts[number+"/"+protocol] = struct{}{}
+		for _, port := range list {
+			config.ExposedPorts[port] = struct{}{}
+		}
 	}
 	return nil
 }
 
-// isPorts says that a text is a port or a range of them.
-func isPorts(text string) bool {
-	from, to, isRange := strings.Cut(text, "-")
-	isPort := func(s string) bool {
-		return s != "" && len(s) <= 5 && strings.Trim(s, "0123456789") == ""
+// portsOf are the ports of a text such as 80, 53/udp or 8000-8010, each with its protocol.
+func portsOf(text string) (list []string, err error) {
+	numbers, protocol, _ := strings.Cut(text, "/")
+	from, to, isRange := strings.Cut(numbers, "-")
+	if !isRange {
+		to = from
 	}
-	return isPort(from) && (!isRange || isPort(to))
+	first, errFirst := strconv.ParseUint(from, 10, 16)
+	last, errLast := strconv.ParseUint(to, 10, 16)
+	protocol = strings.ToLower(cmp.Or(protocol, "tcp"))
+	if errFirst != nil || errLast != nil || first == 0 || first > last || !slices.Contains([]string{"tcp", "udp", "sctp"}, protocol) {
+		return nil, errors.New("it must be a port from 1 to 65535, or a range of them, such as 80, 53/udp or 8000-8010")
+	}
+	for n := first; n <= last; n++ {
+		list = append(list, strconv.FormatUint(n, 10)+"/"+protocol)
+	}
+	return list, nil
 }
 
 // setVariable gives a variable of an environment a value.

@@ -3,28 +3,36 @@ package files
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 )
 
-// one is the container that a request names: by its name, its ID, or the beginning of that;
-// else the one of a number, or the first, of a service. One that a run has made is taken
-// only where there is no other.
+// one is the container that a request names: by its name or its ID; else the one of a number,
+// or the first, of a service; else by the first digits of an ID. One that a run has made is
+// taken only where there is no other.
 func (s *Server) one(r *api.ContainerRequest) (*planner.Container, error) {
+	var all []planner.Container
+	i, failed := -1, error(nil)
 	if r.GetContainer() != "" {
-		c, err := named(s.Containers.Containers(""), r.Container)
-		if c != nil || err != nil {
-			return c, err
-		}
+		all = s.Containers.Containers("")
+		i, failed = api.Named(r.Container, len(all), func(i int) (string, string) { return all[i].Name, all[i].ID })
+	}
+	if i >= 0 && (all[i].Name == r.Container || all[i].ID == r.Container) {
+		return &all[i], nil
 	}
 	if r.GetService() != "" {
 		if list := replicas(s.Containers.Containers(r.Project), r, true); len(list) > 0 {
 			return list[0], nil
 		}
 	}
-	return nil, none(r)
+	switch {
+	case failed != nil:
+		return nil, failed
+	case i < 0:
+		return nil, none(r)
+	}
+	return &all[i], nil
 }
 
 // none is the error of a request that no container answers.
@@ -36,26 +44,6 @@ func none(r *api.ContainerRequest) error {
 		return fmt.Errorf("service %s has no container %d: \"orlop ps -a\" lists those that it has", r.Service, r.Index)
 	}
 	return fmt.Errorf("service %s has no container: make it with \"orlop create\" or \"orlop up\"", r.GetService())
-}
-
-// shortestID is how many digits of an ID are taken for it.
-const shortestID = 4
-
-func named(all []planner.Container, ref string) (*planner.Container, error) {
-	var found *planner.Container
-	for i := range all {
-		c := &all[i]
-		if c.Name == ref || c.ID == ref {
-			return c, nil
-		}
-		if len(ref) >= shortestID && strings.HasPrefix(c.ID, ref) {
-			if found != nil {
-				return nil, fmt.Errorf("the IDs of %s and %s both begin with %s: write more of it", found.Name, c.Name, ref)
-			}
-			found = c
-		}
-	}
-	return found, nil
 }
 
 // replicas are the containers of a service that a request is about, by their numbers; with

@@ -20,7 +20,6 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/archive"
 	continuity "github.com/containerd/continuity/fs"
-	"github.com/moby/buildkit/util/overlay"
 	"golang.org/x/sys/unix"
 )
 
@@ -102,16 +101,25 @@ func (l Layer) with(ctx context.Context, f func(upper, lower string) error) erro
 		below[0].Options = append(below[0].Options, l.users...)
 	}
 	// Nothing of it can be written to, and a mount that is asked to be read-only maps no users.
-	return mount.WithTempMount(ctx, below, func(lower string) error {
-		return mount.WithReadonlyTempMount(ctx, views([]string{l.Upper}, empty), func(upper string) error { return f(upper, lower) })
+	var failed error // without the words that each mount puts before it
+	err = mount.WithTempMount(ctx, below, func(lower string) error {
+		return mount.WithReadonlyTempMount(ctx, views([]string{l.Upper}, empty), func(upper string) error {
+			failed = f(upper, lower)
+			return failed
+		})
 	})
+	return cmp.Or(failed, err)
 }
 
-// views mounts directories over each other; an empty one makes an overlay of one.
+// views mounts directories over each other; an empty one makes an overlay of one. It has no
+// place among several: those of an image have their path in common but for its end, and many
+// of them fit into the options of a mount by that alone.
 func views(dirs []string, empty string) []mount.Mount {
-	dirs = append(slices.Clone(dirs), empty)
-	if len(dirs) == 1 {
+	switch len(dirs) {
+	case 0:
 		return []mount.Mount{{Type: "bind", Source: empty, Options: []string{"rbind", "ro"}}}
+	case 1:
+		dirs = []string{dirs[0], empty}
 	}
 	return []mount.Mount{{Type: "overlay", Source: "overlay", Options: []string{"lowerdir=" + strings.Join(dirs, ":")}}}
 }
@@ -126,25 +134,75 @@ func (l Layer) Changes(ctx context.Context, mounts []string) (list []Change, err
 	return list, err
 }
 
-func (l Layer) changes(ctx context.Context, upper, lower string, mounts []string) (list []Change, err error) {
-	err = overlay.Changes(ctx, func(k continuity.ChangeKind, at string, f os.FileInfo, err error) error {
-		if err != nil {
-			return err
+func (l Layer) changes(ctx context.Context, upper, lower string, mounts []string) ([]Change, error) {
+	w := &walk{dir: l.Upper, upper: upper, lower: lower}
+	if err := w.directory(ctx, "/"); err != nil {
+		return nil, whileWritten(err)
+	}
+	slices.SortFunc(w.list, func(x, y Change) int { return cmp.Compare(x.Path, y.Path) })
+	return withoutMounts(w.list, resolved(upper, lower, mounts)), nil
+}
+
+// whileWritten says of files that came, went or grew that they did.
+func whileWritten(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, tar.ErrWriteTooLong) || err != nil && strings.Contains(err.Error(), "short write copying file") {
+		return errors.New("the container writes its files while they are read: pause it, or stop it, and do it again")
+	}
+	return err
+}
+
+// resolved are places at which a container has mounts as they are written, and where their
+// links lead in its files.
+func resolved(upper, lower string, mounts []string) (places []string) {
+	var roots []*os.Root
+	for _, dir := range []string{upper, lower} {
+		if r, err := os.OpenRoot(dir); err == nil {
+			defer r.Close()
+			roots = append(roots, r)
 		}
-		c := Change{Kind: kindOf(k), Path: at}
-		if k != continuity.ChangeKindDelete && f != nil {
-			if c.IsFile = f.Mode().IsRegular(); c.IsFile {
-				c.Size = f.Size()
+	}
+	link := func(at string) string {
+		for _, r := range roots {
+			if info, err := r.Lstat(at[1:]); err == nil {
+				if info.Mode()&fs.ModeSymlink == 0 {
+					return ""
+				}
+				to, _ := r.Readlink(at[1:])
+				return to
 			}
 		}
-		list = append(list, c)
-		return nil
-	}, l.Upper, upper, lower)
-	if err != nil {
-		return nil, err
+		return ""
 	}
-	slices.SortFunc(list, func(x, y Change) int { return cmp.Compare(x.Path, y.Path) })
-	return withoutMounts(list, mounts), nil
+	for _, m := range mounts {
+		places = append(places, m, resolve(m, link))
+	}
+	return places
+}
+
+// mostLinks is how many links are followed on a way, as the kernel does.
+const mostLinks = 40
+
+// resolve is a path without links; link is where one leads to, "" of what is none.
+func resolve(at string, link func(string) string) string {
+	done, links := "/", 0
+	for rest := strings.Split(at, "/"); len(rest) > 0; {
+		next := path.Join(done, rest[0])
+		isUp := rest[0] == ".."
+		rest = rest[1:]
+		to := ""
+		if next != "/" && !isUp {
+			to = link(next)
+		}
+		if links++; to == "" || links > mostLinks+strings.Count(at, "/") {
+			done = next
+			continue
+		}
+		if path.IsAbs(to) {
+			done = "/"
+		}
+		rest = append(strings.Split(to, "/"), rest...)
+	}
+	return done
 }
 
 func kindOf(k continuity.ChangeKind) Kind {
@@ -188,20 +246,37 @@ func (l Layer) Write(ctx context.Context, out io.Writer, mounts []string) error 
 		if err != nil {
 			return err
 		}
-		kept := map[string]bool{}
-		for _, c := range list {
-			kept[c.Path] = true
-		}
 		out, end := l.asImage(out)
 		w := archive.NewChangeWriter(out, upper)
-		err = overlay.Changes(ctx, func(k continuity.ChangeKind, at string, f os.FileInfo, err error) error {
-			if err == nil && !kept[at] {
-				return nil
+		for _, c := range list {
+			if err = l.write(ctx, w, c); err != nil {
+				break
 			}
-			return w.HandleChange(k, at, f, err)
-		}, l.Upper, upper, lower)
-		return end(errors.Join(err, w.Close()))
+		}
+		return end(cmp.Or(whileWritten(err), w.Close()))
 	})
+}
+
+// write writes a change. A file that has gone since it was listed is none.
+func (l Layer) write(ctx context.Context, w *archive.ChangeWriter, c Change) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if c.Kind == Deleted {
+		return w.HandleChange(continuity.ChangeKindDelete, c.Path, nil, nil)
+	}
+	info, err := os.Lstat(filepath.Join(l.Upper, c.Path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && isWhiteout(info) { // it was deleted since
+		return w.HandleChange(continuity.ChangeKindDelete, c.Path, nil, nil)
+	}
+	var kind continuity.ChangeKind = continuity.ChangeKindModify
+	if c.Kind == Added {
+		kind = continuity.ChangeKindAdd
+	}
+	return w.HandleChange(kind, c.Path, info, err)
 }
 
 // asImage gives the users of files the numbers that they have in an image. The end is to be
