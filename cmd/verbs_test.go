@@ -218,6 +218,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"start --wait-timeout -1", shop, "--wait-timeout is -1: it must not be negative\n"},
 		{"run --tty -T web", shop, "--tty and --no-TTY cannot be used together\n"},
 		{"run --env-from-file absent.env web", shop, "cannot read --env-from-file absent.env: no such file or directory\n"},
+		{"run --env-from-file ab\x1b[2Jsent\x07.env web", shop, "cannot read --env-from-file absent .env: no such file or directory\n"},
 		{"up -d --menu", shop, "--menu is about an up that stays with the logs: it cannot be used with --detach, --wait or --no-start\n"},
 		{"watch --prune=false", shop, "--prune=false cannot be carried out: an image that has no name any more is kept for as long as a container is made of it; give it a name with \"orlop image tag\"\n"},
 		{"config --format table", shop, "--format is \"table\": it must be one of yaml, json\n"},
