@@ -93,7 +93,7 @@ func (a *app) begin(c *cobra.Command) error {
 		return misuse(c, err)
 	}
 	if a.settings.DryRun {
-		if err := mayForetell(c); err != nil {
+		if err := cli.MayForetell(c); err != nil {
 			return misuse(c, err)
 		}
 	}
