@@ -42,12 +42,17 @@ func (a *app) buildCommand() *cobra.Command {
 					return registries.PushStack(ctx, a.Invocation, client, p, registries.Pushing{Services: services, IncludeDeps: withDeps})
 				}
 			}
-			if more.print {
+			switch {
+			case push && (more.check || more.print):
+				return errors.New("--push cannot be used together with --check or --print, which build nothing")
+			case more.check && more.print:
+				return errors.New("--check and --print cannot be used together")
+			case more.print:
 				return bake.Print(c.Context(), a.Invocation, services, builds, withDeps)
 			}
 			words := display.Words{Done: "is built", Nothing: "is built already: no input changed", Failed: "is not built"}
 			if more.check {
-				words, then = display.Words{Done: "is checked", Nothing: "has nothing to check", Failed: "has warnings"}, nil
+				words = display.Words{Done: "is checked", Nothing: "has nothing to check", Failed: "has warnings"}
 			}
 			return a.applyImages(c.Context(), services, cli.Application{
 				Options: planner.Options{BuildOnly: true, Build: true, NoDeps: !withDeps},

@@ -59,7 +59,7 @@ func (a *app) exitCode(err error) int {
 	case errors.Is(err, cli.ErrInterrupted):
 		return cli.ExitInterrupted
 	}
-	fmt.Fprintln(a.Stderr, a.ErrStyle().Red(err.Error()))
+	fmt.Fprintln(a.Stderr, a.ErrStyle().Red(display.PrintableLines(err.Error())))
 	if errors.Is(err, api.ErrLost) {
 		if why := daemon.WhyLost(a.RootDir(), api.LostAt(err)); why != "" {
 			fmt.Fprintln(a.Stderr, why)
@@ -93,7 +93,7 @@ func (a *app) begin(c *cobra.Command) error {
 		return misuse(c, err)
 	}
 	if a.settings.DryRun {
-		if err := mayForetell(c); err != nil {
+		if err := cli.MayForetell(c); err != nil {
 			return misuse(c, err)
 		}
 	}

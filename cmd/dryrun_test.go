@@ -29,7 +29,7 @@ func TestDryRunsOfAllVerbs(t *testing.T) {
 		}
 		verb := strings.TrimPrefix(c.CommandPath(), "orlop ")
 		all[verb] = true
-		err := mayForetell(c)
+		err := cli.MayForetell(c)
 		switch {
 		case slices.Contains(refused, verb):
 			if err == nil || err.Error() != "orlop "+verb+" has no dry run: nothing was done" {
@@ -42,7 +42,7 @@ func TestDryRunsOfAllVerbs(t *testing.T) {
 	root := newApp(cli.World{Now: time.Now}).root()
 	root.InitDefaultHelpCmd()
 	walk(root)
-	for _, verb := range slices.Concat(refused, foretelling()) {
+	for _, verb := range slices.Concat(refused, cli.Foretelling()) {
 		if !all[verb] {
 			t.Errorf("there is no %s", verb)
 		}

@@ -125,6 +125,15 @@ func Printable(s string) string {
 	return b.String()
 }
 
+// PrintableLines is Printable of text that has lines.
+func PrintableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = Printable(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Lines ends each of the words as a line.
 func Lines(words []string) string {
 	if len(words) == 0 {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -268,8 +269,29 @@ func (g *Graph) node(id string) Node {
 	return g.Nodes[slices.IndexFunc(g.Nodes, func(n Node) bool { return n.ID() == id })]
 }
 
+// printable is the graph with names and labels that steer no terminal, and that XML may have.
+func (g *Graph) printable() *Graph {
+	clean := func(text string) string {
+		return strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) || spec.IsUnseen(r) || r == 0xfffe || r == 0xffff {
+				return unicode.ReplacementChar
+			}
+			return r
+		}, strings.ToValidUTF8(text, string(unicode.ReplacementChar)))
+	}
+	c := &Graph{Name: clean(g.Name)}
+	for _, n := range g.Nodes {
+		c.Nodes = append(c.Nodes, Node{Kind: n.Kind, Name: clean(n.Name), Note: clean(n.Note)})
+	}
+	for _, e := range g.Edges {
+		c.Edges = append(c.Edges, Edge{From: clean(e.From), To: clean(e.To), Label: clean(e.Label)})
+	}
+	return c
+}
+
 // Text is the graph for people: a paragraph a service, a line each thing that it needs; then what nobody uses.
 func (g *Graph) Text() string {
+	g = g.printable()
 	var b strings.Builder
 	used := map[string]bool{}
 	for _, e := range g.Edges {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -76,9 +77,29 @@ func TestLanguages(t *testing.T) {
 	}
 }
 
+// TestNothingSteersTheTerminal of names and paths that the stack file has.
+func TestNothingSteersTheTerminal(t *testing.T) {
+	p := shop()
+	hostile(p)
+	g := Of(p, nil, true)
+	for what, text := range map[string]string{"text": g.Text(), "DOT": g.DOT(), "Mermaid": g.Mermaid(), "SVG": g.SVG()} {
+		if i := strings.IndexFunc(text, func(r rune) bool { return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) }); i >= 0 {
+			t.Errorf("%s has %q", what, text[i:min(len(text), i+20)])
+		}
+	}
+}
+
+// hostile gives a project names and paths that would do something to a terminal, and that XML may not have.
+func hostile(p *spec.Project) {
+	p.Name = "sh\x1b]0;op\aop\x00"
+	p.Volumes["\x1b[2Ja\ufffe\xff\u202e"] = &spec.Volume{}
+	p.Services["db"].Volumes[0].Target = "/da\x1b[31mta\x08\x01"
+}
+
 func TestSVGIsXML(t *testing.T) {
 	p := shop()
 	p.Volumes[`a"<b`] = &spec.Volume{}
+	hostile(p)
 	g := Of(p, nil, true)
 	boxes, dec := 0, xml.NewDecoder(strings.NewReader(g.SVG()))
 	for {

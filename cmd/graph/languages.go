@@ -11,6 +11,7 @@ var shapes = map[string]string{Service: "box", Job: "cds", Network: "hexagon", V
 
 // DOT is the graph in the language of Graphviz.
 func (g *Graph) DOT() string {
+	g = g.printable()
 	var b strings.Builder
 	fmt.Fprintf(&b, "digraph %s {\n  rankdir=LR\n  node [fontname=\"Helvetica\"]\n  edge [fontname=\"Helvetica\", fontsize=10]\n", quote(g.Name))
 	for _, n := range g.Nodes {
@@ -43,6 +44,7 @@ var brackets = map[string][2]string{
 
 // Mermaid is the graph as a flow chart of Mermaid.
 func (g *Graph) Mermaid() string {
+	g = g.printable()
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
 	ids := map[string]string{}

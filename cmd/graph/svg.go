@@ -33,6 +33,7 @@ var colours = map[string][2]string{
 
 // SVG is the graph as a drawing: what needs others stands left of them.
 func (g *Graph) SVG() string {
+	g = g.printable()
 	boxes, width, height := g.layout()
 	at := map[string]*box{}
 	for _, x := range boxes {

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -91,6 +93,9 @@ var helperName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompil
 
 // Keep keeps a login: with the helper of the registry, or in the file. It says where.
 func (c *Config) Keep(ctx context.Context, key string, a Account) (helper string, err error) {
+	if err := c.reread(); err != nil { // somebody was asked for the password meanwhile
+		return "", err
+	}
 	if helper, err = c.helper(key); err != nil {
 		return "", err
 	}
@@ -117,9 +122,12 @@ func (c *Config) Keep(ctx context.Context, key string, a Account) (helper string
 	})
 }
 
-// Forget removes the login at a registry. It is false where there was none in the file.
+// Forget removes the logins at a registry, under whatever address they are kept. It is false where there was none.
 func (c *Config) Forget(ctx context.Context, key string) (had bool, err error) {
-	helper, err := c.helper(key)
+	if err := c.reread(); err != nil {
+		return false, err
+	}
+	host, _, err := HostOf(key)
 	if err != nil {
 		return false, err
 	}
@@ -127,25 +135,81 @@ func (c *Config) Forget(ctx context.Context, key string) (had bool, err error) {
 	if err := c.read("auths", &auths); err != nil {
 		return false, err
 	}
-	_, had = auths[key]
-	if helper != "" {
-		if err := ask(ctx, helper, "erase", key); err == nil {
-			had = true
-		} else if !isNone(err) {
+	isOfHost := func(key string) bool {
+		of, _, err := HostOf(key)
+		return err == nil && of == host && key != ""
+	}
+	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(auths)), func(key string) bool { return !isOfHost(key) })
+	isInFile := len(keys) > 0
+	if !slices.Contains(keys, key) {
+		keys = append(keys, key)
+	}
+	had = isInFile
+	for _, one := range keys {
+		was, err := c.erase(ctx, one, host)
+		if err != nil {
 			return had, err
 		}
+		had = had || was
 	}
-	if auths[key] == nil {
+	if !isInFile {
 		return had, nil
 	}
 	return had, c.change(func(auths map[string]json.RawMessage) error {
-		delete(auths, key)
+		maps.DeleteFunc(auths, func(key string, _ json.RawMessage) bool { return isOfHost(key) })
 		return nil
 	})
 }
 
-// change changes the logins in the file, and writes it as a whole: where it is a link, what that leads to.
+// erase has the helper of a registry forget what it keeps under a key, and says whether there was something.
+func (c *Config) erase(ctx context.Context, key, host string) (had bool, err error) {
+	helper, err := c.helper(key)
+	if key != host && host != hub {
+		if own, ownErr := c.helper(host); ownErr != nil || own != "" {
+			helper, err = own, ownErr // an old address of a registry that has a helper of its own
+		}
+	}
+	if err != nil || helper == "" {
+		return false, err
+	}
+	err = ask(ctx, helper, "erase", key)
+	if err == nil || isNone(err) {
+		return err == nil, nil
+	}
+	return false, err
+}
+
+// reread takes the file as it is now: others write it as well.
+func (c *Config) reread() error {
+	now, err := ReadConfig(c.Path)
+	if err == nil {
+		c.doc = now.doc
+	}
+	return err
+}
+
+// change changes the logins in the file as it is now, and writes it as a whole: where it is a link, what that leads to.
+// Commands that do so at once take turns.
 func (c *Config) change(how func(auths map[string]json.RawMessage) error) error {
+	path := c.Path
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	before, err := ownerOf(path)
+	if err == nil {
+		err = before.makeDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", c.Path, err)
+	}
+	done, err := alone(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", c.Path, err)
+	}
+	defer done()
+	if err := c.reread(); err != nil {
+		return err
+	}
 	auths := map[string]json.RawMessage{}
 	if err := c.read("auths", &auths); err != nil {
 		return err
@@ -161,22 +225,15 @@ func (c *Config) change(how func(auths map[string]json.RawMessage) error) error 
 		return err
 	}
 	c.doc["auths"] = text
-	if err := c.write(); err != nil {
+	if err := c.write(path, before); err != nil {
 		return fmt.Errorf("cannot write %s: %w", c.Path, err)
 	}
 	return nil
 }
 
-func (c *Config) write() error {
+func (c *Config) write(path string, whose owner) error {
 	text, err := json.MarshalIndent(c.doc, "", "\t")
 	if err != nil {
-		return err
-	}
-	path := c.Path
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".config.json-*") // of mode 0600
@@ -185,7 +242,7 @@ func (c *Config) write() error {
 	}
 	defer os.Remove(f.Name()) // where it was not renamed
 	_, err = f.Write(append(text, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, whose.give(f.Name()), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

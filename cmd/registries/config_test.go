@@ -2,10 +2,12 @@ package registries
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -136,6 +138,100 @@ func TestCredentialHelpers(t *testing.T) {
 	}
 	if had, err := mustRead(t, path).Forget(t.Context(), "one.test"); !had || err != nil || !strings.HasSuffix(strings.TrimSpace(read(t, filepath.Join(dir, "calls"))), "docker-credential-one erase\none.test") {
 		t.Errorf("%v, %v", had, err)
+	}
+}
+
+// TestLoginsThatAreKeptTogether are all kept, with what somebody else has written since the file was read.
+//
+// Risk registry auth leak: a login puts back what has been removed from the file while its password was asked for
+// Held: the file is read again under a lock, and one key of it is replaced
+func TestLoginsThatAreKeptTogether(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "docker")
+	path := filepath.Join(dir, "config.json")
+	stale := mustRead(t, path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, `{"auths":{"other.test":{"auth":"x"}},"psFormat":"json"}`, 0o600)
+	if _, err := stale.Keep(t.Context(), "r.test", Account{User: "a", Password: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	if text := read(t, path); !strings.Contains(text, "other.test") || !strings.Contains(text, "psFormat") || !strings.Contains(text, "r.test") {
+		t.Errorf("the file is %s", text)
+	}
+	stale = mustRead(t, path)
+	if _, err := mustRead(t, path).Forget(t.Context(), "other.test"); err != nil {
+		t.Fatal(err)
+	}
+	if had, err := stale.Forget(t.Context(), "r.test"); !had || err != nil {
+		t.Errorf("%v, %v", had, err)
+	}
+	if text := read(t, path); strings.Contains(text, ".test") {
+		t.Errorf("the file is %s", text)
+	}
+	var all sync.WaitGroup
+	for i := range 20 {
+		c := mustRead(t, path)
+		all.Go(func() {
+			if _, err := c.Keep(t.Context(), fmt.Sprintf("r%d.test", i), Account{User: "a", Password: "b"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := strings.Count(read(t, path), ".test"); n != 20 {
+		t.Errorf("%d logins are kept of 20", n)
+	}
+}
+
+// TestAFileStaysItsOwners where root writes it, as under sudo; so does what is made for it.
+func TestAFileStaysItsOwners(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	const user, group = 4711, 4712
+	home := t.TempDir()
+	if err := os.Chown(home, user, group); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(home, ".docker", "config.json")
+	for _, host := range []string{"new.test", "old.test"} {
+		if _, err := mustRead(t, path).Keep(t.Context(), host, Account{User: "a", Password: "b"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, made := range []string{path, filepath.Dir(path)} {
+			if got, err := ownerOf(made); err != nil || got != (owner{user, group}) {
+				t.Errorf("%s: %s is of %v, %v", host, made, got, err)
+			}
+		}
+	}
+}
+
+// TestLogoutForgetsAllAddresses of a registry that others have kept logins under.
+func TestLogoutForgetsAllAddresses(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config.json")
+	write(t, filepath.Join(dir, "docker-credential-all"), "#!/bin/sh\n{ echo \"$0 $1\" ; cat; echo; } >> "+dir+"/calls\n", 0o700)
+	write(t, filepath.Join(dir, "docker-credential-one"), "#!/bin/sh\n{ echo \"$0 $1\" ; cat; echo; } >> "+dir+"/calls\n", 0o700)
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	const auths = `"auths":{"https://r.test/v1/":{"auth":"x"},"https://r.test":{"auth":"x"},"http://r.test/v2/":{},"r.test:5000":{"auth":"x"},"https://index.docker.io/v1/":{},"docker.io":{},"":{}}`
+	for _, c := range []struct{ more, host, left, gone, calls string }{
+		{"", "r.test", "r.test:5000", "r.test/", ""},
+		{"", hubKey, "r.test/v1", "docker.io", ""},
+		{`"credsStore":"all",`, "r.test", "r.test:5000", "r.test/", "docker-credential-all erase\nhttp://r.test/v2/\ndocker-credential-all erase\nhttps://r.test\ndocker-credential-all erase\nhttps://r.test/v1/\ndocker-credential-all erase\nr.test\n"},
+		{`"credsStore":"all","credHelpers":{"r.test":"one"},`, "r.test", "r.test:5000", "r.test/", "docker-credential-one erase\nhttp://r.test/v2/\ndocker-credential-one erase\nhttps://r.test\ndocker-credential-one erase\nhttps://r.test/v1/\ndocker-credential-one erase\nr.test\n"},
+	} {
+		write(t, path, "{"+c.more+auths+"}", 0o600)
+		write(t, filepath.Join(dir, "calls"), "", 0o600)
+		if had, err := mustRead(t, path).Forget(t.Context(), c.host); !had || err != nil {
+			t.Errorf("%s: %v, %v", c.host, had, err)
+		}
+		if text := read(t, path); !strings.Contains(text, c.left) || strings.Contains(text, c.gone) {
+			t.Errorf("%s: left is %s", c.host, text)
+		}
+		if calls := strings.ReplaceAll(read(t, filepath.Join(dir, "calls")), dir+"/", ""); calls != c.calls {
+			t.Errorf("%s: the helpers are called with\n%swant\n%s", c.host, calls, c.calls)
+		}
 	}
 }
 

@@ -80,7 +80,7 @@ func (e *explanation) print(w io.Writer, service string) {
 }
 
 func (e *explanation) row(w io.Writer, name, text string) {
-	fmt.Fprintf(w, "   %-14s %s\n", name, spec.ShortDigests(text))
+	fmt.Fprintf(w, "   %-14s %s\n", name, display.Printable(spec.ShortDigests(text)))
 }
 
 // of are the replicas of a service.

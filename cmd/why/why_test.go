@@ -2,6 +2,7 @@ package why
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,12 @@ func TestExplanation(t *testing.T) {
 `
 	if out.String() != want {
 		t.Errorf("why says\n%s\nwant\n%s", out.String(), want)
+	}
+	out.Reset()
+	containers[2].LastProbe.Output = "no \x1b[2Jconnection\x08"
+	(&explanation{project: project, containers: containers, plan: plan, now: now}).print(&out, "db")
+	if text := out.String(); strings.ContainsAny(text, "\x1b\x08") || !strings.Contains(text, "no connection") {
+		t.Errorf("why says %q", text)
 	}
 	out.Reset()
 	(&explanation{project: project, containers: containers, plan: &planner.Plan{}, now: now}).print(&out, "front")

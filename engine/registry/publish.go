@@ -51,16 +51,41 @@ func (s *Server) Publish(ctx context.Context, r *api.PublishRequest) (*api.Publi
 		return nil, err
 	}
 	defer s.Doing("publish " + name)()
+	return s.publish(ctx, name, r, s.Images.Hosts(s.Credentials(ctx, r.Session)))
+}
+
+// publish puts up an artifact in the first of its forms that the registry takes. Images that go with it are there before
+// its tag: who finds that finds all of it.
+func (s *Server) publish(ctx context.Context, name string, r *api.PublishRequest, hosts docker.RegistryHosts) (*api.PublishReply, error) {
+	named, err := distribution.ParseNormalizedNamed(name)
+	if err != nil {
+		return nil, err
+	}
+	images, err := s.copyAll(ctx, named.Name(), r.Images, hosts)
+	if err != nil {
+		return nil, err
+	}
 	parts := memory{}
 	for _, b := range r.Blobs {
 		parts.add(b)
 	}
-	hosts := s.Images.Hosts(s.Credentials(ctx, r.Session))
 	for i, m := range r.Manifests {
 		root := parts.add(m)
-		_, err = push.Send(ctx, push.Job{Ref: name, Root: root, From: parts, Hosts: hosts, Beside: &s.uploads})
+		ref := name
+		if len(images) > 0 {
+			ref = named.Name() + "@" + root.Digest.String()
+		}
+		_, err = push.Send(ctx, push.Job{Ref: ref, Root: root, From: parts, Hosts: hosts, Beside: &s.uploads})
+		if err == nil && len(images) > 0 {
+			if err = referTo(ctx, named.Name(), root, images, r.Annotations, hosts); err == nil {
+				err = push.SendAlone(ctx, push.Job{Ref: name, Root: root, From: parts, Hosts: hosts})
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
 		if err == nil {
-			return &api.PublishReply{Digest: root.Digest.String(), Manifest: int32(i)}, s.publishImages(ctx, name, root, r, hosts)
+			return &api.PublishReply{Digest: root.Digest.String(), Manifest: int32(i)}, nil
 		}
 		if !push.IsUnknownKind(err) {
 			break
@@ -69,38 +94,32 @@ func (s *Server) Publish(ctx context.Context, r *api.PublishRequest) (*api.Publi
 	return nil, err
 }
 
-// publishImages puts images beside an artifact, with an index of them that has it for its subject, so
-// that who has the artifact finds them.
-func (s *Server) publishImages(ctx context.Context, name string, subject ocispec.Descriptor, r *api.PublishRequest, hosts docker.RegistryHosts) error {
-	if len(r.Images) == 0 {
-		return nil
-	}
-	repository, err := distribution.ParseNormalizedNamed(name)
-	if err != nil {
-		return err
-	}
-	index := ocispec.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Subject: &subject,
-		Manifests: make([]ocispec.Descriptor, len(r.Images)), Annotations: r.Annotations,
-	}
+// copyAll puts images into a repository.
+func (s *Server) copyAll(ctx context.Context, repository string, images []string, hosts docker.RegistryHosts) ([]ocispec.Descriptor, error) {
+	copied := make([]ocispec.Descriptor, len(images))
 	group, within := errgroup.WithContext(ctx)
 	group.SetLimit(imagesAtOnce)
-	for i, from := range r.Images {
+	for i, from := range images {
 		group.Go(func() (err error) {
-			index.Manifests[i], err = s.copy(within, from, repository.Name(), hosts)
+			copied[i], err = s.copy(within, from, repository, hosts)
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	text, err := json.Marshal(index)
+	return copied, group.Wait()
+}
+
+// referTo puts up an index of images that has an artifact for its subject, so that who has that finds them.
+func referTo(ctx context.Context, repository string, subject ocispec.Descriptor, images []ocispec.Descriptor, annotations map[string]string, hosts docker.RegistryHosts) error {
+	text, err := json.Marshal(ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Subject: &subject,
+		Manifests: images, Annotations: annotations,
+	})
 	if err != nil {
 		return err
 	}
 	parts := memory{}
 	root := parts.add(&api.Document{MediaType: ocispec.MediaTypeImageIndex, Content: text})
-	return push.SendAlone(ctx, push.Job{Ref: repository.Name() + "@" + root.Digest.String(), Root: root, From: parts, Hosts: hosts})
+	return push.SendAlone(ctx, push.Job{Ref: repository + "@" + root.Digest.String(), Root: root, From: parts, Hosts: hosts})
 }
 
 // imagesAtOnce is how many images are put beside an artifact together.

@@ -346,6 +346,18 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestWhatARegistrySays is shown without what would steer a terminal, and cut between letters.
+func TestWhatARegistrySays(t *testing.T) {
+	for text, want := range map[string]string{
+		"no \x1b[2J\n\tway\a\u202e": "no [2J way", "caf\xc3": "caf", strings.Repeat("é", mostSaid): strings.Repeat("é", mostSaid),
+		strings.Repeat("é", mostSaid+1): strings.Repeat("é", mostSaid) + "…",
+	} {
+		if got := said(text); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
 // TestABrokenOffPush ends at once.
 func TestABrokenOffPush(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

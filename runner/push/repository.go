@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/reference"
@@ -190,7 +191,7 @@ func (r *repository) putManifest(ctx context.Context, tag string, d ocispec.Desc
 // agrees is an error if the registry says that it has taken something else.
 func (r *repository) agrees(resp *http.Response, want digest.Digest) error {
 	if got := resp.Header.Get("Docker-Content-Digest"); got != "" && got != want.String() {
-		return fmt.Errorf("digest mismatch: sent %s, and the registry has taken %s: a proxy before it damages what it hands on", want, got)
+		return fmt.Errorf("digest mismatch: sent %s, and the registry has taken %s: a proxy before it damages what it hands on", want, said(got))
 	}
 	return nil
 }
@@ -213,7 +214,7 @@ func (e *refusal) Error() string {
 	return text
 }
 
-// mostRefusal bounds what is read of a refusal, mostSaid what is shown of it.
+// mostRefusal bounds the bytes that are read of a refusal, mostSaid the letters that are shown of it.
 const (
 	mostRefusal = 64 << 10
 	mostSaid    = 200
@@ -226,13 +227,21 @@ func refusalOf(resp *http.Response, now time.Time) *refusal {
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, mostRefusal))
 	if json.Unmarshal(text, &doc) == nil && len(doc.Errors) > 0 {
-		e.code, e.message = doc.Errors[0].Code, said(doc.Errors[0].Message)
+		e.code, e.message = said(doc.Errors[0].Code), said(doc.Errors[0].Message)
 	}
 	return e
 }
 
-// said is a text of a stranger on one line.
+// said is a text of a stranger on one line, without what would steer a terminal or turn the text around it.
 func said(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	return text[:min(len(text), mostSaid)]
+	clean := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " "))
+	if runes := []rune(clean); len(runes) > mostSaid {
+		return string(runes[:mostSaid]) + "…"
+	}
+	return clean
 }
