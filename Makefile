@@ -18,7 +18,7 @@ SHOP_PORT ?= 8080
 TESTFLAGS ?= -count=1 -timeout 25m
 
 # Packages with goroutines of their own: tested a second time under the race detector.
-RACED := ./api ./spec/... ./planner ./builder/... ./runner/... ./engine/... ./keeper ./cmd/...
+RACED := ./api/... ./spec/... ./planner ./builder/... ./runner/... ./engine/... ./keeper ./cmd/...
 
 export SHOP_PORT
 

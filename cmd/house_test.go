@@ -29,7 +29,7 @@ func house() map[string][]string {
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/fetched", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper", "cmd/consent", "cmd/remote"}
-	verbs := append([]string{"archive", "cmd/files", "cmd/up", "cmd/why", "cmd/bake", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/container", "cmd/events", "cmd/lifecycle", "cmd/wait", "cmd/oneoff", "cmd/format", "cmd/graph", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
+	verbs := append([]string{"api/archive", "cmd/files", "cmd/up", "cmd/why", "cmd/bake", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/container", "cmd/events", "cmd/lifecycle", "cmd/wait", "cmd/oneoff", "cmd/format", "cmd/graph", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
@@ -47,7 +47,7 @@ func house() map[string][]string {
 		"runner/network": append([]string{"keeper", "runner/disk"}, networks[1:]...), // published ports are held there
 		"runner/image":   {"spec", "planner", "runner/disk", "runner/retry"},
 		"runner/disk":    {},
-		"archive":        {}, "runner/freezer": {}, "runner/layer": {},
+		"api/archive":    {}, "runner/freezer": {}, "runner/layer": {},
 		"runner/emulation":  {"spec"},
 		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/retry", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume"}, networks...),
 		"runner/changes":    {},
@@ -69,7 +69,7 @@ func house() map[string][]string {
 		"runner/push":       {"runner/retry"},
 		"runner/retry":      {},
 		"runner/record":     {"spec", "planner", "runner/health", "runner/supervisor"},
-		"runner/rootfs":     {"spec", "spec/secret", "archive"},
+		"runner/rootfs":     {"spec", "spec/secret", "api/archive"},
 		"runner/shim":       {"spec", "runner/proc"},
 		"runner/stray":      {"runner/proc"},
 		"runner/stdio":      {},
@@ -85,12 +85,12 @@ func house() map[string][]string {
 		"engine/repair":     {"engine/boltfile"},
 		"engine/heap":       {},
 		"engine/history":    {"spec", "planner"},
-		"engine/files":      append([]string{"api", "archive", "engine/tarball"}, below...),
+		"engine/files":      append([]string{"api", "api/archive", "engine/tarball"}, below...),
 		"engine/images":     append([]string{"api"}, below...),
 		"engine/containers": append([]string{"api"}, below...),
 		"engine/registry":   append([]string{"api", "engine/mailbox"}, below...),
-		"engine/tarball":    {"archive"},
-		"engine/volumes":    append([]string{"api", "archive", "engine/tarball"}, below...),
+		"engine/tarball":    {"api/archive"},
+		"engine/volumes":    append([]string{"api", "api/archive", "engine/tarball"}, below...),
 		"engine/programs":   {"runner/disk", "runner/proc"},
 		"engine/target":     {"api", "spec", "planner"},
 		"engine/temporary":  {},
@@ -114,7 +114,7 @@ func house() map[string][]string {
 		"cmd/watch":        append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/daemon":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/why":          append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
-		"cmd/files":        append([]string{"archive", "cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/files":        append([]string{"api/archive", "cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/events":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/lifecycle":    append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/wait":         append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
@@ -139,7 +139,7 @@ func house() map[string][]string {
 // broughtBy is the package that brings a small room along: who may import the
 // one may import the other; "" of those that the house names.
 func broughtBy(room string) string {
-	return map[string]string{"archive": "runner/rootfs", "keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "spec/cron": "spec", "builder/origin": "builder", "planner/difference": "planner", "planner/happening": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settings": "engine", "spec/yamlfile": "spec", "engine/unpack": "engine", "engine/temporary": "engine", "engine/target": "engine"}[room]
+	return map[string]string{"api/archive": "runner/rootfs", "keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "spec/cron": "spec", "builder/origin": "builder", "planner/difference": "planner", "planner/happening": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settings": "engine", "spec/yamlfile": "spec", "engine/unpack": "engine", "engine/temporary": "engine", "engine/target": "engine"}[room]
 }
 
 // heavy are packages that only the engine links.

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/api/archive"
 	"github.com/orlop/orlop/cmd/cli"
 )
 

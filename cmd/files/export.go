@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/api/archive"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 )

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/api/archive"
 )
 
 func TestPlaces(t *testing.T) {

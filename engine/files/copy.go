@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/api/archive"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/layer"

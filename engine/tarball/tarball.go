@@ -14,7 +14,7 @@ import (
 
 	"github.com/containerd/containerd/v2/pkg/archive/compression"
 
-	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/api/archive"
 )
 
 // Open gives a tar archive as it is without compression. What is none is an error; verb is

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/api/archive"
 	"github.com/orlop/orlop/engine/tarball"
 	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/runner/supervisor"

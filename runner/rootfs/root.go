@@ -15,7 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/api/archive"
 )
 
 // Root is the root directory of a container. Every path is

@@ -3,7 +3,7 @@ package rootfs
 import (
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/api/archive"
 )
 
 // Tree is the root for archives of its files. It is to be closed, and before the root is.

@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/api/archive"
 )
 
 // TestPlace holds the rules of docker cp for what is there and what is not.
