@@ -53,7 +53,7 @@ type Client struct {
 	Container ContainersClient
 	Registry  RegistryClient
 	Volume    VolumesClient // their files
-	Verb      string // what the command was called with, as others are told; set before the first call
+	Verb      string        // what the command was called with, as others are told; set before the first call
 	History   HistoryClient
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
