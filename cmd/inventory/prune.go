@@ -59,7 +59,12 @@ func (v *Verbs) prune(ctx context.Context, client *api.Client, req *api.PruneReq
 		if !v.Of().Confirm("Remove " + spec.Plural(len(reply.Names), "image") + "?") {
 			return errors.New("nothing was removed")
 		}
-		req.DryRun = false
+		req.DryRun, req.Only = false, map[string]string{}
+		for i, name := range reply.Names {
+			if i < len(reply.Digests) { // an older engine gives none
+				req.Only[name] = reply.Digests[i]
+			}
+		}
 	}
 	reply, err := client.Image.Prune(ctx, req)
 	for _, name := range reply.GetNames() {

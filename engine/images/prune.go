@@ -46,7 +46,7 @@ func (s *Server) Prune(ctx context.Context, r *api.PruneRequest) (*api.PruneRepl
 	reply := &api.PruneReply{}
 	var errs []error
 	for _, i := range list {
-		if jobs[i.Name] || len(s.Users(i.Digest)) > 0 || !isMeant(i, r) {
+		if jobs[i.Name] || s.Held.has(i.Name) || len(s.Users(i.Digest)) > 0 || !isMeant(i, r) {
 			continue
 		}
 		if !r.DryRun {
@@ -59,7 +59,7 @@ func (s *Server) Prune(ctx context.Context, r *api.PruneRequest) (*api.PruneRepl
 				continue
 			}
 		}
-		reply.Names = append(reply.Names, i.Name)
+		reply.Names, reply.Digests = append(reply.Names, i.Name), append(reply.Digests, i.Digest)
 	}
 	_, after, err := s.Store.Sizes(ctx)
 	reply.DiskBytes = max(before-after, 0)
@@ -72,6 +72,9 @@ func isMeant(i image.Info, r *api.PruneRequest) bool {
 		name, value, valued := strings.Cut(want, "=")
 		have, ok := i.Labels[name]
 		return ok && (!valued || have == value)
+	}
+	if digest, isShown := r.Only[i.Name]; len(r.Only) > 0 && (!isShown || digest != i.Digest) {
+		return false
 	}
 	lacks := func(want string) bool { return !has(want) }
 	return (r.UntilUnixMs == 0 || i.Created.Before(time.UnixMilli(r.UntilUnixMs))) && !slices.ContainsFunc(r.Labels, lacks) && !slices.ContainsFunc(r.Without, has)
