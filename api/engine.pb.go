@@ -6610,7 +6610,8 @@ type PruneRequest struct {
 	Labels        []string               `protobuf:"bytes,2,rep,name=labels,proto3" json:"labels,omitempty"`                                 // NAME or NAME=VALUE: only those that have all of them
 	Without       []string               `protobuf:"bytes,3,rep,name=without,proto3" json:"without,omitempty"`                               // only those that have none of these
 	DryRun        bool                   `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	Gone          []string               `protobuf:"bytes,5,rep,name=gone,proto3" json:"gone,omitempty"` // of a dry run: containers that do not count, for they would be gone
+	Gone          []string               `protobuf:"bytes,5,rep,name=gone,proto3" json:"gone,omitempty"`                                                                           // of a dry run: containers that do not count, for they would be gone
+	Only          map[string]string      `protobuf:"bytes,6,rep,name=only,proto3" json:"only,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // names with digests: nothing but these, and what has another digest by now stays; empty: all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6680,11 +6681,19 @@ func (x *PruneRequest) GetGone() []string {
 	return nil
 }
 
+func (x *PruneRequest) GetOnly() map[string]string {
+	if x != nil {
+		return x.Only
+	}
+	return nil
+}
+
 type PruneReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
 	DiskBytes     int64                  `protobuf:"varint,2,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`    // that are free then
 	TotalBytes    int64                  `protobuf:"varint,3,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"` // what all images take before
+	Digests       []string               `protobuf:"bytes,4,rep,name=digests,proto3" json:"digests,omitempty"`                          // of the names, in their order
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6738,6 +6747,13 @@ func (x *PruneReply) GetTotalBytes() int64 {
 		return x.TotalBytes
 	}
 	return 0
+}
+
+func (x *PruneReply) GetDigests() []string {
+	if x != nil {
+		return x.Digests
+	}
+	return nil
 }
 
 type SaveRequest struct {
@@ -7405,20 +7421,25 @@ const file_engine_proto_rawDesc = "" +
 	"\fattestations\x18\x04 \x03(\tR\fattestations\"C\n" +
 	"\tImageUser\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
-	"\aproject\x18\x02 \x01(\tR\aproject\"\x91\x01\n" +
+	"\aproject\x18\x02 \x01(\tR\aproject\"\x80\x02\n" +
 	"\fPruneRequest\x12\"\n" +
 	"\runtil_unix_ms\x18\x01 \x01(\x03R\vuntilUnixMs\x12\x16\n" +
 	"\x06labels\x18\x02 \x03(\tR\x06labels\x12\x18\n" +
 	"\awithout\x18\x03 \x03(\tR\awithout\x12\x17\n" +
 	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x12\n" +
-	"\x04gone\x18\x05 \x03(\tR\x04gone\"b\n" +
+	"\x04gone\x18\x05 \x03(\tR\x04gone\x124\n" +
+	"\x04only\x18\x06 \x03(\v2 .orlop.v1.PruneRequest.OnlyEntryR\x04only\x1a7\n" +
+	"\tOnlyEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +
 	"\n" +
 	"PruneReply\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x1d\n" +
 	"\n" +
 	"disk_bytes\x18\x02 \x01(\x03R\tdiskBytes\x12\x1f\n" +
 	"\vtotal_bytes\x18\x03 \x01(\x03R\n" +
-	"totalBytes\"?\n" +
+	"totalBytes\x12\x18\n" +
+	"\adigests\x18\x04 \x03(\tR\adigests\"?\n" +
 	"\vSaveRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform2\xae\r\n" +
@@ -7475,7 +7496,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -7575,6 +7596,7 @@ var file_engine_proto_goTypes = []any{
 	nil,                          // 95: orlop.v1.VolumeInfo.LabelsEntry
 	nil,                          // 96: orlop.v1.NetworkInfo.LabelsEntry
 	nil,                          // 97: orlop.v1.VaultEntry.LabelsEntry
+	nil,                          // 98: orlop.v1.PruneRequest.OnlyEntry
 }
 var file_engine_proto_depIdxs = []int32{
 	88, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
@@ -7623,82 +7645,83 @@ var file_engine_proto_depIdxs = []int32{
 	82, // 43: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
 	83, // 44: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
 	84, // 45: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
-	5,  // 46: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 47: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 48: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 49: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 50: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17, // 51: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18, // 52: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20, // 53: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21, // 54: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23, // 55: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25, // 56: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23, // 57: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	33, // 58: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	35, // 59: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	35, // 60: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	39, // 61: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	43, // 62: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	45, // 63: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	48, // 64: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	50, // 65: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	52, // 66: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	54, // 67: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	55, // 68: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	57, // 69: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	59, // 70: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	61, // 71: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	63, // 72: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	65, // 73: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	69, // 74: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	72, // 75: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
-	73, // 76: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
-	75, // 77: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
-	77, // 78: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
-	79, // 79: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
-	87, // 80: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
-	85, // 81: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
-	2,  // 82: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 83: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 84: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 85: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 86: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19, // 87: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 88: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22, // 89: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24, // 90: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27, // 91: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28, // 92: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	34, // 93: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	38, // 94: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	38, // 95: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	41, // 96: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	44, // 97: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	47, // 98: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	49, // 99: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	51, // 100: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	53, // 101: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	54, // 102: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	56, // 103: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	58, // 104: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	59, // 105: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	62, // 106: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	64, // 107: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	66, // 108: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	70, // 109: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	71, // 110: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	74, // 111: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	76, // 112: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	78, // 113: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	80, // 114: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
-	43, // 115: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
-	86, // 116: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
-	82, // [82:117] is the sub-list for method output_type
-	47, // [47:82] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	98, // 46: orlop.v1.PruneRequest.only:type_name -> orlop.v1.PruneRequest.OnlyEntry
+	5,  // 47: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 48: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 49: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 50: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 51: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17, // 52: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18, // 53: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20, // 54: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21, // 55: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23, // 56: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25, // 57: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23, // 58: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	33, // 59: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	35, // 60: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	35, // 61: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	39, // 62: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	43, // 63: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	45, // 64: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	48, // 65: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	50, // 66: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	52, // 67: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	54, // 68: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	55, // 69: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	57, // 70: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	59, // 71: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	61, // 72: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	63, // 73: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	65, // 74: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	69, // 75: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	72, // 76: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	73, // 77: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	75, // 78: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	77, // 79: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	79, // 80: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
+	87, // 81: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
+	85, // 82: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
+	2,  // 83: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 84: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 85: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 86: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 87: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19, // 88: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 89: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22, // 90: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24, // 91: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27, // 92: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28, // 93: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	34, // 94: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	38, // 95: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	38, // 96: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	41, // 97: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	44, // 98: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	47, // 99: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	49, // 100: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	51, // 101: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	53, // 102: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	54, // 103: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	56, // 104: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	58, // 105: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	59, // 106: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	62, // 107: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	64, // 108: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	66, // 109: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	70, // 110: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	71, // 111: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	74, // 112: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	76, // 113: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	78, // 114: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	80, // 115: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
+	43, // 116: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
+	86, // 117: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
+	83, // [83:118] is the sub-list for method output_type
+	48, // [48:83] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -7732,7 +7755,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   97,
+			NumMessages:   98,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

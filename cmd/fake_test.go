@@ -476,6 +476,7 @@ type desk struct {
 	started []string // engines that the command has started
 
 	registry fakeRegistry
+	images   fakeImages
 }
 
 const shop = `name: shop
@@ -512,6 +513,7 @@ func (d *desk) serve() *desk {
 	server := grpc.NewServer()
 	api.RegisterEngineServer(server, d.engine)
 	api.RegisterRegistryServer(server, &d.registry)
+	api.RegisterImagesServer(server, &d.images)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -248,6 +248,7 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox.
 	}
 	defer release()
 	defer s.doing("apply " + j.project.Name)()
+	defer s.planned.Hold(j.project.ImageNames())()
 	s.noteInstance(j)
 	s.enter(j.project.Name)
 	defer s.leave(j.project.Name)

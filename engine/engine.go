@@ -27,6 +27,7 @@ import (
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/heap"
 	"github.com/orlop/orlop/engine/history"
+	"github.com/orlop/orlop/engine/images"
 	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/programs"
 	"github.com/orlop/orlop/engine/repair"
@@ -96,6 +97,7 @@ type Engine struct {
 	callers    map[string]int       // guarded by mu: project -> commands that look at it or change it
 	holdings   portKeeper
 	callersOut outbound.Callers // whose builds go on
+	planned    images.Held      // images of what is being carried out
 	vault      *vault.Vault
 	schedules  *schedule.Book
 	history    *history.Book

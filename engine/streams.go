@@ -71,6 +71,7 @@ func (s *server) create(ctx context.Context, req *api.CreateRequest, notice func
 		return nil, err
 	}
 	defer release()
+	defer s.planned.Hold(j.project.ImageNames())()
 	s.noteInstance(j)
 	s.keepPayloads(j, req.Apply.Payloads)
 	// What is begun is finished, though the caller goes away, as with any step.

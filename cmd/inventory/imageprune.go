@@ -56,7 +56,12 @@ func (v *Verbs) prune(ctx context.Context, client *api.Client, req *api.PruneReq
 		if may, err := v.mayRemove(force, spec.Plural(len(reply.Names), "image")+", "+display.Bytes(reply.DiskBytes)); !may {
 			return err
 		}
-		req.DryRun = false
+		req.DryRun, req.Only = false, map[string]string{}
+		for i, name := range reply.Names {
+			if i < len(reply.Digests) { // an older engine gives none
+				req.Only[name] = reply.Digests[i]
+			}
+		}
 	}
 	reply, err := client.Image.Prune(ctx, req)
 	for _, name := range reply.GetNames() {

@@ -48,9 +48,9 @@ func TestExplanation(t *testing.T) {
 		t.Errorf("why says\n%s\nwant\n%s", out.String(), want)
 	}
 	out.Reset()
-	containers[2].LastProbe.Output = "no \x1b[2Jconnection\x08"
-	(&explanation{project: project, containers: containers, plan: plan, now: now}).print(&out, "db")
-	if text := out.String(); strings.ContainsAny(text, "\x1b\x08") || !strings.Contains(text, "no connection") {
+	hostile := &planner.Plan{Steps: []*planner.Step{{Action: planner.Replace, Resource: "db/1", Service: "db", Reasons: []planner.Reason{{Path: "services.db.labels.a\x1b[2Jb\x08"}}}}}
+	(&explanation{project: project, containers: containers, plan: hostile, now: now}).print(&out, "db")
+	if text := out.String(); strings.ContainsAny(text, "\x1b\x08") || !strings.Contains(text, "labels.ab") {
 		t.Errorf("why says %q", text)
 	}
 	out.Reset()

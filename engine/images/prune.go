@@ -47,7 +47,7 @@ func (s *Server) Prune(ctx context.Context, r *api.PruneRequest) (*api.PruneRepl
 	stays := map[string]bool{} // digests
 	var errs []error
 	for _, i := range list {
-		if jobs[i.Name] || s.isUsed(i.Digest, r.Gone) || !isMeant(i, r) {
+		if jobs[i.Name] || s.Held.has(i.Name) || s.isUsed(i.Digest, r.Gone) || !isMeant(i, r) {
 			stays[i.Digest] = true
 			continue
 		}
@@ -61,7 +61,7 @@ func (s *Server) Prune(ctx context.Context, r *api.PruneRequest) (*api.PruneRepl
 				continue
 			}
 		}
-		reply.Names = append(reply.Names, i.Name)
+		reply.Names, reply.Digests = append(reply.Names, i.Name), append(reply.Digests, i.Digest)
 	}
 	if r.DryRun {
 		after, err := s.Store.Without(ctx, func(digest string) bool { return !stays[digest] })
@@ -84,6 +84,9 @@ func isMeant(i image.Info, r *api.PruneRequest) bool {
 		name, value, valued := strings.Cut(want, "=")
 		have, ok := i.Labels[name]
 		return ok && (!valued || have == value)
+	}
+	if digest, isShown := r.Only[i.Name]; len(r.Only) > 0 && (!isShown || digest != i.Digest) {
+		return false
 	}
 	lacks := func(want string) bool { return !has(want) }
 	return (r.UntilUnixMs == 0 || i.Created.Before(time.UnixMilli(r.UntilUnixMs))) && !slices.ContainsFunc(r.Labels, lacks) && !slices.ContainsFunc(r.Without, has)

@@ -35,21 +35,25 @@ func TestPrune(t *testing.T) {
 		asked *api.PruneRequest
 		want  string
 	}{
-		"all":            {&api.PruneRequest{}, "docker.io/library/labelled:1 docker.io/library/old:1 docker.io/library/young:1"},
-		"until":          {&api.PruneRequest{UntilUnixMs: 5000}, "docker.io/library/labelled:1 docker.io/library/old:1"},
-		"a label":        {&api.PruneRequest{Labels: []string{"tier"}}, "docker.io/library/labelled:1"},
-		"another value":  {&api.PruneRequest{Labels: []string{"tier=b"}}, ""},
-		"without one":    {&api.PruneRequest{Without: []string{"tier=a"}}, "docker.io/library/old:1 docker.io/library/young:1"},
-		"only a look":    {&api.PruneRequest{DryRun: true, UntilUnixMs: 5000}, "docker.io/library/labelled:1 docker.io/library/old:1"},
-		"none is so old": {&api.PruneRequest{UntilUnixMs: 1}, ""},
+		"all":                   {&api.PruneRequest{}, "docker.io/library/labelled:1 docker.io/library/old:1 docker.io/library/young:1"},
+		"until":                 {&api.PruneRequest{UntilUnixMs: 5000}, "docker.io/library/labelled:1 docker.io/library/old:1"},
+		"a label":               {&api.PruneRequest{Labels: []string{"tier"}}, "docker.io/library/labelled:1"},
+		"another value":         {&api.PruneRequest{Labels: []string{"tier=b"}}, ""},
+		"without one":           {&api.PruneRequest{Without: []string{"tier=a"}}, "docker.io/library/old:1 docker.io/library/young:1"},
+		"only a look":           {&api.PruneRequest{DryRun: true, UntilUnixMs: 5000}, "docker.io/library/labelled:1 docker.io/library/old:1"},
+		"those that were shown": {&api.PruneRequest{Only: map[string]string{"docker.io/library/old:1": "o", "docker.io/library/used:1": "used", "docker.io/library/young:1": "before"}}, "docker.io/library/old:1"},
+		"none is so old":        {&api.PruneRequest{UntilUnixMs: 1}, ""},
 	} {
 		store := &fakeStore{list: []image.Info{
 			{Name: "docker.io/library/used:1", Digest: "used", Created: old}, {Name: "docker.io/library/job:latest", Digest: "job", Created: old},
 			{Name: "docker.io/library/labelled:1", Created: old, Labels: map[string]string{"tier": "a"}},
 			{Name: "docker.io/library/held:1", Created: old, Labels: map[string]string{"tier": "a"}},
-			{Name: "docker.io/library/old:1", Created: old}, {Name: "docker.io/library/young:1", Created: young},
+			{Name: "docker.io/library/old:1", Digest: "o", Created: old}, {Name: "docker.io/library/pulled:latest", Created: old}, {Name: "docker.io/library/young:1", Created: young},
 		}}
-		s := &Server{
+		held := &Held{}
+		defer held.Hold([]string{"pulled"})()
+		held.Hold([]string{"pulled", "old:1", "no name"})() // it is released
+		s := &Server{Held: held,
 			Store: store, Jobs: func() []string { return []string{"job"} },
 			Users: func(digest string) []inventory.ImageUser {
 				return map[string][]inventory.ImageUser{"used": {{Container: "c"}}}[digest]

@@ -37,6 +37,8 @@ type Server struct {
 	Remove func(ctx context.Context, ref string, force bool) error
 	// Jobs are the images of jobs that are run when it is time.
 	Jobs func() []string
+	// Held are the images of plans that are being carried out.
+	Held *Held
 }
 
 // Describe implements api.ImagesServer.
