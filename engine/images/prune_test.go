@@ -74,7 +74,7 @@ func TestPrune(t *testing.T) {
 		if err != nil || got != c.want {
 			t.Errorf("%s: %s, %v", name, got, err)
 		}
-		if freed := int64(100 * len(strings.Fields(c.want))); !c.asked.DryRun && reply.DiskBytes != freed || c.asked.DryRun && reply.DiskBytes != 0 {
+		if freed := int64(100 * len(strings.Fields(c.want))); !c.asked.DryRun && reply.DiskBytes != freed { // a look has a test of its own
 			t.Errorf("%s: %d bytes", name, reply.DiskBytes)
 		}
 	}
@@ -84,7 +84,7 @@ func TestPrune(t *testing.T) {
 func TestALookTellsWhatWouldBeFree(t *testing.T) {
 	store := &fakeStore{list: []image.Info{{Name: "docker.io/library/a:1", Digest: "a"}, {Name: "docker.io/library/b:1", Digest: "b"}, {Name: "docker.io/library/c:1", Digest: "c"}}}
 	s := &Server{
-		Store: store, Jobs: func() []string { return nil },
+		Held: &Held{}, Store: store, Jobs: func() []string { return nil },
 		Users: func(digest string) []inventory.ImageUser {
 			return map[string][]inventory.ImageUser{"a": {{Container: "ended"}}, "b": {{Container: "ended"}, {Container: "runs"}}}[digest]
 		},
