@@ -5549,6 +5549,8 @@ type ProcessStats struct {
 	MemoryBytes   int64                  `protobuf:"varint,5,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	CpuMs         int64                  `protobuf:"varint,6,opt,name=cpu_ms,json=cpuMs,proto3" json:"cpu_ms,omitempty"` // used in all
 	Command       string                 `protobuf:"bytes,7,opt,name=command,proto3" json:"command,omitempty"`
+	StartedUnixMs int64                  `protobuf:"varint,8,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
+	Terminal      string                 `protobuf:"bytes,9,opt,name=terminal,proto3" json:"terminal,omitempty"` // "pts/0"; "" if it has none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5628,6 +5630,20 @@ func (x *ProcessStats) GetCpuMs() int64 {
 func (x *ProcessStats) GetCommand() string {
 	if x != nil {
 		return x.Command
+	}
+	return ""
+}
+
+func (x *ProcessStats) GetStartedUnixMs() int64 {
+	if x != nil {
+		return x.StartedUnixMs
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetTerminal() string {
+	if x != nil {
+		return x.Terminal
 	}
 	return ""
 }
@@ -7338,7 +7354,7 @@ const file_engine_proto_rawDesc = "" +
 	" \x01(\x03R\treadBytes\x12#\n" +
 	"\rwritten_bytes\x18\v \x01(\x03R\fwrittenBytes\x12#\n" +
 	"\rprocess_count\x18\f \x01(\x05R\fprocessCount\x124\n" +
-	"\tprocesses\x18\r \x03(\v2\x16.orlop.v1.ProcessStatsR\tprocesses\"\xbb\x01\n" +
+	"\tprocesses\x18\r \x03(\v2\x16.orlop.v1.ProcessStatsR\tprocesses\"\xff\x01\n" +
 	"\fProcessStats\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x12\n" +
 	"\x04ppid\x18\x02 \x01(\x05R\x04ppid\x12\x10\n" +
@@ -7347,7 +7363,9 @@ const file_engine_proto_rawDesc = "" +
 	"cpuPercent\x12!\n" +
 	"\fmemory_bytes\x18\x05 \x01(\x03R\vmemoryBytes\x12\x15\n" +
 	"\x06cpu_ms\x18\x06 \x01(\x03R\x05cpuMs\x12\x18\n" +
-	"\acommand\x18\a \x01(\tR\acommand\"i\n" +
+	"\acommand\x18\a \x01(\tR\acommand\x12&\n" +
+	"\x0fstarted_unix_ms\x18\b \x01(\x03R\rstartedUnixMs\x12\x1a\n" +
+	"\bterminal\x18\t \x01(\tR\bterminal\"i\n" +
 	"\x10ReadFilesRequest\x12\x19\n" +
 	"\aproject\x18\xc8\x01 \x01(\tR\aproject\x12\x1d\n" +
 	"\tcontainer\x18\xc9\x01 \x01(\tR\tcontainer\x12\x1b\n" +

@@ -191,7 +191,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	for _, c := range []struct{ line, stack, want string }{
 		{"up wbe", shop, "no service named \"wbe\" (did you mean \"web\"?)\n"},
 		{"up nosuch", shop, "no service named \"nosuch\": the stack has db, web\n"},
-		{"bridge", shop, "orlop has no bridge yet\n"},
+		{"bridge", shop, "orlop has no bridge: it runs images of Docker's that write files for other systems\n"},
 		{"cp web:/a", shop, "orlop cp needs what to copy and where to: see orlop cp --help\n"},
 		{"cp a b", shop, "one of both must be SERVICE:PATH: to copy files of the machine there is cp\n"},
 		{"cp web: b", shop, "\"web:\" names no path: write SERVICE:PATH\n"},
@@ -208,7 +208,6 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"login a b@c", shop, "accepts at most 1 arg(s), received 2\n"},
 		{"publish", shop, "orlop publish needs a repository: see orlop publish --help\n"},
 		{"publish x --insecure-registry", shop, "the engine reaches docker.io with TLS: write \"http: true\" for it in engine.yaml (docs/engine.md, Settings)\n"},
-		{"--compatibility up", shop, "orlop has no --compatibility yet\n"},
 		{"--dry-run exec web true", shop, "orlop exec has no dry run: nothing was done\n"},
 		{"volume rm data --dry-run", shop, "orlop volume rm has no dry run: nothing was done\n"},
 		{"build --check --push", shop, "--push cannot be used together with --check or --print, which build nothing\n"},

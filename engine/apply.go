@@ -118,7 +118,7 @@ func (e *Engine) fill(req *api.ApplyRequest, j *job) (err error) {
 // orderOf is what the runner gets of a request besides its plan.
 func orderOf(req *api.ApplyRequest, p *spec.Project, o planner.Options) *runner.Order {
 	order := &runner.Order{
-		Project: p.Name, WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
+		Project: p.Name, Separator: p.Separator(), WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
 		Grace: graceOf(req), Renew: o.Renew,
 	}
 	for name := range p.Services {

@@ -261,7 +261,7 @@ func (e *Engine) decodeUnattended(doc []byte) (*job, error) {
 // oneOff is what a container of a service beside its replicas is made from.
 func (j *job) oneOff(service, name string) assembly.Request {
 	return assembly.Request{
-		Project: j.project.Name, Service: service, Name: name, OneOff: true,
+		Project: j.project.Name, Separator: j.project.Separator(), Service: service, Name: name, OneOff: true,
 		Image: j.project.ImageName(service), Applied: planner.Wanted(j.project, service, j.options.Files),
 		WorkingDir: j.project.WorkingDir, Files: j.project.Files,
 	}

@@ -28,15 +28,15 @@ import (
 
 // Order is what the steps of one plan have in common.
 type Order struct {
-	Project    string
-	WorkingDir string
-	Files      []string
-	Images     map[string]string // service -> reference
-	Grace      Grace
-	Places     spec.Places
-	Anonymous  bool // remove anonymous volumes with their containers
-	Renew      bool // what replaces a container has volumes of its own where nobody named them
-	Plan       *planner.Plan
+	Project, Separator string // the second of names, see assembly.Request
+	WorkingDir         string
+	Files              []string
+	Images             map[string]string // service -> reference
+	Grace              Grace
+	Places             spec.Places
+	Anonymous          bool // remove anonymous volumes with their containers
+	Renew              bool // what replaces a container has volumes of its own where nobody named them
+	Plan               *planner.Plan
 }
 
 // Execute carries out the steps that concern networks, volumes and containers.
@@ -98,7 +98,7 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 func (o *Order) request(s *planner.Step, note func(planner.Event)) assembly.Request {
 	warn := func(w oci.Warning) { note(planner.Event{Kind: planner.Warned, Text: w.Placed(s.Service, o.Places)}) }
 	return assembly.Request{
-		Project: o.Project, Service: s.Service, Number: s.Number, Image: s.Reference(o.Images), Applied: s.Applied,
+		Project: o.Project, Separator: o.Separator, Service: s.Service, Number: s.Number, Image: s.Reference(o.Images), Applied: s.Applied,
 		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, Renew: o.Renew, Warn: warn,
 	}
 }

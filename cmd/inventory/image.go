@@ -49,11 +49,11 @@ func imageHeaders() format.Headers {
 
 func (v *Verbs) lineOf(i *api.ImageInfo) imageLine {
 	l := imageLine{
-		Name: i.Name, Repository: i.Name, Digest: i.Digest, ID: i.Id, Size: i.DiskBytes, SharedSize: i.SharedBytes, UniqueSize: i.DiskBytes - i.SharedBytes,
+		Name: i.Name, Repository: familiar(i.Name), Digest: i.Digest, ID: i.Id, Size: i.DiskBytes, SharedSize: i.SharedBytes, UniqueSize: i.DiskBytes - i.SharedBytes,
 		CreatedAt: time.Time{}.Format(time.RFC3339), CreatedSince: "-", Platforms: i.Platforms, UsedBy: []string{},
 	}
 	if at := strings.LastIndexByte(i.Name, ':'); at > strings.LastIndexByte(i.Name, '/') && !strings.Contains(i.Name, "@") {
-		l.Repository, l.Tag = i.Name[:at], i.Name[at+1:]
+		l.Repository, l.Tag = familiar(i.Name[:at]), i.Name[at+1:]
 	}
 	if i.CreatedUnixMs != 0 {
 		created := time.UnixMilli(i.CreatedUnixMs)

@@ -58,7 +58,7 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	v.reportUnset()
 	v.prune()
 	l.checkText(v.root, "")
-	p := &spec.Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: v.places(), Variables: l.env, ReadFiles: l.readFiles, Remotes: l.remotes.List}
+	p := &spec.Project{Name: name, Underscore: l.opts.Compatibility || spec.IsTrue(l.env["COMPOSE_COMPATIBILITY"]), WorkingDir: l.projectDir, Files: files, Places: v.places(), Variables: l.env, ReadFiles: l.readFiles, Remotes: l.remotes.List}
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
 		fetched.Protect(p, l.Report)
