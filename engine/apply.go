@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/planner/walk"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/buildkit"
@@ -387,7 +389,7 @@ func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *executor, 
 			e.locks.note(c.job.claim, plan, ev)
 			box.Tell(ev)
 		}
-		err := plan.Walk(ctx, c, walkLimit(), time.Now, emit)
+		err := walk.Plan(ctx, plan, c, walkLimit(), time.Now, emit)
 		if err == nil && !c.job.options.Attached {
 			err = e.verify(plan, emit)
 		}

@@ -190,13 +190,13 @@ func (c *converger) order() ([]string, error) {
 // by a shared namespace, by a build on another's image.
 func (c *converger) dependencies(s *spec.Service) []string {
 	deps := slices.Collect(maps.Keys(s.DependsOn))
-	deps = append(deps, sharedWith(s)...)
+	deps = append(deps, SharedWith(s)...)
 	deps = append(deps, baseServices(s)...)
 	return compact(deps)
 }
 
-// sharedWith are the services that s has namespaces or volumes of.
-func sharedWith(s *spec.Service) []string {
+// SharedWith are the services that s has namespaces or volumes of.
+func SharedWith(s *spec.Service) []string {
 	names := s.SourceServices()
 	for _, share := range s.Shares() {
 		if share.Service != "" {

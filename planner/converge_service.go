@@ -313,7 +313,7 @@ func (c *converger) needs(name string, s *spec.Service) (needs, after []string) 
 			}
 		}
 	}
-	for _, other := range sharedWith(s) {
+	for _, other := range SharedWith(s) {
 		for _, step := range c.ups[other] {
 			needs = append(needs, step.ID)
 		}

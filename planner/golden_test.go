@@ -1,4 +1,4 @@
-package planner
+package planner_test
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	. "github.com/orlop/orlop/planner"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
