@@ -24,7 +24,7 @@ func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
 		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/filesync", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/push", "runner/record", "runner/retry", "runner/rootfs", "runner/routines",
-		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume",
+		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume", "runner/wiring",
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
@@ -74,6 +74,7 @@ func house() map[string][]string {
 		"runner/stray":      {"runner/proc"},
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
+		"runner/wiring":     append([]string{"spec", "spec/secret", "planner", "keeper", "runner/assembly", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/retry", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume"}, networks...),
 		"runner/topology":   append([]string{"spec", "planner", "keeper", "runner/disk"}, networks...),
 		"runner/userns":     {"spec"},
 		"runner/volume":     {"spec", "planner", "runner/disk"},

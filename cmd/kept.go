@@ -49,7 +49,7 @@ func (a *app) imagesCommand() *cobra.Command {
 
 func (a *app) networkCommand() *cobra.Command {
 	v := inventory.Verbs{Of: a.invocation}
-	return verbGroup("network", "Networks that the engine has", "  orlop network create edge\n  orlop network ls", v.Network()...)
+	return verbGroup("network", "Networks that the engine has", "  orlop network create edge\n  orlop network ls", append(v.Network(), (&container.Verbs{Of: a.invocation}).Networking()...)...)
 }
 
 func (a *app) systemCommand() *cobra.Command {

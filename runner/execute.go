@@ -21,7 +21,6 @@ import (
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
-	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
@@ -46,10 +45,9 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	ctx, s := context.WithoutCancel(waits), s.Of(o.Project, r.Containers)
 	switch s.Action {
 	case planner.CreateNetwork:
-		result, err := r.createNetwork(ctx, o, s)
-		return result, topology.Placed(err, o.Places)
+		return r.createNetwork(ctx, o, s)
 	case planner.AttachNetwork:
-		return planner.Result{}, r.attachNetwork(ctx, s.Name, s.Container)
+		return planner.Result{}, r.Wiring().Attach(ctx, s.Name, s.Container)
 	case planner.UpdateNetwork:
 		return planner.Result{Text: s.Mended()}, errors.Join(r.nets.Mend(ctx), r.topology.Relabel(s.Name, s.Network))
 	case planner.UpdateVolume:
@@ -151,7 +149,7 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 		err = r.publish(ctx, o, c)
 	}
 	if err == nil {
-		err = r.nets.MendSandbox(ctx, c.id)
+		err = errors.Join(r.nets.MendSandbox(ctx, c.id), r.Wiring().Return(ctx, c.snapshot()))
 	}
 	if err != nil {
 		// What could not be changed must not count as applied.

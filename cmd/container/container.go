@@ -74,9 +74,16 @@ func pick(all []member, name string) (member, error) {
 	case err != nil:
 		return member{}, err
 	case i < 0:
-		return member{}, fmt.Errorf("no container %q: \"orlop container ls -a\" lists them", name)
+		return member{}, &missingError{name}
 	}
 	return all[i], nil
+}
+
+// missingError is a name that no container has.
+type missingError struct{ name string }
+
+func (e *missingError) Error() string {
+	return fmt.Sprintf("no container %q: \"orlop container ls -a\" lists them", e.name)
 }
 
 // with connects, finds the container of a name, and runs f.

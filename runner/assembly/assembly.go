@@ -163,7 +163,7 @@ func (m *Maker) Connect(ctx context.Context, rec *supervisor.Record) (map[netip.
 
 // Member is a container as far as its networks go.
 func Member(rec *supervisor.Record) *topology.Member {
-	return &topology.Member{Project: rec.Project, Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, UseAliases: rec.UseAliases, Applied: rec.Applied}
+	return &topology.Member{Project: rec.Project, Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, UseAliases: rec.UseAliases, Applied: rec.Applied, Joined: rec.Joined, Left: rec.Left}
 }
 
 // document resolves user, mounts, environment and command into the OCI
