@@ -209,7 +209,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"publish", shop, "orlop publish needs a repository: see orlop publish --help\n"},
 		{"publish x --insecure-registry", shop, "the engine reaches docker.io with TLS: write \"http: true\" for it in engine.yaml (docs/engine.md, Settings)\n"},
 		{"--dry-run exec web true", shop, "orlop exec has no dry run: nothing was done\n"},
-		{"volume rm data --dry-run", shop, "orlop volume rm has no dry run: nothing was done\n"},
+		{"volume rm data --dry-run", shop, "no volume named data: \"orlop volume ls\" lists what there is\n"},
 		{"build --check --push", shop, "--push cannot be used together with --check or --print, which build nothing\n"},
 		{"build --print --push", shop, "--push cannot be used together with --check or --print, which build nothing\n"},
 		{"build --print --check", shop, "--check and --print cannot be used together\n"},

@@ -23,7 +23,7 @@ type Verbs struct {
 
 // Commands are all of them.
 func (v *Verbs) Commands() []*cobra.Command {
-	return append(v.changes(), v.list(), v.inspect(), v.prune(), v.logs(), v.exec())
+	return append(v.changes(), v.list(), v.inspect(), v.prune(), v.logs(), v.exec(), v.attach(), v.top(), v.stats(), v.wait(), v.port())
 }
 
 // member is a container with the project that it is of.

@@ -37,6 +37,10 @@ func (v *Verbs) connect() *cobra.Command {
 				}
 			}
 			return v.with(c.Context(), args[1], func(ctx context.Context, client *api.Client, m member) error {
+				if v.Of().DryRun {
+					v.Of().Foresay("~ container " + m.Name + " joins network " + args[0])
+					return nil
+				}
 				req.Id = m.ID
 				_, err := client.Container.Connect(ctx, req)
 				return err
@@ -89,6 +93,10 @@ func (v *Verbs) disconnect() *cobra.Command {
 		ValidArgsFunction: v.completePair,
 		RunE: func(c *cobra.Command, args []string) error {
 			err := v.with(c.Context(), args[1], func(ctx context.Context, client *api.Client, m member) error {
+				if v.Of().DryRun {
+					v.Of().Foresay("~ container " + m.Name + " leaves network " + args[0])
+					return nil
+				}
 				_, err := client.Container.Disconnect(ctx, &api.DisconnectRequest{Id: m.ID, Network: args[0]})
 				return err
 			})

@@ -37,6 +37,10 @@ func (v *Verbs) networkCreate(k resourceKind) *cobra.Command {
 				return err
 			}
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				if v.Of().DryRun {
+					v.Of().Foresay("+ network " + want.Name)
+					return nil
+				}
 				_, err := client.CreateNetwork(ctx, &want)
 				if err == nil {
 					fmt.Fprintln(v.Of().Stdout, want.Name)
