@@ -4871,7 +4871,8 @@ type NetworkInfo struct {
 	IpRange6      string                 `protobuf:"bytes,12,opt,name=ip_range6,json=ipRange6,proto3" json:"ip_range6,omitempty"`
 	Ipv6          bool                   `protobuf:"varint,13,opt,name=ipv6,proto3" json:"ipv6,omitempty"` // of one that is to be made
 	NoIpv4        bool                   `protobuf:"varint,14,opt,name=no_ipv4,json=noIpv4,proto3" json:"no_ipv4,omitempty"`
-	Driver        string                 `protobuf:"bytes,15,opt,name=driver,proto3" json:"driver,omitempty"` // "" is a bridge
+	Driver        string                 `protobuf:"bytes,15,opt,name=driver,proto3" json:"driver,omitempty"`   // "" is a bridge
+	Version       string                 `protobuf:"bytes,16,opt,name=version,proto3" json:"version,omitempty"` // of the engine that made it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5007,6 +5008,13 @@ func (x *NetworkInfo) GetNoIpv4() bool {
 func (x *NetworkInfo) GetDriver() string {
 	if x != nil {
 		return x.Driver
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetVersion() string {
+	if x != nil {
+		return x.Version
 	}
 	return ""
 }
@@ -7289,7 +7297,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x06absent\x18\x01 \x01(\bR\x06absent\"\x11\n" +
 	"\x0fNetworksRequest\"B\n" +
 	"\rNetworksReply\x121\n" +
-	"\bnetworks\x18\x01 \x03(\v2\x15.orlop.v1.NetworkInfoR\bnetworks\"\xf1\x03\n" +
+	"\bnetworks\x18\x01 \x03(\v2\x15.orlop.v1.NetworkInfoR\bnetworks\"\x8b\x04\n" +
 	"\vNetworkInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x10\n" +
@@ -7306,7 +7314,8 @@ const file_engine_proto_rawDesc = "" +
 	"\tip_range6\x18\f \x01(\tR\bipRange6\x12\x12\n" +
 	"\x04ipv6\x18\r \x01(\bR\x04ipv6\x12\x17\n" +
 	"\ano_ipv4\x18\x0e \x01(\bR\x06noIpv4\x12\x16\n" +
-	"\x06driver\x18\x0f \x01(\tR\x06driver\x1a9\n" +
+	"\x06driver\x18\x0f \x01(\tR\x06driver\x12\x18\n" +
+	"\aversion\x18\x10 \x01(\tR\aversion\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +

@@ -117,6 +117,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.planVolumes(order)
 	c.refuseForeign(order)
+	c.refuseWithout(order)
 	c.refuseUnattended()
 	if len(c.refused) > 0 { // nothing is begun that can't be ended
 		return nil, errors.Join(c.refused...)

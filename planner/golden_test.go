@@ -243,6 +243,8 @@ func (s *scenario) line(line string) {
 		service, number, _ := strings.Cut(words[1], "/")
 		n, _ := strconv.Atoi(number)
 		o.Containers = append(o.Containers, Container{ID: s.w.next(), Service: service, Number: n, State: Running, Applied: &Applied{Service: &spec.Service{}}})
+	case "run":
+		o.Containers = append(o.Containers, Container{ID: s.w.next(), Name: words[1], Service: words[2], OneOff: true, State: State(words[3]), Applied: &Applied{Service: &spec.Service{}}})
 	case "add-network":
 		o.Networks[words[1]] = Network{Name: words[1]}
 	case "add-volume":

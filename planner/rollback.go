@@ -77,7 +77,7 @@ func (c *converger) noWayBack(name string, s *spec.Service, k *Container, want *
 			return key + " has another content, and the one before is not kept"
 		}
 	}
-	for _, rs := range [][]Reason{c.networkReasons(k), c.volumeReasons(k), c.backingReasons(k, want)} {
+	for _, rs := range [][]Reason{c.volumeReasons(k), c.backingReasons(k, want)} {
 		if len(rs) > 0 {
 			return rs[0].String()
 		}

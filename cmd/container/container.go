@@ -3,10 +3,12 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +32,32 @@ func (v *Verbs) Commands() []*cobra.Command {
 type member struct {
 	planner.Container
 	project string
+	owners  map[string]string // service whose namespaces it shares -> ID of the container
+}
+
+// ownersOf are the containers of the services whose namespaces a container shares.
+func ownersOf(m *member, all []member) map[string]string {
+	if m.Applied == nil || m.Applied.Service == nil {
+		return nil
+	}
+	owners := map[string]string{}
+	for _, share := range m.Applied.Service.Shares() {
+		for i := range all {
+			if o := &all[i]; o.project == m.project && o.Service == share.Service && !o.OneOff && owners[share.Service] == "" || share.Container != "" && o.Name == share.Container {
+				owners[cmp.Or(share.Service, share.Container)] = o.ID
+			}
+		}
+	}
+	return owners
+}
+
+// shared is a mode of a namespace as Docker has it: "service:NAME" is the container.
+func (m *member) shared(mode string) string {
+	kind, name, _ := strings.Cut(mode, ":")
+	if owner := m.owners[name]; owner != "" && (kind == "service" || kind == "container") {
+		return "container:" + owner
+	}
+	return mode
 }
 
 // members are all containers, by project and name.

@@ -149,6 +149,9 @@ func networkThings(ctx context.Context, client *api.Client) ([]resource, error) 
 	var list []resource
 	for _, n := range reply.Networks {
 		labels := withProject(n.Labels, n.Project, "network", n.Key)
+		if n.Project != "" && n.Version != "" {
+			labels["com.docker.compose.version"] = n.Version
+		}
 		var users []string
 		members := map[string]networkMember{}
 		for _, u := range n.Users {

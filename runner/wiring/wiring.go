@@ -47,6 +47,13 @@ type Order struct {
 	Stop    func(ctx context.Context, id string) error // stops a container that is held, and gives its addresses up
 }
 
+// isToReturn says that a step of the plan brings a container back to a network.
+func (o *Order) isToReturn(network, id string) bool {
+	return slices.ContainsFunc(o.Plan.Steps, func(p *planner.Step) bool {
+		return p.Action == planner.AttachNetwork && p.Container == id && p.Name == network
+	})
+}
+
 // Create makes a network, or makes one anew whose settings changed: the
 // project's containers are replaced by later steps of the plan, and those of
 // others attached again, or here where the plan does not know of them.
@@ -103,10 +110,7 @@ func (w *Wiring) mayRenew(o *Order, s *planner.Step, old topology.Record) error 
 // the plan does not know.
 func (w *Wiring) returnGuests(ctx context.Context, o *Order, name string) {
 	for _, id := range w.Nets.Detached(name) {
-		planned := slices.ContainsFunc(o.Plan.Steps, func(p *planner.Step) bool {
-			return p.Action == planner.AttachNetwork && p.Container == id && p.Name == name
-		})
-		if planned {
+		if o.isToReturn(name, id) {
 			continue
 		}
 		if err := w.Attach(ctx, name, id); err != nil {
@@ -143,9 +147,8 @@ func (w *Wiring) Attach(ctx context.Context, network, id string) error {
 	})
 }
 
-// dropNetwork removes a network that is to be made anew. The project's own
-// containers are stopped: nothing could reach them, and the plan replaces them.
-// Those of others run on, and are detached.
+// dropNetwork removes a network that is to be made anew. Those of the project's own containers
+// that the plan replaces are stopped: nothing could reach them. The others run on, and are detached.
 func (w *Wiring) dropNetwork(ctx context.Context, o *Order, name string) error {
 	for _, c := range w.Host.Containers("") {
 		state, _ := w.Nets.Sandbox(c.ID)
@@ -153,7 +156,7 @@ func (w *Wiring) dropNetwork(ctx context.Context, o *Order, name string) error {
 			continue
 		}
 		err := w.Host.Hold(ctx, c.ID, func(supervisor.Record) error {
-			if c.Project == o.Project {
+			if c.Project == o.Project && !o.isToReturn(name, c.ID) {
 				return o.Stop(ctx, c.ID)
 			}
 			return w.Nets.Detach(ctx, c.ID, name)

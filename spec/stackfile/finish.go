@@ -154,6 +154,8 @@ func (v *validator) conditions(s *tree.Node, path string) {
 
 // serviceDefaults fills in what Compose implies.
 func (v *validator) serviceDefaults(s *tree.Node, path string) {
+	platform, _ := v.l.lookup("DOCKER_DEFAULT_PLATFORM")
+	values.DefaultPlatform(v.l.Reporter, s, path, platform)
 	v.conditions(s, path)
 	dependencyDefaults(s)
 	v.buildDefaults(s)
