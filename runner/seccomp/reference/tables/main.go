@@ -7,7 +7,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/seccomp/libseccomp-golang"
+	seccomp "github.com/seccomp/libseccomp-golang"
 )
 
 func main() {
