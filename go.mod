@@ -252,3 +252,6 @@ tool (
 	github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
 	github.com/opencontainers/runc
 )
+
+// Filters for runc without libseccomp: docs/adr/one-compiled-filter.md.
+replace github.com/seccomp/libseccomp-golang => ./runner/seccomp

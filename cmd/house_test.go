@@ -23,7 +23,7 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/filesync", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/push", "runner/record", "runner/retry", "runner/rootfs", "runner/routines",
+		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/exec/job", "runner/filesync", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/push", "runner/record", "runner/retry", "runner/rootfs", "runner/routines",
 		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume", "runner/wiring",
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
@@ -52,10 +52,12 @@ func house() map[string][]string {
 		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/retry", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume"}, networks...),
 		"runner/changes":    {},
 		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/health", "runner/network/pool", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/supervisor", "runner/volume"},
-		"runner/exec":       {"spec", "runner/shim", "runner/proc"},
+		"runner/exec":       {"spec", "runner/exec/job", "runner/shim", "runner/proc"},
+		"runner/exec/job":   {},
+		"cmd/orlop-exec":    {"runner/exec/job"},
 		"runner/filesync":   {"spec", "spec/secret", "planner", "runner/op", "runner/rootfs"},
 		"runner/health":     {"spec", "planner"},
-		"runner/hook":       {"spec", "runner/exec", "runner/oci", "runner/proc", "runner/shim"},
+		"runner/hook":       {"spec", "runner/exec", "runner/exec/job", "runner/oci", "runner/proc", "runner/shim"},
 		"runner/instance":   {"spec", "planner"},
 		"runner/inventory":  append([]string{"runner/disk", "spec", "planner", "keeper", "runner/health", "runner/image", "runner/retry", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
 		"runner/logs":       {"runner/disk"},

@@ -42,6 +42,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/disk"
+	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/freezer"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/instance"
@@ -262,6 +263,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.Shim, Runc: e.programs.Runc, Init: e.programs.Init,
+		Helper:  &exec.Helper{Program: e.programs.Helper, State: filepath.Join(e.cfg.State, "runc", Namespace), Log: e.log},
 		Rescued: rescued, Log: e.log, Stored: e.vault.Stored, Runtimes: settings.Runtimes(e.cfg.Root),
 	})
 	if err != nil {
