@@ -140,6 +140,9 @@ func (m *Manager) LeaveAlone(path string) {
 	if left == nil {
 		return
 	}
+	if m.leftAlone != nil {
+		m.leftAlone()
+	}
 	if err := m.recordSandbox(left); err != nil {
 		m.cfg.Log.Warn("cannot note that a sandbox is its programs' own", "sandbox", left.ID, "error", err)
 	}

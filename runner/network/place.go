@@ -1,0 +1,71 @@
+package network
+
+import "net/netip"
+
+// Place is where an address of a sandbox is, as far as it matters to who sends it packets
+// of others: those of clients elsewhere, whose answers are to come back through the machine.
+type Place struct {
+	Netns string // the path of its network namespace
+	// Links are those of the machine whose neighbours the sandbox answers directly.
+	Links []string
+	// Near are the ranges of its networks.
+	Near []netip.Prefix
+	// Why says why its answers may not come back; "" if they do.
+	Why string
+}
+
+// Place finds the sandbox that has an address.
+func (m *Manager) Place(addr netip.Addr) (Place, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, s := range m.sandboxes {
+		for i, e := range s.Endpoints {
+			if e.Detached || e.Address != addr && e.Address6 != addr {
+				continue
+			}
+			p := Place{Netns: m.netnsPath(id), Why: m.noAnswer(s, i, addr.Is6())}
+			for _, other := range s.Endpoints {
+				n, ok := m.known(other.Network)
+				switch {
+				case ok && n.isOutside():
+					p.Links = append(p.Links, n.Parent)
+				case ok:
+					p.Links = append(p.Links, n.Bridge)
+				}
+				for _, near := range []netip.Prefix{n.Subnet, n.Subnet6} {
+					if near.IsValid() {
+						p.Near = append(p.Near, near)
+					}
+				}
+			}
+			return p, true
+		}
+	}
+	return Place{}, false
+}
+
+// OnLeftAlone has tell called when a place may have become another's, before that is so: a
+// program that may change its routes is about to join it. It is called once, before there
+// are sandboxes to enter.
+func (m *Manager) OnLeftAlone(tell func()) { m.leftAlone = tell }
+
+// noAnswer says why what a sandbox answers by an endpoint does not come back through the
+// machine. The caller holds m.mu.
+func (m *Manager) noAnswer(s *sandbox, i int, is6 bool) string {
+	n, _ := m.known(s.Endpoints[i].Network)
+	switch at := s.gateway(m.known, is6); {
+	case s.Spec.OwnNetwork || !s.Guarded:
+		return "its programs may change its routes (NET_ADMIN)"
+	case n.Internal:
+		return "network " + n.Name + " is internal"
+	case n.isOutside():
+		return "network " + n.Name + " is " + n.Driver
+	case !is6 && n.NoAddress || is6 && n.NoAddress6:
+		return "the machine is not the gateway of network " + n.Name
+	case at != i && at >= 0:
+		return "its default route leads by network " + s.Endpoints[at].Network
+	case at != i:
+		return "it has no default route"
+	}
+	return ""
+}
