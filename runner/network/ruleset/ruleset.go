@@ -6,6 +6,7 @@ package ruleset
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -29,17 +30,25 @@ type Host struct {
 }
 
 // Read looks at the rules as they are.
-func (h Host) Read() Obstacles {
+func (h Host) Read() (Obstacles, error) {
 	all, err := readTables()
+	for range mostReads {
+		if !errors.Is(err, nl.ErrDumpInterrupted) { // something was changed meanwhile
+			break
+		}
+		all, err = readTables()
+	}
 	if err != nil {
-		why := fmt.Sprintf("the host's firewall can't be read: %v", err)
-		return Obstacles{why, why}
+		return Obstacles{}, fmt.Errorf("the host's firewall can't be read: %w", err)
 	}
 	return Obstacles{
 		IPv4: firstOf(all.obstacle(unix.NFPROTO_IPV4, h), legacy("ip"), routing(netlink.FAMILY_V4), forwarding("ipv4/ip_forward")),
 		IPv6: firstOf(all.obstacle(unix.NFPROTO_IPV6, h), legacy("ip6"), routing(netlink.FAMILY_V6), forwarding("ipv6/conf/all/forwarding")),
-	}
+	}, nil
 }
+
+// mostReads is how often it is read again while others change it.
+const mostReads = 20
 
 func firstOf(all ...string) string {
 	i := slices.IndexFunc(all, func(why string) bool { return why != "" })

@@ -38,7 +38,7 @@ type Rules interface {
 
 // Host tells what of the machine's rules is in the way; ruleset.Host does.
 type Host interface {
-	Read() ruleset.Obstacles
+	Read() (ruleset.Obstacles, error)
 	// Watch calls changed when that may be otherwise, and once when it listens.
 	Watch(ctx context.Context, changed func()) error
 }
@@ -95,7 +95,7 @@ const notWatched = "the host's firewall was not looked at yet"
 // New begins to watch the host's rules; End ends it. All ports go to the keeper's
 // listeners until then.
 func New(ctx context.Context, cfg Config) *Ways {
-	w := &Ways{Config: cfg, ports: map[string]*port{}, stir: make(chan struct{}, 1), obstacles: ruleset.Obstacles{IPv4: notWatched, IPv6: notWatched}}
+	w := &Ways{Config: cfg, ports: map[string]*port{}, stir: make(chan struct{}, 1), obstacles: inBoth(notWatched)}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	w.wg.Go(w.look)
 	w.wg.Go(w.watch)
@@ -160,11 +160,18 @@ func (w *Ways) look() {
 
 func (w *Ways) read() ruleset.Obstacles {
 	if w.Off {
-		const off = "the engine's settings say so (published_ports: userspace)"
-		return ruleset.Obstacles{IPv4: off, IPv6: off}
+		return inBoth("the engine's settings say so (published_ports: userspace)")
 	}
-	return w.Host.Read()
+	o, err := w.Host.Read()
+	if err != nil {
+		time.AfterFunc(tryAgain, w.Stir)
+		return inBoth(err.Error())
+	}
+	return o
 }
+
+// inBoth is one obstacle in the way of both families.
+func inBoth(why string) ruleset.Obstacles { return ruleset.Obstacles{IPv4: why, IPv6: why} }
 
 func (w *Ways) isClear() bool {
 	w.mu.Lock()
@@ -285,7 +292,7 @@ const tryAgain = 10 * time.Second
 func (w *Ways) lost(err error) {
 	w.Log.Warn("published ports are not sent to containers by the kernel", "error", err)
 	why := "the kernel refused: " + err.Error()
-	w.obstacles = ruleset.Obstacles{IPv4: why, IPv6: why}
+	w.obstacles = inBoth(why)
 	time.AfterFunc(tryAgain, w.Stir)
 	for _, p := range w.ports {
 		if p.rule != nil {
