@@ -109,12 +109,12 @@ func (x *WaysReply) GetWays() []*PortWay {
 	return nil
 }
 
-// PortWay is how one listener's port goes.
+// PortWay is how one listener's port goes, for clients of one family of addresses.
 type PortWay struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Place         string                 `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"` // SERVICE/NUMBER
 	Protocol      string                 `protobuf:"bytes,2,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	Host          string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"` // address that it is bound to; "" is every one
+	Host          string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"` // address that it is bound to; 0.0.0.0 and :: are every one of a family
 	Port          int32                  `protobuf:"varint,4,opt,name=port,proto3" json:"port,omitempty"`
 	ByKernel      bool                   `protobuf:"varint,5,opt,name=by_kernel,json=byKernel,proto3" json:"by_kernel,omitempty"` // the kernel sends it to the container; else it goes by the keeper
 	Why           string                 `protobuf:"bytes,6,opt,name=why,proto3" json:"why,omitempty"`                            // it goes by the keeper

@@ -119,7 +119,7 @@ func (a *app) ports(ctx context.Context, services []string) (lines []portLine, e
 		all, err := portWays(ctx, client, s.Name)
 		for i := range lines {
 			l := &lines[i]
-			l.Way, l.Why = all.of(l.Service, l.Index, l.Protocol, l.Port)
+			l.Way, l.Why = all.of(l.Service, l.Index, l.Protocol, "", l.Port)
 		}
 		return err
 	})
@@ -137,10 +137,11 @@ func portWays(ctx context.Context, client *api.Client, project string) (ways, er
 	return reply.GetWays(), err
 }
 
-// of says how a port of a replica goes, and why not by the kernel.
-func (w ways) of(service string, number int, protocol string, port int) (way, why string) {
+// of says how a port of a replica goes that is bound to a host's address, "" being any, and
+// why not by the kernel.
+func (w ways) of(service string, number int, protocol, host string, port int) (way, why string) {
 	for _, one := range w {
-		if one.Place == service+"/"+strconv.Itoa(number) && one.Protocol == protocol && int(one.Port) == port {
+		if one.Place == service+"/"+strconv.Itoa(number) && one.Protocol == protocol && int(one.Port) == port && (host == "" || one.Host == host) {
 			if one.ByKernel {
 				return byKernel, ""
 			}
@@ -157,7 +158,7 @@ func (a *app) suffix(ctx context.Context, client *api.Client, s cli.Stack, c *pl
 	}
 	all, err := portWays(ctx, client, s.Name)
 	return func(b planner.Binding) string {
-		way, why := all.of(c.Service, c.Number, b.Protocol, b.HostPort)
+		way, why := all.of(c.Service, c.Number, b.Protocol, b.HostIP, b.HostPort)
 		if why != "" {
 			return "  " + way + ": " + why
 		}

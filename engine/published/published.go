@@ -11,6 +11,7 @@ import (
 	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/runner/network/firewall"
 	"github.com/orlop/orlop/runner/network/ruleset"
+	"github.com/orlop/orlop/runner/network/sockets"
 	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/ports/nat"
 	"github.com/orlop/orlop/runner/ports/ways"
@@ -21,7 +22,7 @@ import (
 func Open(ctx context.Context, id string, listeners ports.Listeners, places ways.Places, root string, log *slog.Logger) *ways.Ways {
 	set, _ := settings.AtStart(root) // what is wrong with them was told
 	return ways.New(ctx, ways.Config{
-		Listeners: listeners, Places: places, Rules: nat.New(id), Off: set.PublishesInUserspace(), Log: log,
+		Listeners: listeners, Places: places, Rules: nat.New(id), Off: set.PublishesInUserspace(), Listens: sockets.Listens, Log: log,
 		Host: ruleset.Host{Table: firewall.IsOurs, Opens: func(data []byte) bool { return firewall.Opens(id, data) }},
 	})
 }
@@ -41,13 +42,9 @@ func (s *Server) Ways(_ context.Context, req *api.WaysRequest) (*api.WaysReply, 
 		if !ok || len(parts) < 3 {
 			continue
 		}
-		one := &api.PortWay{
-			Place: parts[0] + "/" + parts[1], Protocol: way.Proto, Port: int32(way.Port.Port), ByKernel: way.ByKernel, Why: way.Why,
-		}
-		if way.Addr.IsValid() {
-			one.Host = way.Addr.String()
-		}
-		reply.Ways = append(reply.Ways, one)
+		reply.Ways = append(reply.Ways, &api.PortWay{
+			Place: parts[0] + "/" + parts[1], Protocol: way.Proto, Host: way.Addr.String(), Port: int32(way.Port.Port), ByKernel: way.ByKernel, Why: way.Why,
+		})
 	}
 	return reply, nil
 }

@@ -6,6 +6,9 @@ import "net/netip"
 // of others: those of clients elsewhere, whose answers are to come back through the machine.
 type Place struct {
 	Netns string // the path of its network namespace
+	// Other is the sandbox's address of the other family on the same network; not valid if
+	// it has none.
+	Other netip.Addr
 	// Links are those of the machine whose neighbours the sandbox answers directly.
 	Links []string
 	// Near are the ranges of its networks.
@@ -23,7 +26,10 @@ func (m *Manager) Place(addr netip.Addr) (Place, bool) {
 			if e.Detached || e.Address != addr && e.Address6 != addr {
 				continue
 			}
-			p := Place{Netns: m.netnsPath(id), Why: m.noAnswer(s, i, addr.Is6())}
+			p := Place{Netns: m.netnsPath(id), Other: e.Address6, Why: m.noAnswer(s, i, addr.Is6())}
+			if addr.Is6() {
+				p.Other = e.Address
+			}
 			for _, other := range s.Endpoints {
 				n, ok := m.known(other.Network)
 				switch {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -51,7 +52,10 @@ type Config struct {
 	// Off says that the engine is set to leave all ports to the keeper.
 	Off  bool
 	Host Host
-	Log  *slog.Logger
+	// Listens says whether a program in a namespace accepts connections to an address, and
+	// whether its answers leave by it; sockets.Listens does.
+	Listens func(netns string, at netip.AddrPort) (listens, leaves bool, err error)
+	Log     *slog.Logger
 }
 
 // Ways are the listeners of published ports, and the kernel's rules beside them.
@@ -75,12 +79,26 @@ type port struct {
 	route   keeper.Route
 	version int // counts the changes of the route
 	forget  context.CancelFunc
+	legs    []*leg      // of IPv4, of IPv6, or both
+	left    []departure // where the kernel sent connections before, since the last drain
+}
 
-	place   network.Place // of the backend
-	isReady bool          // its backend accepts connections, and its answers come back
-	rule    *nat.Rule     // that it has now
-	why     string        // there is none
-	left    []departure   // where the kernel sent connections before, since the last drain
+// leg is a port as clients of one family see it.
+type leg struct {
+	is6     bool
+	to      netip.AddrPort // of that family; not valid while it leads nowhere
+	place   network.Place
+	isReady bool      // who is there accepts connections, and its answers come back
+	rule    *nat.Rule // that it has now
+	why     string    // there is none
+}
+
+// legsOf are those of a listener.
+func legsOf(p keeper.Port) []*leg {
+	if at := p.Addr.Unmap(); at.IsValid() {
+		return []*leg{{is6: at.Is6()}}
+	}
+	return []*leg{{}, {is6: true}}
 }
 
 // departure is a backend that the kernel sends no more connections to.
@@ -108,7 +126,9 @@ func (w *Ways) End() error {
 	w.mu.Lock()
 	err := w.Rules.Close()
 	for _, p := range w.ports {
-		p.rule = nil
+		for _, l := range p.legs {
+			l.rule = nil
+		}
 	}
 	w.mu.Unlock()
 	w.wg.Wait()
@@ -195,59 +215,58 @@ func (w *Ways) Recheck() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.ports {
-		if p.rule == nil {
-			continue
+		for _, l := range p.legs {
+			if place, ok := w.Places.Place(l.to.Addr()); ok && l.rule != nil {
+				l.place.Why = place.Why
+			}
 		}
-		if place, ok := w.Places.Place(p.rule.To.Addr()); ok && place.Why != "" {
-			p.place.Why = place.Why
-			w.choose(p)
-		}
+		w.choose(p)
 	}
 }
 
-// choose gives a port its rule, or takes it away. The caller holds mu.
+// choose gives a port its rules, or takes them away. The caller holds mu.
 func (w *Ways) choose(p *port) {
-	if w.ctx.Err() != nil {
-		return
-	}
-	wants, why := w.wanted(p)
-	p.why = why
-	switch {
-	case why != "":
-		w.withdraw(p)
-	case p.rule == nil:
-		if err := w.Rules.Add(wants); err != nil {
-			w.lost(err)
+	for _, l := range p.legs {
+		if w.ctx.Err() != nil {
 			return
 		}
-		p.rule = &wants
+		l.why = w.obstacle(p, l)
+		switch {
+		case l.why != "":
+			w.withdraw(p, l)
+		case l.rule == nil:
+			r := nat.Rule{Addr: p.bound.Addr.Unmap(), Port: p.bound.Port, Proto: unix.IPPROTO_TCP, To: l.to, Apart: l.place.Links}
+			if err := w.Rules.Add(r); err != nil {
+				w.lost(err)
+				return
+			}
+			l.rule = &r
+		}
 	}
 }
 
-// wanted is the rule that a port is to have, or why none. The caller holds mu.
-func (w *Ways) wanted(p *port) (r nat.Rule, why string) {
+// obstacle is why a leg of a port is not to have a rule. The caller holds mu.
+func (w *Ways) obstacle(p *port, l *leg) string {
 	if why := fixed(p.bound); why != "" {
-		return r, why
+		return why
 	}
 	switch {
 	case p.route.Parked:
-		return r, "connections wait: its container is not ready"
+		return "connections wait: its container is not ready"
 	case len(p.route.Backends) != 1:
-		return r, "it leads to no container"
-	case p.place.Why != "":
-		return r, p.place.Why
-	case !p.isReady:
-		return r, "nothing listens in the container yet"
+		return "it leads to no container"
+	case !l.to.IsValid() && l.is6:
+		return "its container has no IPv6"
+	case !l.to.IsValid():
+		return "its container has no IPv4"
+	case l.place.Why != "":
+		return l.place.Why
+	case !l.isReady:
+		return "nothing listens in the container yet"
+	case l.is6:
+		return w.obstacles.IPv6
 	}
-	to, at := p.route.Backends[0], p.bound.Addr.Unmap()
-	if at.IsValid() && at.Is4() != to.Addr().Is4() {
-		return r, "it is bound to an address of a family of which the container has none"
-	}
-	why = w.obstacles.IPv4
-	if to.Addr().Is6() {
-		why = w.obstacles.IPv6
-	}
-	return nat.Rule{Addr: at, Port: p.bound.Port, Proto: unix.IPPROTO_TCP, To: to, Apart: p.place.Links}, why
+	return w.obstacles.IPv4
 }
 
 // fixed is why a port never goes by the kernel, whatever it leads to.
@@ -255,7 +274,7 @@ func fixed(p keeper.Port) string {
 	switch {
 	case p.Proto != keeper.TCP:
 		return "it is not TCP"
-	case p.Addr.IsLoopback():
+	case p.Addr.Unmap().IsLoopback():
 		return "it is bound to the loopback"
 	case p.Addr.IsLinkLocalUnicast():
 		return "it is bound to an address of a link"
@@ -263,26 +282,24 @@ func fixed(p keeper.Port) string {
 	return ""
 }
 
-// withdraw takes a port's rule away. The caller holds mu.
-func (w *Ways) withdraw(p *port) {
-	if p.rule == nil {
+// withdraw takes a rule away. The caller holds mu.
+func (w *Ways) withdraw(p *port, l *leg) {
+	if l.rule == nil {
 		return
 	}
-	if err := w.Rules.Remove(*p.rule); err != nil {
+	err := w.Rules.Remove(*l.rule)
+	p.depart(l)
+	if err != nil {
 		w.lost(err)
-	}
-	if p.rule != nil {
-		w.depart(p)
 	}
 }
 
-// depart notes that connections which the kernel has sent to a container may be open. The
-// caller holds mu.
-func (w *Ways) depart(p *port) {
+// depart notes that connections which the kernel has sent to a container may be open.
+func (p *port) depart(l *leg) {
 	const most = 8 // of which the last are of interest
-	p.left = append(p.left, departure{p.place, p.rule.To.Port()})
+	p.left = append(p.left, departure{l.place, l.rule.To.Port()})
 	p.left = p.left[max(0, len(p.left)-most):]
-	p.rule = nil
+	l.rule = nil
 }
 
 // tryAgain is when the kernel is asked once more after it has refused.
@@ -295,11 +312,13 @@ func (w *Ways) lost(err error) {
 	w.obstacles = inBoth(why)
 	time.AfterFunc(tryAgain, w.Stir)
 	for _, p := range w.ports {
-		if p.rule != nil {
-			w.depart(p)
-		}
-		if p.why == "" {
-			p.why = why
+		for _, l := range p.legs {
+			if l.rule != nil {
+				p.depart(l)
+			}
+			if l.why == "" {
+				l.why = why
+			}
 		}
 	}
 }
@@ -330,7 +349,7 @@ func (w *Ways) note(spec keeper.Port, bound netip.AddrPort) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, ok := w.ports[spec.Key]; !ok {
-		w.ports[spec.Key] = &port{bound: spec, route: keeper.Route{Parked: true}, forget: func() {}}
+		w.ports[spec.Key] = &port{bound: spec, route: keeper.Route{Parked: true}, forget: func() {}, legs: legsOf(spec)}
 	}
 }
 
@@ -360,10 +379,9 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 	if !isSame {
 		p.forget()
 		p.version++
-		p.isReady, p.route = false, keeper.Route{Parked: true} // until the keeper knows
+		p.route = keeper.Route{Parked: true} // until the keeper knows
 		w.choose(p)
 	}
-	version := p.version
 	w.mu.Unlock()
 	if err := w.Listeners.Route(ctx, key, r); err != nil || isSame {
 		return err
@@ -372,41 +390,71 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 	defer w.mu.Unlock()
 	p.route = r
 	p.route.Backends = slices.Clone(r.Backends)
-	p.place = network.Place{}
-	if len(r.Backends) == 1 {
-		p.place, _ = w.Places.Place(r.Backends[0].Addr())
-	}
+	w.aim(p)
 	w.choose(p)
-	if !r.Parked && p.place.Netns != "" && p.place.Why == "" && fixed(p.bound) == "" && w.ctx.Err() == nil {
-		var ready context.Context
-		ready, p.forget = context.WithCancel(w.ctx)
-		w.wg.Go(func() { w.await(ready, p, version) })
+	if r.Parked || fixed(p.bound) != "" || w.ctx.Err() != nil {
+		return nil
+	}
+	var ready context.Context
+	ready, p.forget = context.WithCancel(w.ctx)
+	for _, l := range p.legs {
+		if l.to.IsValid() && l.place.Why == "" {
+			version, netns, to := p.version, l.place.Netns, l.to
+			w.wg.Go(func() { w.await(ready, netns, to, func(why string) { w.ready(p, l, version, why) }) })
+		}
 	}
 	return nil
+}
+
+// aim finds where the legs of a port lead. The caller holds mu.
+func (w *Ways) aim(p *port) {
+	for _, l := range p.legs {
+		l.to, l.place, l.isReady = netip.AddrPort{}, network.Place{}, false
+		if len(p.route.Backends) != 1 {
+			continue
+		}
+		to := p.route.Backends[0]
+		place, ok := w.Places.Place(to.Addr())
+		if ok && to.Addr().Is6() != l.is6 {
+			to = netip.AddrPortFrom(place.Other, to.Port())
+			place, ok = w.Places.Place(to.Addr())
+		}
+		if ok && to.IsValid() {
+			l.to, l.place = to, place
+		}
+	}
+}
+
+// ready notes that who is at the end of a leg accepts connections; its answers may leave
+// by another way.
+func (w *Ways) ready(p *port, l *leg, version int, why string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.version != version {
+		return
+	}
+	l.isReady = true
+	if l.place.Why == "" {
+		l.place.Why = why
+	}
+	w.choose(p)
 }
 
 // mostPause is how often at least it is looked whether a program listens at last.
 const mostPause = time.Second
 
-// await waits until a port's container accepts connections.
-func (w *Ways) await(ctx context.Context, p *port, version int) {
-	w.mu.Lock()
-	place, to := p.place, p.route.Backends[0]
-	w.mu.Unlock()
+// await waits until a program in a namespace accepts connections to an address, until ctx
+// ends.
+func (w *Ways) await(ctx context.Context, netns string, to netip.AddrPort, ready func(why string)) {
 	// The kernel has no event for a socket that begins to listen.
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, mostPause) {
-		listens, leaves, err := sockets.Listens(place.Netns, to)
-		if err == nil && listens {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			if p.version != version {
-				return
-			}
-			p.isReady = true
-			if !leaves {
-				p.place.Why = "its answers to clients elsewhere leave by another way"
-			}
-			w.choose(p)
+		listens, leaves, err := w.Listens(netns, to)
+		switch {
+		case err == nil && listens && leaves:
+			ready("")
+			return
+		case err == nil && listens:
+			ready("its answers to clients elsewhere leave by another way")
 			return
 		}
 		select {
@@ -453,28 +501,40 @@ func (w *Ways) Close(ctx context.Context, key string) error {
 	if p := w.ports[key]; p != nil {
 		p.forget()
 		p.version++
-		w.withdraw(p)
+		for _, l := range p.legs {
+			w.withdraw(p, l)
+		}
 		delete(w.ports, key)
 	}
 	w.mu.Unlock()
 	return w.Listeners.Close(ctx, key)
 }
 
-// Way is how a published port goes.
+// Way is how a published port goes, for clients of one family.
 type Way struct {
-	keeper.Port
+	keeper.Port // with an address of that family
 	// ByKernel says that the kernel sends it to the container; Why says why not.
 	ByKernel bool
 	Why      string
 }
 
-// Ways lists how the published ports go.
+// Ways lists how the published ports go, in the order of their keys, that of IPv4 first.
 func (w *Ways) Ways() []Way {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	list := make([]Way, 0, len(w.ports))
-	for _, p := range w.ports {
-		list = append(list, Way{p.bound, p.rule != nil, p.why})
+	for _, key := range slices.Sorted(maps.Keys(w.ports)) {
+		p := w.ports[key]
+		for _, l := range p.legs {
+			at := p.bound
+			if !at.Addr.IsValid() {
+				at.Addr = netip.IPv4Unspecified()
+				if l.is6 {
+					at.Addr = netip.IPv6Unspecified()
+				}
+			}
+			list = append(list, Way{at, l.rule != nil, l.why})
+		}
 	}
 	return list
 }
