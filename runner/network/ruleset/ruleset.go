@@ -1,5 +1,5 @@
-// Package ruleset tells whether a packet that is forwarded through this machine has the
-// fate that it would have if it were for the machine itself: whether nothing of the host's
+// Package ruleset tells whether a packet that is forwarded through this machine, or leaves
+// it, has the fate that it would have if it were for the machine itself: whether nothing of the host's
 // own firewall, of its rules of routing and of its switches makes a difference. Where it
 // can't tell, it does not. It reads, and hears of changes; it changes nothing.
 package ruleset
@@ -19,7 +19,14 @@ import (
 
 // Obstacles say, for each family, why what is forwarded may fare otherwise than what is for
 // the machine; "" if it does not.
-type Obstacles struct{ IPv4, IPv6 string }
+type Obstacles struct{ IPv4, IPv6 Obstacle }
+
+// Obstacle is what is in the way of one family.
+type Obstacle struct {
+	// Any is in the way of all packets, Here of those alone that the machine's own programs
+	// send.
+	Any, Here string
+}
 
 // Host is the machine's rules; the fields tell what of them is the engine's own.
 type Host struct {
@@ -42,8 +49,14 @@ func (h Host) Read() (Obstacles, error) {
 		return Obstacles{}, fmt.Errorf("the host's firewall can't be read: %w", err)
 	}
 	return Obstacles{
-		IPv4: firstOf(all.obstacle(unix.NFPROTO_IPV4, h), legacy("ip"), routing(netlink.FAMILY_V4), forwarding("ipv4/ip_forward")),
-		IPv6: firstOf(all.obstacle(unix.NFPROTO_IPV6, h), legacy("ip6"), routing(netlink.FAMILY_V6), forwarding("ipv6/conf/all/forwarding")),
+		IPv4: Obstacle{
+			Any:  firstOf(all.obstacle(unix.NFPROTO_IPV4, h, hookInput, hookForward), legacy("ip"), routing(netlink.FAMILY_V4), forwarding("ipv4/ip_forward")),
+			Here: all.obstacle(unix.NFPROTO_IPV4, h, hookOutput),
+		},
+		IPv6: Obstacle{
+			Any:  firstOf(all.obstacle(unix.NFPROTO_IPV6, h, hookInput, hookForward), legacy("ip6"), routing(netlink.FAMILY_V6), forwarding("ipv6/conf/all/forwarding")),
+			Here: all.obstacle(unix.NFPROTO_IPV6, h, hookOutput),
+		},
 	}, nil
 }
 
@@ -102,8 +115,9 @@ func forwarding(path string) string {
 // accepts is NF_ACCEPT.
 const accepts = 1
 
-// Kinds of a chain that sees what is for the machine, or what is forwarded.
-const hookInput, hookForward = unix.NF_INET_LOCAL_IN, unix.NF_INET_FORWARD
+// Kinds of a chain that sees what is for the machine, what is forwarded, or what the
+// machine's programs send.
+const hookInput, hookForward, hookOutput = unix.NF_INET_LOCAL_IN, unix.NF_INET_FORWARD, unix.NF_INET_LOCAL_OUT
 
 // tables are the chains of nftables with their rules.
 type tables struct {
@@ -115,6 +129,7 @@ type chain struct {
 	table, name string
 	hook        int // -1: it is called by others
 	drops       bool
+	translates  bool // of type nat
 	rules       []rule
 }
 
@@ -133,16 +148,14 @@ func (c *chain) String() string {
 	return family + " " + c.table + " " + c.name
 }
 
-// obstacle names the first chain that may keep a packet of a family from going on.
-func (t *tables) obstacle(family byte, h Host) string {
+// obstacle names the first chain of some hooks that may keep a packet of a family from
+// going on. Those that translate addresses are done with it before or don't see it.
+func (t *tables) obstacle(family byte, h Host, hooks ...int) string {
 	for _, c := range t.chains {
-		if c.hook != hookInput && c.hook != hookForward || c.family != family && c.family != unix.NFPROTO_INET || h.Table(c.table) {
+		if !slices.Contains(hooks, c.hook) || c.translates && c.hook == hookOutput || c.family != family && c.family != unix.NFPROTO_INET || h.Table(c.table) {
 			continue
 		}
-		way := "comes in"
-		if c.hook == hookForward {
-			way = "is forwarded"
-		}
+		way := map[int]string{hookInput: "comes in", hookForward: "is forwarded", hookOutput: "goes out"}[c.hook]
 		passes, isOpened := t.passes(c, h, 0)
 		switch {
 		case isOpened:
@@ -243,6 +256,7 @@ func readTables() (*tables, error) {
 	for _, a := range answers {
 		attrs := attributes(a[nfgenmsg:])
 		c := &chain{family: a[0], table: text(attrs[unix.NFTA_CHAIN_TABLE]), name: text(attrs[unix.NFTA_CHAIN_NAME]), hook: -1}
+		c.translates = text(attrs[unix.NFTA_CHAIN_TYPE]) == "nat"
 		if hook, ok := attrs[unix.NFTA_CHAIN_HOOK]; ok {
 			if n := attributes(hook)[unix.NFTA_HOOK_HOOKNUM]; len(n) == 4 {
 				c.hook = int(binary.BigEndian.Uint32(n))

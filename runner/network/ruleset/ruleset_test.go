@@ -103,7 +103,7 @@ func TestWhatMayStopAPacketIsSeen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, of := range []struct{ family, got, want string }{{"IPv4", got.IPv4, c.is4}, {"IPv6", got.IPv6, c.is6}} {
+		for _, of := range []struct{ family, got, want string }{{"IPv4", got.IPv4.Any, c.is4}, {"IPv6", got.IPv6.Any, c.is6}} {
 			if !strings.Contains(of.got, of.want) || of.want == "" && of.got != "" {
 				t.Errorf("%s, %s: %q, want %q", name, of.family, of.got, of.want)
 			}
@@ -112,11 +112,19 @@ func TestWhatMayStopAPacketIsSeen(t *testing.T) {
 			apply(t, "ip rule del from 10.0.0.1 table 100")
 		}
 	}
+	apply(t, "flush ruleset", "add table ip f; add chain ip f out { type filter hook output priority 0; }", "add rule ip f out tcp dport 99 drop")
+	if got, _ := host().Read(); got.IPv4.Any != "" || !strings.Contains(got.IPv4.Here, "filters what goes out (chain ip f out)") || got.IPv6.Here != "" {
+		t.Errorf("what goes out: %+v", got)
+	}
+	apply(t, "flush ruleset", "add table ip f; add chain ip f out { type nat hook output priority -100; }", "add rule ip f out tcp dport 99 redirect to 98")
+	if got, _ := host().Read(); got != (Obstacles{}) {
+		t.Errorf("what is redirected: %+v", got)
+	}
 	apply(t, "flush ruleset")
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := host().Read(); !strings.Contains(got.IPv4, "does not forward") || got.IPv6 != "" {
+	if got, _ := host().Read(); !strings.Contains(got.IPv4.Any, "does not forward") || got.IPv6.Any != "" {
 		t.Errorf("without forwarding: %q, %q", got.IPv4, got.IPv6)
 	}
 }
@@ -129,7 +137,7 @@ func TestTheOldIptablesCantBeRead(t *testing.T) {
 	if out, err := exec.Command("iptables-legacy", "-A", "INPUT", "-j", "ACCEPT").CombinedOutput(); err != nil {
 		t.Skipf("SKIPPED: this kernel has no iptables-legacy: %s", out)
 	}
-	if got, err := host().Read(); err != nil || !strings.Contains(got.IPv4, "iptables-legacy") || got.IPv6 != "" {
+	if got, err := host().Read(); err != nil || !strings.Contains(got.IPv4.Any, "iptables-legacy") || got.IPv6.Any != "" {
 		t.Errorf("%q, %q, %v", got.IPv4, got.IPv6, err)
 	}
 }

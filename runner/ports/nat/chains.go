@@ -2,6 +2,7 @@ package nat
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -48,6 +49,7 @@ func (t *Table) addChains() {
 	isApart := []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: first}}
 	isApart = append(isApart, service(first+4)...)
 	isApart = append(isApart, &expr.Lookup{SourceRegister: first, SetName: "apart"}, giveWay)
+	isNotHere := append(service(first), &expr.Lookup{SourceRegister: first, SetName: "here", Invert: true}, giveWay)
 	led := [][]expr.Any{
 		{
 			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: first}, equal([]byte{unix.IPPROTO_TCP}),
@@ -59,6 +61,10 @@ func (t *Table) addChains() {
 			&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 1, DestRegister: first}, equal([]byte{127}), giveWay,
 		},
 		{
+			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: first}, equal([]byte{unix.NFPROTO_IPV6}),
+			&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 16, DestRegister: first}, equal(netip.IPv6Loopback().AsSlice()), giveWay,
+		},
+		{
 			&expr.Fib{Register: first, FlagDADDR: true, ResultADDRTYPE: true},
 			unequal(binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)), giveWay,
 		},
@@ -68,6 +74,7 @@ func (t *Table) addChains() {
 	}
 	after := *nftables.ChainPriorityNATDest + 1
 	add("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, after, append([][]expr.Any{isApart}, led...)...)
+	add("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, after, append([][]expr.Any{isNotHere}, led...)...)
 	var marks [][]expr.Any
 	for _, f := range families() {
 		marks = append(marks, f.mark())

@@ -134,19 +134,23 @@ func listen(t *testing.T, address string) (l net.Listener) {
 // ask says what the client hears at an address.
 func ask(t *testing.T, from, address string) (heard string) {
 	t.Helper()
-	in(t, from, func() {
-		c, err := (&net.Dialer{Timeout: time.Second}).Dial("tcp", address)
-		if err != nil {
-			heard = err.Error()
-			return
-		}
-		defer c.Close()
-		text, err := io.ReadAll(c)
-		if heard = string(text); err != nil {
-			heard = err.Error()
-		}
-	})
+	in(t, from, func() { heard = askHere(t, address) })
 	return heard
+}
+
+// askHere says what the machine's own programs hear.
+func askHere(t *testing.T, address string) string {
+	t.Helper()
+	c, err := (&net.Dialer{Timeout: time.Second}).Dial("tcp", address)
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Close()
+	text, err := io.ReadAll(c)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 func tcp(addr string, port uint16, to string, apart ...string) Rule {
@@ -212,10 +216,41 @@ func TestARuleSendsAPortToItsContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("without any", "[fd01::1]:8080", "keeper fd01::2")
+	if err := table.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if out := run(t, "nft", "list", "tables"); out != "" {
 		t.Errorf("there is still %s", out)
 	}
+	expect = func(when, address, want string) {
+		t.Helper()
+		if got := askHere(t, address); got != want {
+			t.Errorf("%s, from the machine, at %s: %q, want %q", when, address, got, want)
+		}
+	}
+	here4, here6 := tcp("", 8080, "10.2.0.2:80"), tcp("", 8080, "[fd02::2]:80")
+	add(here4)
+	expect("with a rule for others", "10.1.0.1:8080", "keeper 10.1.0.1")
+	if err := table.Remove(here4); err != nil {
+		t.Fatal(err)
+	}
+	here4.Here, here6.Here = true, true
+	add(here4)
+	add(here6)
+	expect("with a rule", "10.1.0.1:8080", "container 10.1.0.1")
+	expect("with a rule", "[fd01::1]:8080", "container fd01::1")
+	expect("on the loopback", "127.0.0.1:8080", "keeper 127.0.0.1")
+	expect("on the loopback", "[::1]:8080", "keeper ::1")
+	expect("at another machine's address", "10.1.0.2:8080", "dial tcp 10.1.0.2:8080: connect: connection refused")
+	for _, r := range []Rule{here4, here6} {
+		if err := table.Remove(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect("without", "10.1.0.1:8080", "keeper 10.1.0.1")
 	apart := tcp("", 8080, "10.2.0.2:80", "client0")
 	add(apart)
-	expect("by a link that is kept apart", "10.1.0.1:8080", "keeper 10.1.0.2")
+	if got := ask(t, "client", "10.1.0.1:8080"); got != "keeper 10.1.0.2" {
+		t.Errorf("by a link that is kept apart: %s", got)
+	}
 }

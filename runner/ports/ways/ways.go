@@ -91,6 +91,7 @@ type leg struct {
 	isReady bool      // who is there accepts connections, and its answers come back
 	rule    *nat.Rule // that it has now
 	why     string    // there is none
+	here    string    // there is none for the machine's own programs
 }
 
 // legsOf are those of a listener.
@@ -191,7 +192,10 @@ func (w *Ways) read() ruleset.Obstacles {
 }
 
 // inBoth is one obstacle in the way of both families.
-func inBoth(why string) ruleset.Obstacles { return ruleset.Obstacles{IPv4: why, IPv6: why} }
+func inBoth(why string) ruleset.Obstacles {
+	o := ruleset.Obstacle{Any: why}
+	return ruleset.Obstacles{IPv4: o, IPv6: o}
+}
 
 func (w *Ways) isClear() bool {
 	w.mu.Lock()
@@ -230,12 +234,14 @@ func (w *Ways) choose(p *port) {
 		if w.ctx.Err() != nil {
 			return
 		}
-		l.why = w.obstacle(p, l)
+		l.why, l.here = w.obstacle(p, l)
 		switch {
 		case l.why != "":
 			w.withdraw(p, l)
-		case l.rule == nil:
-			r := nat.Rule{Addr: p.bound.Addr.Unmap(), Port: p.bound.Port, Proto: unix.IPPROTO_TCP, To: l.to, Apart: l.place.Links}
+		case l.rule != nil && l.rule.Here == (l.here == ""):
+		default:
+			w.withdraw(p, l)
+			r := nat.Rule{Addr: p.bound.Addr.Unmap(), Port: p.bound.Port, Proto: unix.IPPROTO_TCP, To: l.to, Apart: l.place.Links, Here: l.here == ""}
 			if err := w.Rules.Add(r); err != nil {
 				w.lost(err)
 				return
@@ -245,8 +251,21 @@ func (w *Ways) choose(p *port) {
 	}
 }
 
-// obstacle is why a leg of a port is not to have a rule. The caller holds mu.
-func (w *Ways) obstacle(p *port, l *leg) string {
+// obstacle is why a leg of a port is not to have a rule, or not for the machine's own
+// programs. The caller holds mu.
+func (w *Ways) obstacle(p *port, l *leg) (why, here string) {
+	if why := w.ownObstacle(p, l); why != "" {
+		return why, ""
+	}
+	of := w.obstacles.IPv4
+	if l.is6 {
+		of = w.obstacles.IPv6
+	}
+	return of.Any, of.Here
+}
+
+// ownObstacle is why the port's own state keeps a leg from having a rule. The caller holds mu.
+func (w *Ways) ownObstacle(p *port, l *leg) string {
 	if why := fixed(p.bound); why != "" {
 		return why
 	}
@@ -263,10 +282,8 @@ func (w *Ways) obstacle(p *port, l *leg) string {
 		return l.place.Why
 	case !l.isReady:
 		return "nothing listens in the container yet"
-	case l.is6:
-		return w.obstacles.IPv6
 	}
-	return w.obstacles.IPv4
+	return ""
 }
 
 // fixed is why a port never goes by the kernel, whatever it leads to.
@@ -505,6 +522,11 @@ func (w *Ways) Close(ctx context.Context, key string) error {
 			w.withdraw(p, l)
 		}
 		delete(w.ports, key)
+		if len(w.ports) == 0 {
+			if err := w.Rules.Close(); err != nil {
+				w.Log.Warn("cannot take the table of published ports away", "error", err)
+			}
+		}
 	}
 	w.mu.Unlock()
 	return w.Listeners.Close(ctx, key)
@@ -514,8 +536,9 @@ func (w *Ways) Close(ctx context.Context, key string) error {
 type Way struct {
 	keeper.Port // with an address of that family
 	// ByKernel says that the kernel sends it to the container; Why says why not.
-	ByKernel bool
-	Why      string
+	// Here says why it does not so for the machine's own programs.
+	ByKernel  bool
+	Why, Here string
 }
 
 // Ways lists how the published ports go, in the order of their keys, that of IPv4 first.
@@ -533,7 +556,7 @@ func (w *Ways) Ways() []Way {
 					at.Addr = netip.IPv6Unspecified()
 				}
 			}
-			list = append(list, Way{at, l.rule != nil, l.why})
+			list = append(list, Way{at, l.rule != nil, l.why, l.here})
 		}
 	}
 	return list
