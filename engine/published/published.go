@@ -22,7 +22,7 @@ import (
 func Open(ctx context.Context, id string, listeners ports.Listeners, places ways.Places, root string, log *slog.Logger) *ways.Ways {
 	set, _ := settings.AtStart(root) // what is wrong with them was told
 	return ways.New(ctx, ways.Config{
-		Listeners: listeners, Places: places, Rules: nat.New(id), Off: set.PublishesInUserspace(), Listens: sockets.Listens, Log: log,
+		Listeners: listeners, Places: places, Rules: nat.New(id), Off: set.PublishesInUserspace(), Listens: sockets.Listens, Forget: nat.Forget, Log: log,
 		Host: ruleset.Host{Table: firewall.IsOurs, Opens: func(data []byte) bool { return firewall.Opens(id, data) }},
 	})
 }

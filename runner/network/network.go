@@ -135,7 +135,7 @@ type Manager struct {
 	resolver *nameserver.Resolver
 	reaper   *links.Reaper
 
-	leftAlone func() // told of a sandbox that is left to its programs; may be nil
+	follower Follower // see Follow
 
 	// netMu serializes changes of networks; they touch shared tables.
 	netMu sync.Mutex

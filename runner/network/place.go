@@ -50,10 +50,30 @@ func (m *Manager) Place(addr netip.Addr) (Place, bool) {
 	return Place{}, false
 }
 
-// OnLeftAlone has tell called when a place may have become another's, before that is so: a
-// program that may change its routes is about to join it. It is called once, before there
-// are sandboxes to enter.
-func (m *Manager) OnLeftAlone(tell func()) { m.leftAlone = tell }
+// Follower is told what becomes of places; any of its fields may be nil.
+type Follower struct {
+	// LeftAlone is called before a program that may change its routes joins a sandbox.
+	LeftAlone func()
+	// Released is called when nothing has an address any more, before it is given away.
+	Released func(netip.Addr)
+}
+
+// Follow sets the follower, once, before there are sandboxes to change.
+func (m *Manager) Follow(f Follower) { m.follower = f }
+
+// tellReleased tells that the links of endpoints are gone.
+func (m *Manager) tellReleased(all ...endpoint) {
+	if m.follower.Released == nil {
+		return
+	}
+	for _, e := range all {
+		for _, addr := range []netip.Addr{e.Address, e.Address6} {
+			if addr.IsValid() {
+				m.follower.Released(addr)
+			}
+		}
+	}
+}
 
 // noAnswer says why what a sandbox answers by an endpoint does not come back through the
 // machine. The caller holds m.mu.

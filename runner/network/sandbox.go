@@ -140,8 +140,8 @@ func (m *Manager) LeaveAlone(path string) {
 	if left == nil {
 		return
 	}
-	if m.leftAlone != nil {
-		m.leftAlone()
+	if m.follower.LeftAlone != nil {
+		m.follower.LeftAlone()
 	}
 	if err := m.recordSandbox(left); err != nil {
 		m.cfg.Log.Warn("cannot note that a sandbox is its programs' own", "sandbox", left.ID, "error", err)
@@ -424,6 +424,7 @@ func (m *Manager) clear(ctx context.Context, s *sandbox) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	m.tellReleased(s.Endpoints...)
 	failpoint.Hit("network/sandbox-removed")
 	m.recordMu.Lock()
 	defer m.recordMu.Unlock()

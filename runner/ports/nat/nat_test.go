@@ -2,6 +2,7 @@ package nat
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -252,5 +253,68 @@ func TestARuleSendsAPortToItsContainer(t *testing.T) {
 	add(apart)
 	if got := ask(t, "client", "10.1.0.1:8080"); got != "keeper 10.1.0.2" {
 		t.Errorf("by a link that is kept apart: %s", got)
+	}
+}
+
+// TestAnAddressThatIsGivenUpIsForgotten: who has a connection to it is told, and those to others
+// go on.
+func TestAnAddressThatIsGivenUpIsForgotten(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	place(t)
+	// The kernel translates as long as there is a chain that may: the engine's own.
+	run(t, "nft", "add table inet orlop_t1; add chain inet orlop_t1 post { type nat hook postrouting priority srcnat; }; add chain inet orlop_t1 through { type filter hook forward priority 0; }; add rule inet orlop_t1 through ct state established accept")
+	for _, c := range []struct{ at, to, other string }{{"10.1.0.1:8080", "10.2.0.2:80", "10.2.0.3"}, {"[fd01::1]:8080", "[fd02::2]:80", "fd02::3"}} {
+		var inside net.Listener
+		in(t, "container", func() { inside = listen(t, ":80") })
+		table := New("t1")
+		if err := table.Add(tcp("", 8080, c.to)); err != nil {
+			t.Fatal(err)
+		}
+		var client net.Conn
+		in(t, "client", func() {
+			var err error
+			if client, err = (&net.Dialer{Timeout: time.Second}).Dial("tcp", c.at); err != nil {
+				t.Error(err)
+			}
+		})
+		server, err := inside.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := table.Close(); err != nil {
+			t.Fatal(err)
+		}
+		passes := func() error {
+			if _, err := client.Write([]byte("x")); err != nil {
+				return err
+			}
+			_ = server.SetReadDeadline(time.Now().Add(5 * time.Second))
+			_, err := server.Read(make([]byte, 1))
+			return err
+		}
+		if err := passes(); err != nil {
+			t.Errorf("without the rule the connection does not go on: %v", err)
+		}
+		if err := Forget(netip.MustParseAddr(c.other)); err != nil {
+			t.Fatal(err)
+		}
+		if err := passes(); err != nil {
+			t.Errorf("a connection to another address does not go on: %v", err)
+		}
+		if err := Forget(netip.MustParseAddrPort(c.to).Addr()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		_ = client.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("of a connection to an address that was given up: %v", err)
+		}
+		client.Close()
+		server.Close()
+		inside.Close()
 	}
 }

@@ -49,6 +49,8 @@ type Config struct {
 	Listeners ports.Listeners
 	Places    Places
 	Rules     Rules
+	// Forget has the machine know no connection to some addresses any more; nat.Forget does.
+	Forget func(addrs ...netip.Addr) error
 	// Off says that the engine is set to leave all ports to the keeper.
 	Off  bool
 	Host Host
@@ -69,6 +71,9 @@ type Ways struct {
 	mu        sync.Mutex // one change of the rules at a time
 	ports     map[string]*port
 	obstacles ruleset.Obstacles
+	sent      map[netip.Addr]bool // addresses that the kernel has sent connections to
+	gone      []netip.Addr        // those of them that nobody has any more
+	released  chan struct{}       // there are some
 }
 
 // port is a published port. What is not Way's is guarded by Ways.mu.
@@ -114,10 +119,11 @@ const notWatched = "the host's firewall was not looked at yet"
 // New begins to watch the host's rules; End ends it. All ports go to the keeper's
 // listeners until then.
 func New(ctx context.Context, cfg Config) *Ways {
-	w := &Ways{Config: cfg, ports: map[string]*port{}, stir: make(chan struct{}, 1), obstacles: inBoth(notWatched)}
+	w := &Ways{Config: cfg, ports: map[string]*port{}, stir: make(chan struct{}, 1), sent: map[netip.Addr]bool{}, released: make(chan struct{}, 1), obstacles: inBoth(notWatched)}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	w.wg.Go(w.look)
 	w.wg.Go(w.watch)
+	w.wg.Go(w.forget)
 	return w
 }
 
@@ -158,7 +164,7 @@ func (w *Ways) Stir() {
 
 // settle is how long changes of rules are waited for that let no port through as it is: a
 // reload of a firewall is many. Those that may stop some are looked at at once.
-const settle = 100 * time.Millisecond
+const settle = 500 * time.Millisecond
 
 // look looks at the host's rules whenever they may have changed.
 func (w *Ways) look() {
@@ -228,6 +234,47 @@ func (w *Ways) Recheck() {
 	}
 }
 
+// Released is told that nobody has an address any more.
+func (w *Ways) Released(addr netip.Addr) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.sent[addr] {
+		return
+	}
+	delete(w.sent, addr)
+	w.gone = append(w.gone, addr)
+	select {
+	case w.released <- struct{}{}:
+	default:
+	}
+}
+
+// together is how long addresses are collected before connections to them are forgotten,
+// for which the kernel looks at all that it knows.
+const together = 50 * time.Millisecond
+
+// forget has connections be forgotten that lead to addresses which nobody has any more.
+func (w *Ways) forget() {
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-w.released:
+		}
+		select {
+		case <-w.ctx.Done():
+		case <-time.After(together):
+		}
+		w.mu.Lock()
+		gone := w.gone
+		w.gone = nil
+		w.mu.Unlock()
+		if err := w.Forget(gone...); err != nil {
+			w.Log.Warn("connections may lead to containers that are gone", "error", err)
+		}
+	}
+}
+
 // choose gives a port its rules, or takes them away. The caller holds mu.
 func (w *Ways) choose(p *port) {
 	for _, l := range p.legs {
@@ -247,6 +294,7 @@ func (w *Ways) choose(p *port) {
 				return
 			}
 			l.rule = &r
+			w.sent[l.to.Addr()] = true
 		}
 	}
 }

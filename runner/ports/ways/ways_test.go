@@ -79,6 +79,13 @@ func (m *machine) isListening(string, netip.AddrPort) (listens, leaves bool, err
 	return m.listens, !m.astray, nil
 }
 
+func (m *machine) forget(addrs ...netip.Addr) error {
+	for _, addr := range addrs {
+		m.note("forget " + addr.String())
+	}
+	return nil
+}
+
 func (m *machine) Read() (ruleset.Obstacles, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -134,7 +141,7 @@ func with(t *testing.T, off bool, test func(m *machine, w *Ways)) {
 		m := &machine{rules: map[string]bool{}, listens: true, places: map[netip.Addr]network.Place{
 			netip.MustParseAddr(old): {Netns: "old"}, netip.MustParseAddr(young): {Netns: "young"},
 		}}
-		w := New(t.Context(), Config{Listeners: m, Places: m, Rules: table{m}, Host: m, Listens: m.isListening, Off: off, Log: slog.New(slog.DiscardHandler)})
+		w := New(t.Context(), Config{Listeners: m, Places: m, Rules: table{m}, Host: m, Listens: m.isListening, Forget: m.forget, Off: off, Log: slog.New(slog.DiscardHandler)})
 		synctest.Wait()
 		test(m, w)
 		if err := w.End(); err != nil {
@@ -296,6 +303,23 @@ func TestTheMachinesOwnProgramsMayHaveAnotherWay(t *testing.T) {
 			if got := w.Ways()[0]; got.Here != why || m.rules["10.0.0.2:80"] != (why == "") {
 				t.Errorf("with %q: %+v, %v", why, got, m.rules)
 			}
+		}
+	})
+}
+
+// TestConnectionsToWhoIsGoneAreForgotten, and none to who was never sent any.
+func TestConnectionsToWhoIsGoneAreForgotten(t *testing.T) {
+	with(t, false, func(m *machine, w *Ways) {
+		listen(t, w, web)
+		lead(t, w, web.Key, false, old)
+		lead(t, w, web.Key, true)
+		for _, addr := range []string{young, old, old} {
+			w.Released(netip.MustParseAddr(addr))
+		}
+		time.Sleep(2 * together)
+		synctest.Wait()
+		if got := m.done[len(m.done)-2:]; !slices.Equal(got, []string{"park " + web.Key, "forget " + old}) {
+			t.Errorf("done at last: %v", got)
 		}
 	})
 }
