@@ -24,7 +24,7 @@ func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
 		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/filesync", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/network/ruleset", "runner/network/sockets", "runner/oci", "runner/op", "runner/ports", "runner/ports/nat", "runner/ports/ways", "runner/proc", "runner/push", "runner/record", "runner/retry", "runner/rootfs", "runner/routines",
-		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume",
+		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume", "runner/wiring",
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
@@ -76,10 +76,12 @@ func house() map[string][]string {
 		"runner/stray":      {"runner/proc"},
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
+		"runner/wiring":     append([]string{"spec", "spec/secret", "planner", "keeper", "runner/assembly", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/retry", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume"}, networks...),
 		"runner/topology":   append([]string{"spec", "planner", "keeper", "runner/disk"}, networks...),
 		"runner/userns":     {"spec"},
 		"runner/volume":     {"spec", "planner", "runner/disk"},
 		"planner":           {"spec"},
+		"planner/walk":      {"spec", "planner"},
 		"builder":           {"spec", "spec/secret", "planner"},
 		"builder/origin":    {},
 		"runner":            below,
@@ -91,7 +93,7 @@ func house() map[string][]string {
 		"engine/published":  append([]string{"api", "engine/settings", "spec/privilege", "spec/userfile", "spec/yamlfile"}, below...),
 		"engine/images":     append([]string{"api"}, below...),
 		"engine/containers": append([]string{"api"}, below...),
-		"engine/registry":   append([]string{"api", "engine/mailbox"}, below...),
+		"engine/registry":   append([]string{"api", "planner/walk", "engine/mailbox"}, below...),
 		"engine/tarball":    {"api/archive"},
 		"engine/volumes":    append([]string{"api", "api/archive", "engine/tarball"}, below...),
 		"engine/programs":   {"runner/disk", "runner/proc"},
@@ -104,7 +106,7 @@ func house() map[string][]string {
 		"engine/store":     {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":     {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":    {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
+		"engine":           append([]string{"builder", "planner/walk", "runner", "api", "engine/buildkit", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
 		"cmd/display":      {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":     {"spec"},
 		"cmd/consent":      {"spec"},
@@ -135,7 +137,7 @@ func house() map[string][]string {
 		"cmd":              verbs,
 		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),
 	}
 }
 

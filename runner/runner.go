@@ -152,6 +152,7 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 	r.records = record.NewBook(cfg.Store, r.dir, cfg.Log)
 	r.secrets = rootfs.NewSecrets(filepath.Join(cfg.State, "secrets"))
 	r.topology = topology.New(cfg.Networks, cfg.Store, cfg.Log)
+	r.topology.Version = cfg.Version
 	r.ports = ports.New(cfg.Ports, cfg.Instances)
 	return r
 }

@@ -34,6 +34,14 @@ type Image struct {
 	IPC, PID, UTS                                    string
 	CPUs                                             string
 	Tmpfs, AddHosts, DNS, Groups, SecurityOptions    []string
+
+	CreateOnly, NoHealth                                                 bool
+	CIDFile, CgroupParent, IP, IP6, MAC, MemorySwap                      string
+	HealthCmd, HealthInterval, HealthRetries, HealthStart, HealthTimeout string
+	LogDriver, Runtime, StopSignal, Restart                              string
+	PidsLimit, StopTimeout                                               int
+	Devices, Annotations, LogOptions, Mounts, Aliases, Sysctls, Ulimits  []string
+	VolumesFrom                                                          []string
 }
 
 // SharedNetwork is the network of containers of images alone that name none.
@@ -76,7 +84,50 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 	}
 	cancel()
 	o.NoDeps = true
+	if err := o.writeName(a.WorkingDir()); err != nil {
+		return err
+	}
+	if o.CreateOnly {
+		return a.createOnly(ctx, project, o)
+	}
 	return a.start(ctx, project, o.Name, o.Options, tty)
+}
+
+// createOnly makes the container without starting it, and prints its name.
+func (a *maker) createOnly(ctx context.Context, project *spec.Project, o Image) error {
+	prepare, cancel := a.Interruptible(ctx)
+	defer cancel()
+	client, err := a.Connect(prepare)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	made, err := a.create(prepare, client, project, o.Name, o.Options)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.Stdout, made.Name)
+	return nil
+}
+
+// writeName writes the file of --cidfile, which must not be there yet.
+func (o *Image) writeName(dir string) error {
+	if o.CIDFile == "" {
+		return nil
+	}
+	path := o.CIDFile
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err == nil {
+		_, err = f.WriteString(o.Name)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write --cidfile %s: %w", o.CIDFile, errors.Unwrap(err))
+	}
+	return nil
 }
 
 var (
@@ -183,6 +234,9 @@ func (a *maker) projectOf(ctx context.Context, image string, command []string, o
 	}
 	if len(mounts) > 0 {
 		s["volumes"] = mounts
+	}
+	if err := o.describe(s, volumes); err != nil {
+		return nil, err
 	}
 	doc, err := cli.Marshal(map[string]any{"name": "container", "services": map[string]any{o.Name: s}, "networks": networks, "volumes": volumes})
 	if err != nil {
