@@ -262,7 +262,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 	}
 	e.freezer().ThawAll(ctx)
 	e.ways = published.Open(e.ctx, e.id, e.holdings, e.networks, e.cfg.Root, e.log)
-	e.networks.Follow(network.Follower{LeftAlone: e.ways.Recheck, Released: e.ways.Released})
+	e.networks.Follow(network.Follower{Changed: e.ways.Recheck, Released: e.ways.Released})
 	e.runner, err = runner.Open(ctx, runner.Config{
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.ways, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),

@@ -189,6 +189,7 @@ func (n *network) mayHave(from *pool.Pool, addr netip.Addr) bool {
 // reroute leads the default routes of a sandbox over those of its networks that are
 // to have them now.
 func (m *Manager) reroute(s *sandbox) error {
+	defer m.tellChanged()
 	type way struct {
 		at int
 		n  Network

@@ -135,7 +135,7 @@ type Manager struct {
 	resolver *nameserver.Resolver
 	reaper   *links.Reaper
 
-	follower Follower // see Follow
+	follower *Follower // nil: nobody is told
 
 	// netMu serializes changes of networks; they touch shared tables.
 	netMu sync.Mutex

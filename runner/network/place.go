@@ -50,20 +50,27 @@ func (m *Manager) Place(addr netip.Addr) (Place, bool) {
 	return Place{}, false
 }
 
-// Follower is told what becomes of places; any of its fields may be nil.
+// Follower is told what becomes of places.
 type Follower struct {
-	// LeftAlone is called before a program that may change its routes joins a sandbox.
-	LeftAlone func()
+	// Changed is called when places may have become others, and before a program that may
+	// change its routes joins a sandbox.
+	Changed func()
 	// Released is called when nothing has an address any more, before it is given away.
 	Released func(netip.Addr)
 }
 
 // Follow sets the follower, once, before there are sandboxes to change.
-func (m *Manager) Follow(f Follower) { m.follower = f }
+func (m *Manager) Follow(f Follower) { m.follower = &f }
+
+func (m *Manager) tellChanged() {
+	if m.follower != nil {
+		m.follower.Changed()
+	}
+}
 
 // tellReleased tells that the links of endpoints are gone.
 func (m *Manager) tellReleased(all ...endpoint) {
-	if m.follower.Released == nil {
+	if m.follower == nil {
 		return
 	}
 	for _, e := range all {

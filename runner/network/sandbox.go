@@ -140,9 +140,7 @@ func (m *Manager) LeaveAlone(path string) {
 	if left == nil {
 		return
 	}
-	if m.follower.LeftAlone != nil {
-		m.follower.LeftAlone()
-	}
+	m.tellChanged()
 	if err := m.recordSandbox(left); err != nil {
 		m.cfg.Log.Warn("cannot note that a sandbox is its programs' own", "sandbox", left.ID, "error", err)
 	}

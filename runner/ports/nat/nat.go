@@ -85,7 +85,7 @@ func (t *Table) Add(r Rule) error {
 // that fails, all rules are gone.
 func (t *Table) Remove(r Rule) error {
 	return t.change(func(rules []Rule) []Rule {
-		i := slices.IndexFunc(rules, r.is)
+		i := slices.IndexFunc(rules, r.Is)
 		if i < 0 {
 			return rules
 		}
@@ -93,7 +93,8 @@ func (t *Table) Remove(r Rule) error {
 	})
 }
 
-func (r *Rule) is(other Rule) bool {
+// Is says that a rule is the same as another.
+func (r *Rule) Is(other Rule) bool {
 	return r.Addr == other.Addr && r.Port == other.Port && r.Proto == other.Proto && r.To == other.To && r.Here == other.Here && slices.Equal(r.Apart, other.Apart)
 }
 

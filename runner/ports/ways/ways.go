@@ -93,7 +93,8 @@ type leg struct {
 	is6     bool
 	to      netip.AddrPort // of that family; not valid while it leads nowhere
 	place   network.Place
-	isReady bool      // who is there accepts connections, and its answers come back
+	isReady bool      // who is there accepts connections
+	astray  bool      // its answers don't come back
 	rule    *nat.Rule // that it has now
 	why     string    // there is none
 	here    string    // there is none for the machine's own programs
@@ -226,9 +227,14 @@ func (w *Ways) Recheck() {
 	defer w.mu.Unlock()
 	for _, p := range w.ports {
 		for _, l := range p.legs {
-			if place, ok := w.Places.Place(l.to.Addr()); ok && l.rule != nil {
-				l.place.Why = place.Why
+			if !l.to.IsValid() {
+				continue
 			}
+			place, ok := w.Places.Place(l.to.Addr())
+			if !ok {
+				place.Why = "its container has lost its address"
+			}
+			l.place = place
 		}
 		w.choose(p)
 	}
@@ -285,10 +291,12 @@ func (w *Ways) choose(p *port) {
 		switch {
 		case l.why != "":
 			w.withdraw(p, l)
-		case l.rule != nil && l.rule.Here == (l.here == ""):
 		default:
-			w.withdraw(p, l)
 			r := nat.Rule{Addr: p.bound.Addr.Unmap(), Port: p.bound.Port, Proto: unix.IPPROTO_TCP, To: l.to, Apart: l.place.Links, Here: l.here == ""}
+			if l.rule != nil && l.rule.Is(r) {
+				continue
+			}
+			w.withdraw(p, l)
 			if err := w.Rules.Add(r); err != nil {
 				w.lost(err)
 				return
@@ -330,6 +338,8 @@ func (w *Ways) ownObstacle(p *port, l *leg) string {
 		return l.place.Why
 	case !l.isReady:
 		return "nothing listens in the container yet"
+	case l.astray:
+		return "its answers to clients elsewhere leave by another way"
 	}
 	return ""
 }
@@ -463,9 +473,9 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 	var ready context.Context
 	ready, p.forget = context.WithCancel(w.ctx)
 	for _, l := range p.legs {
-		if l.to.IsValid() && l.place.Why == "" {
+		if l.to.IsValid() {
 			version, netns, to := p.version, l.place.Netns, l.to
-			w.wg.Go(func() { w.await(ready, netns, to, func(why string) { w.ready(p, l, version, why) }) })
+			w.wg.Go(func() { w.await(ready, netns, to, func(leaves bool) { w.ready(p, l, version, leaves) }) })
 		}
 	}
 	return nil
@@ -474,7 +484,7 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 // aim finds where the legs of a port lead. The caller holds mu.
 func (w *Ways) aim(p *port) {
 	for _, l := range p.legs {
-		l.to, l.place, l.isReady = netip.AddrPort{}, network.Place{}, false
+		l.to, l.place, l.isReady, l.astray = netip.AddrPort{}, network.Place{}, false, false
 		if len(p.route.Backends) != 1 {
 			continue
 		}
@@ -490,18 +500,15 @@ func (w *Ways) aim(p *port) {
 	}
 }
 
-// ready notes that who is at the end of a leg accepts connections; its answers may leave
-// by another way.
-func (w *Ways) ready(p *port, l *leg, version int, why string) {
+// ready notes that who is at the end of a leg accepts connections, and whether its answers
+// leave by the address that it was asked at.
+func (w *Ways) ready(p *port, l *leg, version int, leaves bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if p.version != version {
 		return
 	}
-	l.isReady = true
-	if l.place.Why == "" {
-		l.place.Why = why
-	}
+	l.isReady, l.astray = true, !leaves
 	w.choose(p)
 }
 
@@ -510,16 +517,12 @@ const mostPause = time.Second
 
 // await waits until a program in a namespace accepts connections to an address, until ctx
 // ends.
-func (w *Ways) await(ctx context.Context, netns string, to netip.AddrPort, ready func(why string)) {
+func (w *Ways) await(ctx context.Context, netns string, to netip.AddrPort, ready func(leaves bool)) {
 	// The kernel has no event for a socket that begins to listen.
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, mostPause) {
 		listens, leaves, err := w.Listens(netns, to)
-		switch {
-		case err == nil && listens && leaves:
-			ready("")
-			return
-		case err == nil && listens:
-			ready("its answers to clients elsewhere leave by another way")
+		if err == nil && listens {
+			ready(leaves)
 			return
 		}
 		select {

@@ -285,6 +285,16 @@ func TestAPortFollowsWhatIsInItsWay(t *testing.T) {
 			t.Error("a rule leads to a container whose programs may change its routes")
 		}
 		m.expect(t, w, "with routes of its own", "its own routes")
+		m.mu.Lock()
+		m.places[netip.MustParseAddr(old)] = network.Place{Netns: "old", Links: []string{"another"}}
+		m.mu.Unlock()
+		w.Recheck()
+		m.expect(t, w, "on another network", "")
+		m.mu.Lock()
+		delete(m.places, netip.MustParseAddr(old))
+		m.mu.Unlock()
+		w.Recheck()
+		m.expect(t, w, "on no network", "lost its address")
 	})
 }
 
