@@ -53,7 +53,8 @@ type Client struct {
 	Container ContainersClient
 	Registry  RegistryClient
 	Volume    VolumesClient // their files
-	Verb      string        // what the command was called with, as others are told; set before the first call
+	Port      PortsClient
+	Verb      string // what the command was called with, as others are told; set before the first call
 	History   HistoryClient
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
@@ -98,7 +99,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 	c.EngineClient, c.Vault, c.Image, c.Registry, c.History, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), NewRegistryClient(conn), NewHistoryClient(conn), conn
 	c.Container = NewContainersClient(conn)
 	c.File = NewFilesClient(conn)
-	c.Volume = NewVolumesClient(conn)
+	c.Volume, c.Port = NewVolumesClient(conn), NewPortsClient(conn)
 	return c, nil
 }
 

@@ -23,16 +23,16 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/exec/job", "runner/filesync", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/push", "runner/record", "runner/retry", "runner/rootfs", "runner/routines",
+		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/exec/job", "runner/filesync", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/ownrange", "runner/network/pool", "runner/network/reconcile", "runner/network/ruleset", "runner/network/sockets", "runner/oci", "runner/op", "runner/ports", "runner/ports/nat", "runner/ports/ways", "runner/proc", "runner/push", "runner/record", "runner/retry", "runner/rootfs", "runner/routines",
 		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume", "runner/wiring",
 	}
-	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
+	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/ownrange", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/fetched", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper", "cmd/consent", "cmd/remote"}
 	verbs := append([]string{"api/archive", "cmd/files", "cmd/up", "cmd/why", "cmd/bake", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/container", "cmd/events", "cmd/lifecycle", "cmd/wait", "cmd/oneoff", "cmd/format", "cmd/graph", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
-		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
+		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/ownrange": {"runner/disk"}, "runner/network/reconcile": {}, "runner/network/ruleset": {}, "runner/network/sockets": {"runner/network/netns"},
 		"spec": {}, "spec/secret": {}, "spec/userfile": {}, "keeper/sctp": {}, "keeper/holder": {}, "keeper": {}, "failpoint": {},
 		"spec/logtag": {}, "spec/cron": {},
 		"spec/schema":    {"spec"},
@@ -64,6 +64,8 @@ func house() map[string][]string {
 		"runner/logs/merge": {"spec", "planner", "runner/disk", "runner/logs"},
 		"runner/logs/sink":  {"spec", "planner", "runner/disk", "runner/health", "runner/logs", "runner/supervisor"},
 		"runner/ports":      {"spec", "planner", "keeper"},
+		"runner/ports/nat":  {"runner/network/firewall", "runner/network/pool"},
+		"runner/ports/ways": append([]string{"spec", "planner", "keeper", "runner/disk", "runner/network/ruleset", "runner/network/sockets", "runner/ports", "runner/ports/nat"}, networks...),
 		"runner/op":         {},
 		"runner/routines":   {},
 		"runner/oci":        {"spec", "runner/proc"},
@@ -90,6 +92,7 @@ func house() map[string][]string {
 		"engine/heap":       {},
 		"engine/history":    {"spec", "planner"},
 		"engine/files":      append([]string{"api", "api/archive", "engine/tarball"}, below...),
+		"engine/published":  append([]string{"api", "engine/settings", "spec/privilege", "spec/userfile", "spec/yamlfile"}, below...),
 		"engine/images":     append([]string{"api"}, below...),
 		"engine/containers": append([]string{"api"}, below...),
 		"engine/registry":   append([]string{"api", "planner/walk", "engine/mailbox"}, below...),
@@ -105,7 +108,7 @@ func house() map[string][]string {
 		"engine/store":     {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":     {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":    {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":           append([]string{"builder", "planner/walk", "runner", "api", "engine/buildkit", "engine/containers", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
+		"engine":           append([]string{"builder", "planner/walk", "runner", "api", "engine/buildkit", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
 		"cmd/display":      {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":     {"spec"},
 		"cmd/consent":      {"spec"},
@@ -136,7 +139,7 @@ func house() map[string][]string {
 		"cmd":              verbs,
 		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/containers", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),
+		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/orlop/orlop/engine/containers"
 	"github.com/orlop/orlop/engine/files"
 	"github.com/orlop/orlop/engine/images"
+	"github.com/orlop/orlop/engine/published"
 	"github.com/orlop/orlop/engine/registry"
 	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/engine/vault"
@@ -77,6 +78,7 @@ func newServer(e *Engine) *grpc.Server {
 	api.RegisterRegistryServer(srv, &registry.Server{Images: e.images, Credentials: e.credentials, Doing: e.doing, Room: e.roomFor, Explain: e.explain})
 	api.RegisterVolumesServer(srv, &volumes.Server{Inventory: e.runner.Inventory(), Freezer: e.freezer(), Flush: e.store.Flush})
 	api.RegisterVaultServer(srv, &vault.Server{Vault: e.vault, Users: e.runner.UsersOf})
+	api.RegisterPortsServer(srv, &published.Server{Listeners: e.ways})
 	api.RegisterHistoryServer(srv, &past{engine: e})
 	srv.RegisterService(&buildkit.SessionService, &buildSessions{engine: e})
 	return srv

@@ -43,6 +43,7 @@ func table() []row {
 		{"cp", "a file of 1 GB", seconds("cp of coreutils / cp into a container / out of it", 1.0, 2.0, 2.0), copies},
 		{"commit", "a container that has written 200 MB", seconds("commit / export", 2.0, 0.6), commits},
 		{"push", "an image of 12 layers, 22 MB, to a registry on this machine", seconds("all / one small layer changed / nothing changed", 0.40, 0.05, 0.03), pushes},
+		{"published", "a published port", publishedColumns(), published},
 		{"batches", "watch: files until all are in the container", seconds("1,000 files / 20,000 files", 0.2, 2.0), watchBatches},
 	}
 }

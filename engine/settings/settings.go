@@ -28,6 +28,9 @@ type Settings struct {
 	Registries map[string]Registry `yaml:"registries"`
 	// Pools are the ranges that networks get their subnets from.
 	Pools []string `yaml:"address_pools"`
+	// Published says whether the kernel may send published ports to containers: kernel,
+	// where nothing is in its way, or userspace.
+	Published string `yaml:"published_ports"`
 	// Security is the profile of services that say nothing about it: default or
 	// hardened.
 	Security string `yaml:"security"`
@@ -71,7 +74,7 @@ func Load(root string) (*Settings, error) {
 		return s, wrong
 	}
 	_, err = s.Remap.Map(path)
-	errs := []error{wrong, s.checkPools(at), s.checkSecurity(at), err}
+	errs := []error{wrong, s.checkPools(at), s.checkPublished(at), s.checkSecurity(at), err}
 	if wrong == nil { // a path that could not be read is no path that is missing
 		errs = append(errs, s.Runtimes.Check(func(name, key string) string { return at.At("runtimes", name, key) }))
 	}
@@ -131,6 +134,20 @@ func unknown(at, key, word string, words []string) error {
 		return fmt.Errorf("%s: %s: no such word as %q: %s", at, key, word, near)
 	}
 	return fmt.Errorf("%s: %s: no such word as %q: there are %s", at, key, word, strings.Join(words, ", "))
+}
+
+// Words of published_ports.
+const publishedByKernel, publishedInUserspace = "kernel", "userspace"
+
+// PublishesInUserspace says that no published port may be the kernel's to send on.
+func (s *Settings) PublishesInUserspace() bool { return s.Published == publishedInUserspace }
+
+// checkPublished refuses words that mean nothing.
+func (s *Settings) checkPublished(at *yamlfile.File) error {
+	if words := []string{publishedByKernel, publishedInUserspace}; s.Published != "" && !slices.Contains(words, s.Published) {
+		return unknown(at.At("published_ports"), "published_ports", s.Published, words)
+	}
+	return nil
 }
 
 // checkPools refuses what is no range of addresses.
