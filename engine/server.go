@@ -73,7 +73,9 @@ func newServer(e *Engine) *grpc.Server {
 	)
 	api.RegisterEngineServer(srv, &server{Engine: e})
 	api.RegisterFilesServer(srv, &files.Server{Containers: e.runner, Images: e.images, Freezer: e.freezer(), Now: time.Now})
-	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers, Remove: e.runner.Inventory().RemoveImage, Jobs: e.jobImages, Held: &e.planned})
+	kept := &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers, Remove: e.runner.Inventory().RemoveImage, Jobs: e.jobImages, Held: &e.planned}
+	api.RegisterImagesServer(srv, kept)
+	go e.collector(kept).Run(e.ctx)
 	api.RegisterContainersServer(srv, &containers.Server{Runner: e.runner, Images: e.images, Client: e.daemon.client, LogDir: e.runner.LogDir, Flush: e.store.Flush})
 	api.RegisterRegistryServer(srv, &registry.Server{Images: e.images, Credentials: e.credentials, Doing: e.doing, Room: e.roomFor, Explain: e.explain})
 	api.RegisterVolumesServer(srv, &volumes.Server{Inventory: e.runner.Inventory(), Freezer: e.freezer(), Flush: e.store.Flush})

@@ -40,6 +40,8 @@ type Settings struct {
 	} `yaml:"policy"`
 	// Runtimes are those that services may name beside runc.
 	Runtimes shim.Runtimes `yaml:"runtimes"`
+	// Collection says which images and what of the build cache is removed when nobody uses it.
+	Collection Collection `yaml:"gc"`
 	// Remap says which users of the machine those of containers are.
 	Remap userns.Setting `yaml:"userns_remap"`
 }
@@ -74,7 +76,7 @@ func Load(root string) (*Settings, error) {
 		return s, wrong
 	}
 	_, err = s.Remap.Map(path)
-	errs := []error{wrong, s.checkPools(at), s.checkPublished(at), s.checkSecurity(at), err}
+	errs := []error{wrong, s.checkPools(at), s.checkPublished(at), s.checkSecurity(at), s.Collection.check(at), err}
 	if wrong == nil { // a path that could not be read is no path that is missing
 		errs = append(errs, s.Runtimes.Check(func(name, key string) string { return at.At("runtimes", name, key) }))
 	}

@@ -220,6 +220,7 @@ type Info struct {
 	ID        string // digest of its configuration
 	Size      int64  // bytes of its blobs
 	Created   time.Time
+	NamedAt   time.Time // when its name came to mean it
 	Platforms []string
 	OnBuild   []string // instructions that a build on it carries out
 	Labels    map[string]string
@@ -233,7 +234,7 @@ func (s *Store) List(ctx context.Context) ([]Info, error) {
 	}
 	var out []Info
 	for _, img := range list {
-		info := Info{Name: img.Name(), Digest: img.Target().Digest.String(), Created: img.Metadata().CreatedAt}
+		info := Info{Name: img.Name(), Digest: img.Target().Digest.String(), Created: img.Metadata().CreatedAt, NamedAt: img.Metadata().UpdatedAt}
 		if size, err := img.Size(ctx); err == nil {
 			info.Size = size
 		}
