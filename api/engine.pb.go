@@ -462,6 +462,7 @@ type ApplyRequest struct {
 	ReadFiles      map[string]string      `protobuf:"bytes,12,rep,name=read_files,json=readFiles,proto3" json:"read_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // of the host, by where the project names them: for the engine's policy
 	IgnoreFailures bool                   `protobuf:"varint,15,opt,name=ignore_failures,json=ignoreFailures,proto3" json:"ignore_failures,omitempty"`                                                              // of pulls, where nothing else is done: they are warnings
 	RemoteDirs     map[string]string      `protobuf:"bytes,14,rep,name=remote_dirs,json=remoteDirs,proto3" json:"remote_dirs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // directories of remote stacks, by the names that places have of them: for the engine's policy
+	Locked         map[string]string      `protobuf:"bytes,16,rep,name=locked,proto3" json:"locked,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`                           // digests of images that the stack's orlop.lock has: for the engine's policy
 	RealFiles      map[string]string      `protobuf:"bytes,13,rep,name=real_files,json=realFiles,proto3" json:"real_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // where the caller's links lead, by the absolute path that the project names: for the engine's policy
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -591,6 +592,13 @@ func (x *ApplyRequest) GetIgnoreFailures() bool {
 func (x *ApplyRequest) GetRemoteDirs() map[string]string {
 	if x != nil {
 		return x.RemoteDirs
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetLocked() map[string]string {
+	if x != nil {
+		return x.Locked
 	}
 	return nil
 }
@@ -6853,7 +6861,7 @@ const file_engine_proto_rawDesc = "" +
 	"\rShutdownReply\";\n" +
 	"\aPayload\x12\x18\n" +
 	"\acontent\x18\x01 \x01(\fR\acontent\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xee\a\n" +
+	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xe5\b\n" +
 	"\fApplyRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\fR\aproject\x12@\n" +
 	"\bpayloads\x18\x02 \x03(\v2$.orlop.v1.ApplyRequest.PayloadsEntryR\bpayloads\x12\x18\n" +
@@ -6872,7 +6880,8 @@ const file_engine_proto_rawDesc = "" +
 	"read_files\x18\f \x03(\v2%.orlop.v1.ApplyRequest.ReadFilesEntryR\treadFiles\x12'\n" +
 	"\x0fignore_failures\x18\x0f \x01(\bR\x0eignoreFailures\x12G\n" +
 	"\vremote_dirs\x18\x0e \x03(\v2&.orlop.v1.ApplyRequest.RemoteDirsEntryR\n" +
-	"remoteDirs\x12D\n" +
+	"remoteDirs\x12:\n" +
+	"\x06locked\x18\x10 \x03(\v2\".orlop.v1.ApplyRequest.LockedEntryR\x06locked\x12D\n" +
 	"\n" +
 	"real_files\x18\r \x03(\v2%.orlop.v1.ApplyRequest.RealFilesEntryR\trealFiles\x1aN\n" +
 	"\rPayloadsEntry\x12\x10\n" +
@@ -6885,6 +6894,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a=\n" +
 	"\x0fRemoteDirsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
+	"\vLockedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
 	"\x0eRealFilesEntry\x12\x10\n" +
@@ -7496,7 +7508,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 99)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -7591,12 +7603,13 @@ var file_engine_proto_goTypes = []any{
 	nil,                          // 90: orlop.v1.ApplyRequest.SessionsEntry
 	nil,                          // 91: orlop.v1.ApplyRequest.ReadFilesEntry
 	nil,                          // 92: orlop.v1.ApplyRequest.RemoteDirsEntry
-	nil,                          // 93: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 94: orlop.v1.Container.TurnedEntry
-	nil,                          // 95: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 96: orlop.v1.NetworkInfo.LabelsEntry
-	nil,                          // 97: orlop.v1.VaultEntry.LabelsEntry
-	nil,                          // 98: orlop.v1.PruneRequest.OnlyEntry
+	nil,                          // 93: orlop.v1.ApplyRequest.LockedEntry
+	nil,                          // 94: orlop.v1.ApplyRequest.RealFilesEntry
+	nil,                          // 95: orlop.v1.Container.TurnedEntry
+	nil,                          // 96: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 97: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 98: orlop.v1.VaultEntry.LabelsEntry
+	nil,                          // 99: orlop.v1.PruneRequest.OnlyEntry
 }
 var file_engine_proto_depIdxs = []int32{
 	88, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
@@ -7604,124 +7617,125 @@ var file_engine_proto_depIdxs = []int32{
 	90, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
 	91, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
 	92, // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
-	93, // 5: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
-	9,  // 6: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
-	16, // 7: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
-	9,  // 8: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
-	14, // 9: orlop.v1.Progress.event:type_name -> orlop.v1.Event
-	10, // 10: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
-	12, // 11: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
-	11, // 12: orlop.v1.Step.batch:type_name -> orlop.v1.Batch
-	13, // 13: orlop.v1.Reason.place:type_name -> orlop.v1.Place
-	15, // 14: orlop.v1.Event.part:type_name -> orlop.v1.Part
-	6,  // 15: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
-	26, // 16: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
-	30, // 17: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
-	29, // 18: orlop.v1.ContainerChange.job:type_name -> orlop.v1.JobEvent
-	31, // 19: orlop.v1.Container.published:type_name -> orlop.v1.Binding
-	32, // 20: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	94, // 21: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
-	36, // 22: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	37, // 23: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	37, // 24: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	40, // 25: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,  // 26: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	42, // 27: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	84, // 28: orlop.v1.ImageInfo.users:type_name -> orlop.v1.ImageUser
-	46, // 29: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	54, // 30: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	95, // 31: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	59, // 32: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	96, // 33: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	60, // 34: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	26, // 35: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	26, // 36: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	67, // 37: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	68, // 38: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	97, // 39: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
-	71, // 40: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
-	71, // 41: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
-	81, // 42: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
-	82, // 43: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
-	83, // 44: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
-	84, // 45: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
-	98, // 46: orlop.v1.PruneRequest.only:type_name -> orlop.v1.PruneRequest.OnlyEntry
-	5,  // 47: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 48: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 49: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 50: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 51: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17, // 52: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18, // 53: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20, // 54: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21, // 55: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23, // 56: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25, // 57: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23, // 58: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	33, // 59: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	35, // 60: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	35, // 61: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	39, // 62: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	43, // 63: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	45, // 64: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	48, // 65: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	50, // 66: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	52, // 67: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	54, // 68: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	55, // 69: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	57, // 70: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	59, // 71: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	61, // 72: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	63, // 73: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	65, // 74: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	69, // 75: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	72, // 76: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
-	73, // 77: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
-	75, // 78: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
-	77, // 79: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
-	79, // 80: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
-	87, // 81: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
-	85, // 82: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
-	2,  // 83: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 84: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 85: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 86: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 87: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19, // 88: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 89: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22, // 90: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24, // 91: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27, // 92: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28, // 93: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	34, // 94: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	38, // 95: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	38, // 96: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	41, // 97: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	44, // 98: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	47, // 99: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	49, // 100: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	51, // 101: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	53, // 102: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	54, // 103: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	56, // 104: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	58, // 105: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	59, // 106: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	62, // 107: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	64, // 108: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	66, // 109: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	70, // 110: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	71, // 111: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	74, // 112: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	76, // 113: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	78, // 114: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	80, // 115: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
-	43, // 116: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
-	86, // 117: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
-	83, // [83:118] is the sub-list for method output_type
-	48, // [48:83] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	93, // 5: orlop.v1.ApplyRequest.locked:type_name -> orlop.v1.ApplyRequest.LockedEntry
+	94, // 6: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
+	9,  // 7: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
+	16, // 8: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
+	9,  // 9: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
+	14, // 10: orlop.v1.Progress.event:type_name -> orlop.v1.Event
+	10, // 11: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
+	12, // 12: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
+	11, // 13: orlop.v1.Step.batch:type_name -> orlop.v1.Batch
+	13, // 14: orlop.v1.Reason.place:type_name -> orlop.v1.Place
+	15, // 15: orlop.v1.Event.part:type_name -> orlop.v1.Part
+	6,  // 16: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
+	26, // 17: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
+	30, // 18: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
+	29, // 19: orlop.v1.ContainerChange.job:type_name -> orlop.v1.JobEvent
+	31, // 20: orlop.v1.Container.published:type_name -> orlop.v1.Binding
+	32, // 21: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
+	95, // 22: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
+	36, // 23: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	37, // 24: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	37, // 25: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	40, // 26: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,  // 27: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	42, // 28: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	84, // 29: orlop.v1.ImageInfo.users:type_name -> orlop.v1.ImageUser
+	46, // 30: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	54, // 31: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	96, // 32: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	59, // 33: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	97, // 34: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	60, // 35: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	26, // 36: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	26, // 37: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	67, // 38: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	68, // 39: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	98, // 40: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
+	71, // 41: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
+	71, // 42: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
+	81, // 43: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
+	82, // 44: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
+	83, // 45: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
+	84, // 46: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
+	99, // 47: orlop.v1.PruneRequest.only:type_name -> orlop.v1.PruneRequest.OnlyEntry
+	5,  // 48: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 49: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 50: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 51: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 52: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17, // 53: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18, // 54: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20, // 55: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21, // 56: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23, // 57: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25, // 58: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23, // 59: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	33, // 60: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	35, // 61: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	35, // 62: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	39, // 63: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	43, // 64: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	45, // 65: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	48, // 66: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	50, // 67: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	52, // 68: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	54, // 69: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	55, // 70: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	57, // 71: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	59, // 72: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	61, // 73: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	63, // 74: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	65, // 75: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	69, // 76: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	72, // 77: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	73, // 78: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	75, // 79: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	77, // 80: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	79, // 81: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
+	87, // 82: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
+	85, // 83: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
+	2,  // 84: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 85: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 86: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 87: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 88: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19, // 89: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 90: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22, // 91: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24, // 92: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27, // 93: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28, // 94: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	34, // 95: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	38, // 96: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	38, // 97: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	41, // 98: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	44, // 99: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	47, // 100: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	49, // 101: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	51, // 102: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	53, // 103: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	54, // 104: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	56, // 105: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	58, // 106: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	59, // 107: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	62, // 108: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	64, // 109: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	66, // 110: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	70, // 111: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	71, // 112: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	74, // 113: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	76, // 114: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	78, // 115: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	80, // 116: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
+	43, // 117: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
+	86, // 118: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
+	84, // [84:119] is the sub-list for method output_type
+	49, // [49:84] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -7755,7 +7769,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   98,
+			NumMessages:   99,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

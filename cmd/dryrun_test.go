@@ -16,7 +16,7 @@ import (
 func TestDryRunsOfAllVerbs(t *testing.T) {
 	refused := strings.Split("attach, ci, config create, config rm, container cp, container diff, container exec, container export, container kill, container pause, "+
 		"container restart, container rm, container start, container stop, container unpause, cp, diagnose, engine restart, engine start, "+
-		"engine stop, exec, export, image diff, image import, image load, image pull, image push, image rm, image save, image tag, lock, login, logout, "+
+		"engine stop, exec, export, image diff, image import, image load, image pull, image push, image rm, image save, image sign, image tag, lock, login, logout, "+
 		"network create, network rm, push, secret create, secret rm, top, volume create, volume export, volume import, volume rm, wait", ", ")
 	all := map[string]bool{}
 	var walk func(c *cobra.Command)

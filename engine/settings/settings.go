@@ -14,6 +14,7 @@ import (
 
 	resolverconfig "github.com/moby/buildkit/util/resolver/config"
 
+	"github.com/orlop/orlop/engine/trust"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/userns"
 	"github.com/orlop/orlop/spec"
@@ -39,6 +40,8 @@ type Settings struct {
 	Runtimes shim.Runtimes `yaml:"runtimes"`
 	// Remap says which users of the machine those of containers are.
 	Remap userns.Setting `yaml:"userns_remap"`
+	// Trust says which images of registries are used.
+	Trust trust.Policy `yaml:"trust"`
 }
 
 // Registry is what is set of one registry.
@@ -71,7 +74,8 @@ func Load(root string) (*Settings, error) {
 		return s, wrong
 	}
 	_, err = s.Remap.Map(path)
-	errs := []error{wrong, s.checkPools(at), s.checkSecurity(at), err}
+	s.Trust.Place(at.At)
+	errs := []error{wrong, s.checkPools(at), s.checkSecurity(at), err, s.Trust.Check(at.At)}
 	if wrong == nil { // a path that could not be read is no path that is missing
 		errs = append(errs, s.Runtimes.Check(func(name, key string) string { return at.At("runtimes", name, key) }))
 	}
