@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"strings"
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
@@ -73,7 +72,7 @@ func parse(block *pem.Block, password func() (string, error)) (any, error) {
 	case "ENCRYPTED PRIVATE KEY":
 		return nil, errors.New(`it is encrypted, though not as cosign does: make it one of cosign's with "cosign import-key-pair"`)
 	}
-	return nil, fmt.Errorf("it is a %.60s, which is no private key of PKCS #8, PKCS #1, SEC 1 or cosign", strings.ToLower(block.Type))
+	return nil, fmt.Errorf("it holds %.60q, which is no private key of PKCS #8, PKCS #1, SEC 1 or cosign", block.Type)
 }
 
 // Sign signs a message by one of the algorithms of api.ToSign.
