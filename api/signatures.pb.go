@@ -684,6 +684,7 @@ type AdmitRequest struct {
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Digest        string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	Session       string                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	Locked        string                 `protobuf:"bytes,4,opt,name=locked,proto3" json:"locked,omitempty"` // digest that the lock of the stack has for it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -735,6 +736,13 @@ func (x *AdmitRequest) GetDigest() string {
 func (x *AdmitRequest) GetSession() string {
 	if x != nil {
 		return x.Session
+	}
+	return ""
+}
+
+func (x *AdmitRequest) GetLocked() string {
+	if x != nil {
+		return x.Locked
 	}
 	return ""
 }
@@ -827,11 +835,12 @@ const file_signatures_proto_rawDesc = "" +
 	"\x06stored\x18\x03 \x01(\tR\x06stored\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x16\n" +
 	"\x06signer\x18\x05 \x01(\tR\x06signer\x12\x18\n" +
-	"\aproblem\x18\x06 \x01(\tR\aproblem\"T\n" +
+	"\aproblem\x18\x06 \x01(\tR\aproblem\"l\n" +
 	"\fAdmitRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x18\n" +
-	"\asession\x18\x03 \x01(\tR\asession\"\f\n" +
+	"\asession\x18\x03 \x01(\tR\asession\x12\x16\n" +
+	"\x06locked\x18\x04 \x01(\tR\x06locked\"\f\n" +
 	"\n" +
 	"AdmitReply2\xb5\x01\n" +
 	"\n" +

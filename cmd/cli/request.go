@@ -43,6 +43,9 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 		if err := inv.Consent(ctx, p.Project); err != nil {
 			return nil, err
 		}
+		if err := inv.admitStacks(ctx, client, p.Project); err != nil {
+			return nil, err
+		}
 	}
 	if err := inv.provide(ctx, client, &p); err != nil {
 		return nil, err

@@ -16,7 +16,6 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
-	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/userfile"
 )
 
@@ -129,19 +128,12 @@ func (v *Verbs) signed(ctx context.Context, client *api.Client, start *api.SignS
 
 // lend calls f with a session that lends the caller's logins.
 func (v *Verbs) lend(ctx context.Context, client *api.Client, f func(session string) error) error {
-	inv := v.Of()
-	if inv.Builder == nil {
-		return f("")
-	}
-	session, err := inv.Builder.Open(ctx, &spec.Project{}, cli.BuildOptions{Services: []string{}})
+	session, end, err := v.Of().LendLogins(ctx, client)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
-	if err := session.Connect(client.Conn(), ""); err != nil {
-		return err
-	}
-	return f(session.IDs()[""])
+	defer end()
+	return f(session)
 }
 
 // verifyFlags are those of verify.

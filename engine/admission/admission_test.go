@@ -221,12 +221,12 @@ func TestWhatIsMadeHere(t *testing.T) {
 	own, theirs := digest.FromString("own"), digest.FromString("theirs")
 	s.here.of = map[digest.Digest]map[string]string{own: {image.LabelMade: "true"}, theirs: {}}
 	for rule, c := range map[string]struct{ own, theirs string }{
-		"nothing":                                 {"", ""},
-		"refuse":                                  {"", "the policy takes none from there"},
-		"refuse, local: true":                     {"the policy takes none from there", "the policy takes none from there"},
-		"pinned":                                  {"", "it is not pinned"},
-		"pinned, local: true":                     {"it is not pinned", "it is not pinned"},
-		"signed-by, keys: [DIR/a.pub]":            {"", "it is here, but"},
+		"nothing":                      {"", ""},
+		"refuse":                       {"", "the policy takes none from there"},
+		"refuse, local: true":          {"the policy takes none from there", "the policy takes none from there"},
+		"pinned":                       {"", "it is not pinned"},
+		"pinned, local: true":          {"it is not pinned", "it is not pinned"},
+		"signed-by, keys: [DIR/a.pub]": {"", "it is here, but"},
 		"signed-by, keys: [DIR/a.pub], local: on": {"it is here, but", "it is here, but"},
 	} {
 		s.policy("trust: {\"*\": {require: " + rule + "}}\n")
@@ -295,8 +295,8 @@ func TestWhatCannotBeAskedAdmitsNothing(t *testing.T) {
 	s.here.of[d] = map[string]string{}
 	root := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: d}
 	for text, want := range map[string]string{
-		"trust: {redis: {require: nothing}}\npolisy: {}\n":                   `is refused, as the policy can't be read: ` + settings.Path(s.dir) + `:2:1: unknown key "polisy"`,
-		"trust: {\n":                                                         "is refused, as the policy can't be read: ",
+		"trust: {redis: {require: nothing}}\npolisy: {}\n": `is refused, as the policy can't be read: ` + settings.Path(s.dir) + `:2:1: unknown key "polisy"`,
+		"trust: {\n": "is refused, as the policy can't be read: ",
 		"trust: {\"*\": {require: signed-by, keys: [DIR/absent.pub]}}\n":     "is refused: " + settings.Path(s.dir) + ":1:14: cannot read a key: ",
 		"trust: {\"*\": {require: signed-by, certificates: [DIR/none.crt]}}": "is refused: " + settings.Path(s.dir) + ":1:14: cannot read a certificate: ",
 	} {

@@ -205,6 +205,8 @@ func (s *Server) Admit(ctx context.Context, r *api.AdmitRequest) (*api.AdmitRepl
 	if err := root.Digest.Validate(); err != nil {
 		return nil, fmt.Errorf("%.100q is not a digest", r.Digest)
 	}
+	ctx, end := s.Gate.Locked(ctx, nil, map[string]string{r.Name: r.Locked})
+	end()
 	_, err = s.Gate.Fetch(ctx, image.Arrival{Name: name, Root: root, Platform: platforms.Default(), Hosts: s.Hosts(ctx, r.Session)})
 	return &api.AdmitReply{}, err
 }

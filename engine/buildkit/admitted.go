@@ -58,7 +58,10 @@ func sessionsOf(job solver.JobContext) (ids []string) {
 	if job == nil {
 		return nil
 	}
-	group := job.Session()
+	return idsOf(job.Session())
+}
+
+func idsOf(group session.Group) (ids []string) {
 	if group == nil {
 		return nil
 	}

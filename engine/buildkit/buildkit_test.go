@@ -43,7 +43,7 @@ func TestACacheThatIsNotThereIsNamed(t *testing.T) {
 // TestAnExportHasAnImport: but for inline, which is read as a registry's.
 func TestAnExportHasAnImport(t *testing.T) {
 	l := &localCache{}
-	importers := cacheImporters(nil, nil, nil, l)
+	importers := cacheImporters(nil, nil, nil, l, nil)
 	for kind := range cacheExporters(nil, nil, l) {
 		if importers[kind] == nil && kind != "inline" {
 			t.Errorf("what is written to %s can't be read", kind)

@@ -121,7 +121,7 @@ func Start(ctx context.Context, cfg Config) (*Kit, error) {
 		Entitlements:     spec.Entitlements(), // to those of a stack file that ask for them, see Proxy
 
 		ResolveCacheExporterFuncs: cacheExporters(sessions, cfg.Hosts, local),
-		ResolveCacheImporterFuncs: cacheImporters(sessions, w.ContentStore(), cfg.Hosts, local),
+		ResolveCacheImporterFuncs: cacheImporters(sessions, w.ContentStore(), cfg.Hosts, local, cfg.Admit),
 	})
 	if err != nil {
 		stop()
