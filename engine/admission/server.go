@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
@@ -209,4 +210,34 @@ func (s *Server) Admit(ctx context.Context, r *api.AdmitRequest) (*api.AdmitRepl
 	end()
 	_, err = s.Gate.Fetch(ctx, image.Arrival{Name: name, Root: root, Platform: platforms.Default(), Hosts: s.Hosts(ctx, r.Session)})
 	return &api.AdmitReply{}, err
+}
+
+// Trust is what the policy says of an image that is here, by what is known of it.
+func (g *Gate) Trust(ctx context.Context, name string, digests ...digest.Digest) *api.ImageTrust {
+	t := &api.ImageTrust{}
+	if err := g.Use(ctx, name, digests...); err != nil {
+		t.Refused = api.Valid(err.Error())
+	}
+	rule, err := g.Rule(name)
+	if err != nil {
+		return t
+	}
+	t.Require, t.Place = string(rule.Require), rule.Place
+	trusted, err := rule.Trusted()
+	if err != nil {
+		return t
+	}
+	for _, d := range digests {
+		info, err := g.Content().Info(ctx, d)
+		if err != nil {
+			continue
+		}
+		t.MadeHere = t.MadeHere || info.Labels[image.LabelMade] != ""
+		for _, a := range trusted.All {
+			if has(info, labelSigned, a.ID) && !slices.Contains(t.SignedBy, a.Name) {
+				t.SignedBy = append(t.SignedBy, a.Name)
+			}
+		}
+	}
+	return t
 }
