@@ -76,7 +76,7 @@ $(BASE) &: $(wildcard images/*.go) $(wildcard /bin/busybox /etc/apt/apt.conf /et
 	@touch $(BASE)
 
 .PHONY: foreign
-foreign: ## build the clients of others that tests need: buildx, buildctl
+foreign: ## build the clients of others that tests need: buildx, buildctl, cosign, notation
 	@.ci/foreign
 
 .PHONY: demo
