@@ -47,7 +47,7 @@ func TestKeysAreRead(t *testing.T) {
 	must(t, pkcs8, err)
 	sec1, err := x509.MarshalECPrivateKey(ec)
 	must(t, sec1, err)
-	locked, err := encrypted.Encrypt(pkcs8, []byte("sesame"))
+	locked, err := encrypted.EncryptWithCustomKDFParameters(pkcs8, []byte("sesame"), encrypted.Legacy)
 	must(t, locked, err)
 	for name, c := range map[string]struct {
 		kind string

@@ -182,6 +182,9 @@ func (s *scene) refused(err error, want string) {
 }
 
 // TestTheSignatureIsOfWhatIsFetched: of the index, or of the manifest in it that this platform gets.
+//
+// Risk supply chain: of an index, another platform's image alone is signed
+// Held: it counts for that platform, and for no other
 func TestTheSignatureIsOfWhatIsFetched(t *testing.T) {
 	s := newScene(t)
 	key, stranger := s.key("a.pub"), s.key("b.pub")
@@ -288,7 +291,10 @@ func TestABuildHasTheLockOfItsStack(t *testing.T) {
 	s.refused(ask(t.Context(), []string{"s2"}, name, root.Digest, nil), "it is not pinned")
 }
 
-// TestWhatCannotBeAskedAdmitsNothing: a policy with a mistake, a key that is gone, a registry that is away.
+// TestWhatCannotBeAskedAdmitsNothing: see the risk.
+//
+// Risk supply chain: the policy has a mistake, its key is gone, the registry of the signatures is away
+// Held: no image is admitted, and the error says which
 func TestWhatCannotBeAskedAdmitsNothing(t *testing.T) {
 	s := newScene(t)
 	d := digest.FromString("one")

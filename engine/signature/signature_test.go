@@ -74,6 +74,9 @@ func signedBy(t testing.TB, key crypto.Signer, text []byte) []byte {
 }
 
 // TestCosign: a signature counts that a trusted key has made of the payload, which names the image.
+//
+// Risk supply chain: a good signature of one image is put beside another, or its payload is changed
+// Held: it is not one of that image
 func TestCosign(t *testing.T) {
 	all := keys(t)
 	for kind, key := range all {
