@@ -12,6 +12,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,6 +218,33 @@ func TestTheSignatureIsOfWhatIsFetched(t *testing.T) {
 	s.refused(s.gate.Use(t.Context(), name, root.Digest, manifests[1].Digest), "it is here, but")
 	if err := s.fetch(t.Context(), name, root); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestASignatureThatIsThereCounts, also where the registry does not let itself be asked for others; else that is an error.
+func TestASignatureThatIsThereCounts(t *testing.T) {
+	s := newScene(t)
+	key := s.key("a.pub")
+	name := s.host + "/shop/api:1"
+	root, _ := s.push(name, "one")
+	s.sign(name, root, key)
+	unsigned, _ := s.push(s.host+"/shop/other:1", "other")
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: s.host})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/referrers/") || strings.Contains(r.URL.Path, "/manifests/sha256-") && !strings.HasSuffix(r.URL.Path, ".sig") {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	s.host = strings.TrimPrefix(server.URL, "http://")
+	s.policy("trust:\n  HOST/*: {require: signed-by, keys: [DIR/a.pub]}\n")
+	if err := s.fetch(t.Context(), s.host+"/shop/api:1", root); err != nil {
+		t.Error(err)
+	}
+	if err := s.fetch(t.Context(), s.host+"/shop/other:1", unsigned); err == nil || !strings.Contains(err.Error(), "cannot look for the signatures of image "+s.host+"/shop/other:1") {
+		t.Errorf("%v", err)
 	}
 }
 

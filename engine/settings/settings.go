@@ -99,6 +99,12 @@ func Check(root string) error {
 	return err
 }
 
+// Examine is Check that looks into the files of the policy as well.
+func Examine(root string) error {
+	s, err := Load(root)
+	return errors.Join(err, s.Trust.Examine())
+}
+
 // Runtimes are those of the settings as they are at the time of the call.
 func Runtimes(root string) func() (shim.Runtimes, error) {
 	return func() (shim.Runtimes, error) {

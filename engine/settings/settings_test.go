@@ -29,6 +29,23 @@ func TestSettingsMayBeMissingOrEmpty(t *testing.T) {
 	}
 }
 
+// TestFilesOfThePolicyAreLookedInto by whom asks for it: they may be put in place later.
+func TestFilesOfThePolicyAreLookedInto(t *testing.T) {
+	root := settingsFile(t, "trust:\n  redis: {require: signed-by, keys: [/nonexistent/a.pub]}\n  a.b/c: {require: signed-by, certificates: [/nonexistent/c.crt]}\n")
+	if err := Check(root); err != nil {
+		t.Error(err)
+	}
+	err := Examine(root)
+	for _, want := range []string{Path(root) + ":2:10: cannot read a key: ", Path(root) + ":3:10: cannot read a certificate: "} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if err := Examine(t.TempDir()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAddressPools(t *testing.T) {
 	s, err := Load(settingsFile(t, `address_pools: [10.99.0.0/16, "fd00::/48"]`))
 	if err != nil {

@@ -44,8 +44,9 @@ type Signature struct {
 
 // Bounds of what is read of a registry for the signatures of one image.
 const (
-	mostDocuments = 64
-	mostBytes     = 4 << 20 // of a document, and of a signature
+	mostDocuments  = 64
+	mostSignatures = 64
+	mostBytes      = 4 << 20 // of a document, and of a signature
 )
 
 // Repository is where an image lies with its signatures.
@@ -116,22 +117,20 @@ func (r *Repository) Read(ctx context.Context, d ocispec.Descriptor) ([]byte, er
 }
 
 // Verify looks for signatures of an image, or of another manifest, and says of each who of the trusted has made it. The
-// error is that of a registry that can't be asked; an image without signatures has none and no error.
+// error is that of a registry that can't be asked, where what it has told has no signature that counts; an image without
+// signatures has none and no error.
 func (r *Repository) Verify(ctx context.Context, of digest.Digest, trusted *Trusted, now time.Time) ([]Signature, error) {
-	documents, err := r.documents(ctx, of)
-	if err != nil {
-		return nil, err
-	}
+	documents, failed := r.documents(ctx, of)
 	var all []Signature
 	for _, d := range documents {
-		found, err := r.verify(ctx, d, of, trusted, now)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, found...)
+		found, err := r.verify(ctx, d, of, trusted, now, mostSignatures-len(all))
+		all, failed = append(all, found...), errors.Join(failed, err)
 	}
 	slices.SortStableFunc(all, func(a, b Signature) int { return cmp.Compare(rank(a), rank(b)) })
-	return all, nil
+	if len(all) > 0 && all[0].By != nil {
+		return all, nil
+	}
+	return all, failed
 }
 
 func rank(s Signature) int {
@@ -144,7 +143,8 @@ func rank(s Signature) int {
 // cosignTag is the tag under which cosign puts the signatures of a manifest.
 func cosignTag(of digest.Digest) string { return of.Algorithm().String() + "-" + of.Encoded() + ".sig" }
 
-// documents are the manifests that may hold signatures of a manifest: that of cosign's tag, and what refers to it.
+// documents are the manifests that may hold signatures of a manifest: that of cosign's tag, and what refers to it. With an
+// error come those that are known all the same.
 func (r *Repository) documents(ctx context.Context, of digest.Digest) ([]ocispec.Descriptor, error) {
 	var all []ocispec.Descriptor
 	_, tagged, err := r.resolver.Resolve(ctx, r.name.Name()+":"+cosignTag(of))
@@ -152,13 +152,10 @@ func (r *Repository) documents(ctx context.Context, of digest.Digest) ([]ocispec
 	case err == nil:
 		tagged.ArtifactType = artifactCosign
 		all = append(all, tagged)
-	case !errdefs.IsNotFound(err):
-		return nil, err
+	case errdefs.IsNotFound(err):
+		err = nil
 	}
-	referrers, err := r.referrers(ctx, of)
-	if err != nil {
-		return nil, err
-	}
+	referrers, unknown := r.referrers(ctx, of)
 	for _, d := range referrers {
 		isOne := slices.Contains([]string{artifactCosign, artifactNotation}, d.ArtifactType) || strings.HasPrefix(d.ArtifactType, artifactBundle)
 		if isOne && !slices.ContainsFunc(all, func(other ocispec.Descriptor) bool { return other.Digest == d.Digest }) {
@@ -168,7 +165,7 @@ func (r *Repository) documents(ctx context.Context, of digest.Digest) ([]ocispec
 	if len(all) > mostDocuments {
 		all = all[:mostDocuments]
 	}
-	return all, nil
+	return all, errors.Join(err, unknown)
 }
 
 // referrers are the manifests that say that they are about another one.
@@ -186,7 +183,7 @@ func (r *Repository) referrers(ctx context.Context, of digest.Digest) ([]ocispec
 
 // verify reads the signatures that a document holds. What is wrong with one is told with it: a broken one beside a good
 // one keeps nobody from an image.
-func (r *Repository) verify(ctx context.Context, d ocispec.Descriptor, of digest.Digest, trusted *Trusted, now time.Time) ([]Signature, error) {
+func (r *Repository) verify(ctx context.Context, d ocispec.Descriptor, of digest.Digest, trusted *Trusted, now time.Time, most int) ([]Signature, error) {
 	wrong := func(err error) []Signature {
 		return []Signature{{Format: formatOf(d.ArtifactType), Stored: d.Digest, Why: err}}
 	}
@@ -203,7 +200,7 @@ func (r *Repository) verify(ctx context.Context, d ocispec.Descriptor, of digest
 	}
 	var all []Signature
 	for i, layer := range manifest.Layers {
-		if i == mostDocuments {
+		if i == most {
 			break
 		}
 		blob, err := r.Read(ctx, layer)

@@ -164,6 +164,16 @@ func (p Policy) Of(name string) (Rule, error) {
 	return found, nil
 }
 
+// Examine says which rules have keys or certificates that can't be read: they admit nothing.
+func (p Policy) Examine() error {
+	var errs []error
+	for _, pattern := range slices.Sorted(maps.Keys(p)) {
+		_, err := p[pattern].Trusted()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // Trusted are the keys and certificates of a rule.
 func (r Rule) Trusted() (*signature.Trusted, error) {
 	t := &signature.Trusted{}
