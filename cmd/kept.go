@@ -26,7 +26,11 @@ func (a *app) volumeCommand() *cobra.Command {
 
 func (a *app) imageCommand() *cobra.Command {
 	v, s := inventory.Verbs{Of: a.invocation}, signing.Verbs{Of: a.invocation}
-	return verbGroup("image", "Images that the engine has", "  orlop image ls\n  orlop image history shop-api\n  orlop image save -o shop.tar shop-api", append(append(v.Image(), s.Commands()...), a.imagePullCommand(), a.imagePushCommand(), a.files().Import(), a.files().ImageDiff())...)
+	signatures := s.Commands()
+	for _, c := range signatures {
+		c.ValidArgsFunction = firstOnly(v.CompleteImages())
+	}
+	return verbGroup("image", "Images that the engine has", "  orlop image ls\n  orlop image history shop-api\n  orlop image save -o shop.tar shop-api", append(append(v.Image(), signatures...), a.imagePullCommand(), a.imagePushCommand(), a.files().Import(), a.files().ImageDiff())...)
 }
 
 func (a *app) containerCommand() *cobra.Command {

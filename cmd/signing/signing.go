@@ -237,7 +237,7 @@ func (v *Verbs) tell(r *api.VerifyReply, format string) error {
 	case r.Refused != "":
 		return errors.New(r.Refused)
 	case verified == 0 && r.Rule != "" && r.Rule != "signed-by":
-		return nil // the policy asks for none
+		return fmt.Errorf("no signature of %s is verified: the policy names no key for it: name one with --key or --certificate", r.Name)
 	case verified == 0:
 		return fmt.Errorf("no signature of %s is by a key or certificate that was named", r.Name)
 	}
