@@ -2,6 +2,8 @@ package signature
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -38,8 +40,8 @@ func (t *Trusted) AddKey(name string, text []byte) error {
 }
 
 func ofKey(name string, key crypto.PublicKey) (*Authority, error) {
-	if err := cryptoutils.ValidatePubKey(key); err != nil {
-		return nil, fmt.Errorf("the key of %s is not one to trust: %w", name, err)
+	if isWeak(key) {
+		return nil, fmt.Errorf("the key of %s is not one to trust: RSA has 2048 bits at least, ECDSA is on P-256, P-384 or P-521", name)
 	}
 	verifier, err := sigstore.LoadVerifier(key, crypto.SHA256)
 	if err != nil {
@@ -50,6 +52,17 @@ func ofKey(name string, key crypto.PublicKey) (*Authority, error) {
 		return nil, fmt.Errorf("cannot verify by the key of %s: %w", name, err)
 	}
 	return &Authority{Name: name, ID: hashed(der), verifier: verifier}, nil
+}
+
+// isWeak says that a key is shorter than is held for safe.
+func isWeak(key crypto.PublicKey) bool {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		return key.N.BitLen() < 2048
+	case *ecdsa.PublicKey:
+		return key.Params().BitSize < 256
+	}
+	return false
 }
 
 // AddCertificates adds the certificates of a file in PEM: each is one that signatures are made by, or that signs those.
