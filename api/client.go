@@ -54,7 +54,8 @@ type Client struct {
 	Registry  RegistryClient
 	Signature SignaturesClient
 	Volume    VolumesClient // their files
-	Verb      string        // what the command was called with, as others are told; set before the first call
+	Port      PortsClient
+	Verb      string // what the command was called with, as others are told; set before the first call
 	History   HistoryClient
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
@@ -100,7 +101,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 	c.Signature = NewSignaturesClient(conn)
 	c.Container = NewContainersClient(conn)
 	c.File = NewFilesClient(conn)
-	c.Volume = NewVolumesClient(conn)
+	c.Volume, c.Port = NewVolumesClient(conn), NewPortsClient(conn)
 	return c, nil
 }
 

@@ -21,6 +21,190 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type ConnectRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Network       string                 `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	Place         []byte                 `protobuf:"bytes,3,opt,name=place,proto3" json:"place,omitempty"` // JSON of spec.ServiceNetwork; empty: as its stack has it, or anything
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectRequest) Reset() {
+	*x = ConnectRequest{}
+	mi := &file_containers_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectRequest) ProtoMessage() {}
+
+func (x *ConnectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_containers_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectRequest.ProtoReflect.Descriptor instead.
+func (*ConnectRequest) Descriptor() ([]byte, []int) {
+	return file_containers_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ConnectRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ConnectRequest) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+func (x *ConnectRequest) GetPlace() []byte {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+type ConnectReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectReply) Reset() {
+	*x = ConnectReply{}
+	mi := &file_containers_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectReply) ProtoMessage() {}
+
+func (x *ConnectReply) ProtoReflect() protoreflect.Message {
+	mi := &file_containers_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectReply.ProtoReflect.Descriptor instead.
+func (*ConnectReply) Descriptor() ([]byte, []int) {
+	return file_containers_proto_rawDescGZIP(), []int{1}
+}
+
+type DisconnectRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Network       string                 `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisconnectRequest) Reset() {
+	*x = DisconnectRequest{}
+	mi := &file_containers_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisconnectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisconnectRequest) ProtoMessage() {}
+
+func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_containers_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisconnectRequest.ProtoReflect.Descriptor instead.
+func (*DisconnectRequest) Descriptor() ([]byte, []int) {
+	return file_containers_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DisconnectRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DisconnectRequest) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+type DisconnectReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisconnectReply) Reset() {
+	*x = DisconnectReply{}
+	mi := &file_containers_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisconnectReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisconnectReply) ProtoMessage() {}
+
+func (x *DisconnectReply) ProtoReflect() protoreflect.Message {
+	mi := &file_containers_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisconnectReply.ProtoReflect.Descriptor instead.
+func (*DisconnectReply) Descriptor() ([]byte, []int) {
+	return file_containers_proto_rawDescGZIP(), []int{3}
+}
+
 type ListContainersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -29,7 +213,7 @@ type ListContainersRequest struct {
 
 func (x *ListContainersRequest) Reset() {
 	*x = ListContainersRequest{}
-	mi := &file_containers_proto_msgTypes[0]
+	mi := &file_containers_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -41,7 +225,7 @@ func (x *ListContainersRequest) String() string {
 func (*ListContainersRequest) ProtoMessage() {}
 
 func (x *ListContainersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_containers_proto_msgTypes[0]
+	mi := &file_containers_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -54,7 +238,7 @@ func (x *ListContainersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContainersRequest.ProtoReflect.Descriptor instead.
 func (*ListContainersRequest) Descriptor() ([]byte, []int) {
-	return file_containers_proto_rawDescGZIP(), []int{0}
+	return file_containers_proto_rawDescGZIP(), []int{4}
 }
 
 type ListContainersReply struct {
@@ -66,7 +250,7 @@ type ListContainersReply struct {
 
 func (x *ListContainersReply) Reset() {
 	*x = ListContainersReply{}
-	mi := &file_containers_proto_msgTypes[1]
+	mi := &file_containers_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -78,7 +262,7 @@ func (x *ListContainersReply) String() string {
 func (*ListContainersReply) ProtoMessage() {}
 
 func (x *ListContainersReply) ProtoReflect() protoreflect.Message {
-	mi := &file_containers_proto_msgTypes[1]
+	mi := &file_containers_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -91,7 +275,7 @@ func (x *ListContainersReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContainersReply.ProtoReflect.Descriptor instead.
 func (*ListContainersReply) Descriptor() ([]byte, []int) {
-	return file_containers_proto_rawDescGZIP(), []int{1}
+	return file_containers_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListContainersReply) GetContainers() []*ListedContainer {
@@ -111,7 +295,7 @@ type ListedContainer struct {
 
 func (x *ListedContainer) Reset() {
 	*x = ListedContainer{}
-	mi := &file_containers_proto_msgTypes[2]
+	mi := &file_containers_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -123,7 +307,7 @@ func (x *ListedContainer) String() string {
 func (*ListedContainer) ProtoMessage() {}
 
 func (x *ListedContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_containers_proto_msgTypes[2]
+	mi := &file_containers_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -136,7 +320,7 @@ func (x *ListedContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedContainer.ProtoReflect.Descriptor instead.
 func (*ListedContainer) Descriptor() ([]byte, []int) {
-	return file_containers_proto_rawDescGZIP(), []int{2}
+	return file_containers_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListedContainer) GetProject() string {
@@ -162,7 +346,7 @@ type InspectContainerRequest struct {
 
 func (x *InspectContainerRequest) Reset() {
 	*x = InspectContainerRequest{}
-	mi := &file_containers_proto_msgTypes[3]
+	mi := &file_containers_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -174,7 +358,7 @@ func (x *InspectContainerRequest) String() string {
 func (*InspectContainerRequest) ProtoMessage() {}
 
 func (x *InspectContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_containers_proto_msgTypes[3]
+	mi := &file_containers_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -187,7 +371,7 @@ func (x *InspectContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectContainerRequest.ProtoReflect.Descriptor instead.
 func (*InspectContainerRequest) Descriptor() ([]byte, []int) {
-	return file_containers_proto_rawDescGZIP(), []int{3}
+	return file_containers_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *InspectContainerRequest) GetId() string {
@@ -218,7 +402,7 @@ type ContainerDetails struct {
 
 func (x *ContainerDetails) Reset() {
 	*x = ContainerDetails{}
-	mi := &file_containers_proto_msgTypes[4]
+	mi := &file_containers_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -230,7 +414,7 @@ func (x *ContainerDetails) String() string {
 func (*ContainerDetails) ProtoMessage() {}
 
 func (x *ContainerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_containers_proto_msgTypes[4]
+	mi := &file_containers_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -243,7 +427,7 @@ func (x *ContainerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerDetails.ProtoReflect.Descriptor instead.
 func (*ContainerDetails) Descriptor() ([]byte, []int) {
-	return file_containers_proto_rawDescGZIP(), []int{4}
+	return file_containers_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ContainerDetails) GetContainer() *ListedContainer {
@@ -350,7 +534,7 @@ type ContainerEndpoint struct {
 
 func (x *ContainerEndpoint) Reset() {
 	*x = ContainerEndpoint{}
-	mi := &file_containers_proto_msgTypes[5]
+	mi := &file_containers_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -362,7 +546,7 @@ func (x *ContainerEndpoint) String() string {
 func (*ContainerEndpoint) ProtoMessage() {}
 
 func (x *ContainerEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_containers_proto_msgTypes[5]
+	mi := &file_containers_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -375,7 +559,7 @@ func (x *ContainerEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerEndpoint.ProtoReflect.Descriptor instead.
 func (*ContainerEndpoint) Descriptor() ([]byte, []int) {
-	return file_containers_proto_rawDescGZIP(), []int{5}
+	return file_containers_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ContainerEndpoint) GetNetwork() string {
@@ -417,7 +601,16 @@ var File_containers_proto protoreflect.FileDescriptor
 
 const file_containers_proto_rawDesc = "" +
 	"\n" +
-	"\x10containers.proto\x12\borlop.v1\"\x17\n" +
+	"\x10containers.proto\x12\borlop.v1\"P\n" +
+	"\x0eConnectRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\anetwork\x18\x02 \x01(\tR\anetwork\x12\x14\n" +
+	"\x05place\x18\x03 \x01(\fR\x05place\"\x0e\n" +
+	"\fConnectReply\"=\n" +
+	"\x11DisconnectRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\anetwork\x18\x02 \x01(\tR\anetwork\"\x11\n" +
+	"\x0fDisconnectReply\"\x17\n" +
 	"\x15ListContainersRequest\"P\n" +
 	"\x13ListContainersReply\x129\n" +
 	"\n" +
@@ -459,11 +652,14 @@ const file_containers_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1a\n" +
 	"\baddress6\x18\x03 \x01(\tR\baddress6\x12\x18\n" +
 	"\agateway\x18\x04 \x01(\tR\agateway\x12\x1a\n" +
-	"\bgateway6\x18\x05 \x01(\tR\bgateway62\x9e\x01\n" +
+	"\bgateway6\x18\x05 \x01(\tR\bgateway62\xa1\x02\n" +
 	"\n" +
 	"Containers\x12F\n" +
 	"\x04List\x12\x1f.orlop.v1.ListContainersRequest\x1a\x1d.orlop.v1.ListContainersReply\x12H\n" +
-	"\aInspect\x12!.orlop.v1.InspectContainerRequest\x1a\x1a.orlop.v1.ContainerDetailsB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
+	"\aInspect\x12!.orlop.v1.InspectContainerRequest\x1a\x1a.orlop.v1.ContainerDetails\x12;\n" +
+	"\aConnect\x12\x18.orlop.v1.ConnectRequest\x1a\x16.orlop.v1.ConnectReply\x12D\n" +
+	"\n" +
+	"Disconnect\x12\x1b.orlop.v1.DisconnectRequest\x1a\x19.orlop.v1.DisconnectReplyB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
 	file_containers_proto_rawDescOnce sync.Once
@@ -477,34 +673,42 @@ func file_containers_proto_rawDescGZIP() []byte {
 	return file_containers_proto_rawDescData
 }
 
-var file_containers_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_containers_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_containers_proto_goTypes = []any{
-	(*ListContainersRequest)(nil),   // 0: orlop.v1.ListContainersRequest
-	(*ListContainersReply)(nil),     // 1: orlop.v1.ListContainersReply
-	(*ListedContainer)(nil),         // 2: orlop.v1.ListedContainer
-	(*InspectContainerRequest)(nil), // 3: orlop.v1.InspectContainerRequest
-	(*ContainerDetails)(nil),        // 4: orlop.v1.ContainerDetails
-	(*ContainerEndpoint)(nil),       // 5: orlop.v1.ContainerEndpoint
-	nil,                             // 6: orlop.v1.ContainerDetails.LabelsEntry
-	nil,                             // 7: orlop.v1.ContainerDetails.AnonymousVolumesEntry
-	nil,                             // 8: orlop.v1.ContainerDetails.VolumePathsEntry
+	(*ConnectRequest)(nil),          // 0: orlop.v1.ConnectRequest
+	(*ConnectReply)(nil),            // 1: orlop.v1.ConnectReply
+	(*DisconnectRequest)(nil),       // 2: orlop.v1.DisconnectRequest
+	(*DisconnectReply)(nil),         // 3: orlop.v1.DisconnectReply
+	(*ListContainersRequest)(nil),   // 4: orlop.v1.ListContainersRequest
+	(*ListContainersReply)(nil),     // 5: orlop.v1.ListContainersReply
+	(*ListedContainer)(nil),         // 6: orlop.v1.ListedContainer
+	(*InspectContainerRequest)(nil), // 7: orlop.v1.InspectContainerRequest
+	(*ContainerDetails)(nil),        // 8: orlop.v1.ContainerDetails
+	(*ContainerEndpoint)(nil),       // 9: orlop.v1.ContainerEndpoint
+	nil,                             // 10: orlop.v1.ContainerDetails.LabelsEntry
+	nil,                             // 11: orlop.v1.ContainerDetails.AnonymousVolumesEntry
+	nil,                             // 12: orlop.v1.ContainerDetails.VolumePathsEntry
 }
 var file_containers_proto_depIdxs = []int32{
-	2, // 0: orlop.v1.ListContainersReply.containers:type_name -> orlop.v1.ListedContainer
-	2, // 1: orlop.v1.ContainerDetails.container:type_name -> orlop.v1.ListedContainer
-	6, // 2: orlop.v1.ContainerDetails.labels:type_name -> orlop.v1.ContainerDetails.LabelsEntry
-	7, // 3: orlop.v1.ContainerDetails.anonymous_volumes:type_name -> orlop.v1.ContainerDetails.AnonymousVolumesEntry
-	8, // 4: orlop.v1.ContainerDetails.volume_paths:type_name -> orlop.v1.ContainerDetails.VolumePathsEntry
-	5, // 5: orlop.v1.ContainerDetails.endpoints:type_name -> orlop.v1.ContainerEndpoint
-	0, // 6: orlop.v1.Containers.List:input_type -> orlop.v1.ListContainersRequest
-	3, // 7: orlop.v1.Containers.Inspect:input_type -> orlop.v1.InspectContainerRequest
-	1, // 8: orlop.v1.Containers.List:output_type -> orlop.v1.ListContainersReply
-	4, // 9: orlop.v1.Containers.Inspect:output_type -> orlop.v1.ContainerDetails
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	6,  // 0: orlop.v1.ListContainersReply.containers:type_name -> orlop.v1.ListedContainer
+	6,  // 1: orlop.v1.ContainerDetails.container:type_name -> orlop.v1.ListedContainer
+	10, // 2: orlop.v1.ContainerDetails.labels:type_name -> orlop.v1.ContainerDetails.LabelsEntry
+	11, // 3: orlop.v1.ContainerDetails.anonymous_volumes:type_name -> orlop.v1.ContainerDetails.AnonymousVolumesEntry
+	12, // 4: orlop.v1.ContainerDetails.volume_paths:type_name -> orlop.v1.ContainerDetails.VolumePathsEntry
+	9,  // 5: orlop.v1.ContainerDetails.endpoints:type_name -> orlop.v1.ContainerEndpoint
+	4,  // 6: orlop.v1.Containers.List:input_type -> orlop.v1.ListContainersRequest
+	7,  // 7: orlop.v1.Containers.Inspect:input_type -> orlop.v1.InspectContainerRequest
+	0,  // 8: orlop.v1.Containers.Connect:input_type -> orlop.v1.ConnectRequest
+	2,  // 9: orlop.v1.Containers.Disconnect:input_type -> orlop.v1.DisconnectRequest
+	5,  // 10: orlop.v1.Containers.List:output_type -> orlop.v1.ListContainersReply
+	8,  // 11: orlop.v1.Containers.Inspect:output_type -> orlop.v1.ContainerDetails
+	1,  // 12: orlop.v1.Containers.Connect:output_type -> orlop.v1.ConnectReply
+	3,  // 13: orlop.v1.Containers.Disconnect:output_type -> orlop.v1.DisconnectReply
+	10, // [10:14] is the sub-list for method output_type
+	6,  // [6:10] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_containers_proto_init() }
@@ -518,7 +722,7 @@ func file_containers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_containers_proto_rawDesc), len(file_containers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,8 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Containers_List_FullMethodName    = "/orlop.v1.Containers/List"
-	Containers_Inspect_FullMethodName = "/orlop.v1.Containers/Inspect"
+	Containers_List_FullMethodName       = "/orlop.v1.Containers/List"
+	Containers_Inspect_FullMethodName    = "/orlop.v1.Containers/Inspect"
+	Containers_Connect_FullMethodName    = "/orlop.v1.Containers/Connect"
+	Containers_Disconnect_FullMethodName = "/orlop.v1.Containers/Disconnect"
 )
 
 // ContainersClient is the client API for Containers service.
@@ -33,6 +35,10 @@ type ContainersClient interface {
 	List(ctx context.Context, in *ListContainersRequest, opts ...grpc.CallOption) (*ListContainersReply, error)
 	// Inspect tells how a container is made, and how it stands.
 	Inspect(ctx context.Context, in *InspectContainerRequest, opts ...grpc.CallOption) (*ContainerDetails, error)
+	// Connect brings a container onto a network, now if it runs and whenever it runs again.
+	Connect(ctx context.Context, in *ConnectRequest, opts ...grpc.CallOption) (*ConnectReply, error)
+	// Disconnect takes a container off a network.
+	Disconnect(ctx context.Context, in *DisconnectRequest, opts ...grpc.CallOption) (*DisconnectReply, error)
 }
 
 type containersClient struct {
@@ -63,6 +69,26 @@ func (c *containersClient) Inspect(ctx context.Context, in *InspectContainerRequ
 	return out, nil
 }
 
+func (c *containersClient) Connect(ctx context.Context, in *ConnectRequest, opts ...grpc.CallOption) (*ConnectReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConnectReply)
+	err := c.cc.Invoke(ctx, Containers_Connect_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *containersClient) Disconnect(ctx context.Context, in *DisconnectRequest, opts ...grpc.CallOption) (*DisconnectReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DisconnectReply)
+	err := c.cc.Invoke(ctx, Containers_Disconnect_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ContainersServer is the server API for Containers service.
 // All implementations must embed UnimplementedContainersServer
 // for forward compatibility.
@@ -73,6 +99,10 @@ type ContainersServer interface {
 	List(context.Context, *ListContainersRequest) (*ListContainersReply, error)
 	// Inspect tells how a container is made, and how it stands.
 	Inspect(context.Context, *InspectContainerRequest) (*ContainerDetails, error)
+	// Connect brings a container onto a network, now if it runs and whenever it runs again.
+	Connect(context.Context, *ConnectRequest) (*ConnectReply, error)
+	// Disconnect takes a container off a network.
+	Disconnect(context.Context, *DisconnectRequest) (*DisconnectReply, error)
 	mustEmbedUnimplementedContainersServer()
 }
 
@@ -88,6 +118,12 @@ func (UnimplementedContainersServer) List(context.Context, *ListContainersReques
 }
 func (UnimplementedContainersServer) Inspect(context.Context, *InspectContainerRequest) (*ContainerDetails, error) {
 	return nil, status.Error(codes.Unimplemented, "method Inspect not implemented")
+}
+func (UnimplementedContainersServer) Connect(context.Context, *ConnectRequest) (*ConnectReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Connect not implemented")
+}
+func (UnimplementedContainersServer) Disconnect(context.Context, *DisconnectRequest) (*DisconnectReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Disconnect not implemented")
 }
 func (UnimplementedContainersServer) mustEmbedUnimplementedContainersServer() {}
 func (UnimplementedContainersServer) testEmbeddedByValue()                    {}
@@ -146,6 +182,42 @@ func _Containers_Inspect_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Containers_Connect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConnectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ContainersServer).Connect(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Containers_Connect_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ContainersServer).Connect(ctx, req.(*ConnectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Containers_Disconnect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DisconnectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ContainersServer).Disconnect(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Containers_Disconnect_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ContainersServer).Disconnect(ctx, req.(*DisconnectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Containers_ServiceDesc is the grpc.ServiceDesc for Containers service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -160,6 +232,14 @@ var Containers_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Inspect",
 			Handler:    _Containers_Inspect_Handler,
+		},
+		{
+			MethodName: "Connect",
+			Handler:    _Containers_Connect_Handler,
+		},
+		{
+			MethodName: "Disconnect",
+			Handler:    _Containers_Disconnect_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -4879,7 +4879,8 @@ type NetworkInfo struct {
 	IpRange6      string                 `protobuf:"bytes,12,opt,name=ip_range6,json=ipRange6,proto3" json:"ip_range6,omitempty"`
 	Ipv6          bool                   `protobuf:"varint,13,opt,name=ipv6,proto3" json:"ipv6,omitempty"` // of one that is to be made
 	NoIpv4        bool                   `protobuf:"varint,14,opt,name=no_ipv4,json=noIpv4,proto3" json:"no_ipv4,omitempty"`
-	Driver        string                 `protobuf:"bytes,15,opt,name=driver,proto3" json:"driver,omitempty"` // "" is a bridge
+	Driver        string                 `protobuf:"bytes,15,opt,name=driver,proto3" json:"driver,omitempty"`   // "" is a bridge
+	Version       string                 `protobuf:"bytes,16,opt,name=version,proto3" json:"version,omitempty"` // of the engine that made it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5015,6 +5016,13 @@ func (x *NetworkInfo) GetNoIpv4() bool {
 func (x *NetworkInfo) GetDriver() string {
 	if x != nil {
 		return x.Driver
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetVersion() string {
+	if x != nil {
+		return x.Version
 	}
 	return ""
 }
@@ -5557,6 +5565,8 @@ type ProcessStats struct {
 	MemoryBytes   int64                  `protobuf:"varint,5,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	CpuMs         int64                  `protobuf:"varint,6,opt,name=cpu_ms,json=cpuMs,proto3" json:"cpu_ms,omitempty"` // used in all
 	Command       string                 `protobuf:"bytes,7,opt,name=command,proto3" json:"command,omitempty"`
+	StartedUnixMs int64                  `protobuf:"varint,8,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
+	Terminal      string                 `protobuf:"bytes,9,opt,name=terminal,proto3" json:"terminal,omitempty"` // "pts/0"; "" if it has none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5636,6 +5646,20 @@ func (x *ProcessStats) GetCpuMs() int64 {
 func (x *ProcessStats) GetCommand() string {
 	if x != nil {
 		return x.Command
+	}
+	return ""
+}
+
+func (x *ProcessStats) GetStartedUnixMs() int64 {
+	if x != nil {
+		return x.StartedUnixMs
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetTerminal() string {
+	if x != nil {
+		return x.Terminal
 	}
 	return ""
 }
@@ -7370,7 +7394,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x06absent\x18\x01 \x01(\bR\x06absent\"\x11\n" +
 	"\x0fNetworksRequest\"B\n" +
 	"\rNetworksReply\x121\n" +
-	"\bnetworks\x18\x01 \x03(\v2\x15.orlop.v1.NetworkInfoR\bnetworks\"\xf1\x03\n" +
+	"\bnetworks\x18\x01 \x03(\v2\x15.orlop.v1.NetworkInfoR\bnetworks\"\x8b\x04\n" +
 	"\vNetworkInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x10\n" +
@@ -7387,7 +7411,8 @@ const file_engine_proto_rawDesc = "" +
 	"\tip_range6\x18\f \x01(\tR\bipRange6\x12\x12\n" +
 	"\x04ipv6\x18\r \x01(\bR\x04ipv6\x12\x17\n" +
 	"\ano_ipv4\x18\x0e \x01(\bR\x06noIpv4\x12\x16\n" +
-	"\x06driver\x18\x0f \x01(\tR\x06driver\x1a9\n" +
+	"\x06driver\x18\x0f \x01(\tR\x06driver\x12\x18\n" +
+	"\aversion\x18\x10 \x01(\tR\aversion\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +
@@ -7435,7 +7460,7 @@ const file_engine_proto_rawDesc = "" +
 	" \x01(\x03R\treadBytes\x12#\n" +
 	"\rwritten_bytes\x18\v \x01(\x03R\fwrittenBytes\x12#\n" +
 	"\rprocess_count\x18\f \x01(\x05R\fprocessCount\x124\n" +
-	"\tprocesses\x18\r \x03(\v2\x16.orlop.v1.ProcessStatsR\tprocesses\"\xbb\x01\n" +
+	"\tprocesses\x18\r \x03(\v2\x16.orlop.v1.ProcessStatsR\tprocesses\"\xff\x01\n" +
 	"\fProcessStats\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x12\n" +
 	"\x04ppid\x18\x02 \x01(\x05R\x04ppid\x12\x10\n" +
@@ -7444,7 +7469,9 @@ const file_engine_proto_rawDesc = "" +
 	"cpuPercent\x12!\n" +
 	"\fmemory_bytes\x18\x05 \x01(\x03R\vmemoryBytes\x12\x15\n" +
 	"\x06cpu_ms\x18\x06 \x01(\x03R\x05cpuMs\x12\x18\n" +
-	"\acommand\x18\a \x01(\tR\acommand\"i\n" +
+	"\acommand\x18\a \x01(\tR\acommand\x12&\n" +
+	"\x0fstarted_unix_ms\x18\b \x01(\x03R\rstartedUnixMs\x12\x1a\n" +
+	"\bterminal\x18\t \x01(\tR\bterminal\"i\n" +
 	"\x10ReadFilesRequest\x12\x19\n" +
 	"\aproject\x18\xc8\x01 \x01(\tR\aproject\x12\x1d\n" +
 	"\tcontainer\x18\xc9\x01 \x01(\tR\tcontainer\x12\x1b\n" +

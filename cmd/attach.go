@@ -63,7 +63,7 @@ func (a *app) attach(ctx context.Context, service string, f attachFlags) error {
 		Project: s.Name, Container: to.ID, Service: service, Join: true,
 		Stdin: made.StdinOpen && !f.noStdin, Terminal: made.Tty && terminal.IsOn(a.Invocation),
 	}
-	a.sayAttached(to, start, f)
+	terminal.SayAttached(a.Invocation, display.Replica(to), start, f.noStdin, f.proxy)
 	end := func() {}
 	if !f.proxy {
 		ctx, end = a.Interruptible(ctx)
@@ -76,22 +76,6 @@ func (a *app) attach(ctx context.Context, service string, f attachFlags) error {
 		return cli.Cause(ctx, err)
 	}
 	return terminal.Run(ctx, a.Invocation, stream, start, terminal.Options{DetachKeys: f.detachKeys, KeepSignals: !f.proxy})
-}
-
-// sayAttached says what an attachment does that shows nothing yet.
-func (a *app) sayAttached(to *planner.Container, start *api.ProcessStart, f attachFlags) {
-	if a.IsSilent() || start.Terminal {
-		return
-	}
-	text := "attached to " + display.Replica(to)
-	if !start.Stdin && !f.noStdin {
-		text += ", which takes no input (stdin_open)"
-	}
-	how := "Ctrl-C is passed on to it, unless with --sig-proxy=false"
-	if !f.proxy {
-		how = "Ctrl-C lets go of it"
-	}
-	fmt.Fprintf(a.Stderr, " %s; %s\n", text, how)
 }
 
 // attachTarget is the container of a service to attach to, of those of the project by

@@ -42,6 +42,9 @@ func (a *app) buildCommand() *cobra.Command {
 					return registries.PushStack(ctx, a.Invocation, client, p, registries.Pushing{Services: services, IncludeDeps: withDeps})
 				}
 			}
+			if more.classic != [3]bool{} {
+				a.SayNotice("--compress, --force-rm and --no-rm have no effect: they were for the builder before BuildKit")
+			}
 			switch {
 			case push && (more.check || more.print):
 				return errors.New("--push cannot be used together with --check or --print, which build nothing")

@@ -65,6 +65,7 @@ type buildFlags struct {
 	ssh, provenance, sbom string
 	builder, memory       string
 	print, check          bool
+	classic               [3]bool // what the builder before BuildKit was told
 }
 
 func (f *buildFlags) flags(c *cobra.Command) {
@@ -75,7 +76,10 @@ func (f *buildFlags) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&f.check, "check", false, "look for mistakes in the Dockerfiles, and build nothing")
 	c.Flags().StringVar(&f.builder, "builder", "", "`name` of a builder; only default is there, the engine's BuildKit")
 	c.Flags().StringVarP(&f.memory, "memory", "m", "", "limit of the memory of builds, which BuildKit does not have")
-	hide(c, "builder", "memory")
+	c.Flags().BoolVar(&f.classic[0], "compress", false, "compress the context on its way, which is sent once and as it is")
+	c.Flags().BoolVar(&f.classic[1], "force-rm", false, "remove intermediate containers, which BuildKit does not have")
+	c.Flags().BoolVar(&f.classic[2], "no-rm", false, "keep intermediate containers, which BuildKit does not have")
+	hide(c, "builder", "memory", "compress", "force-rm", "no-rm")
 }
 
 // read reads the flags into options of builds. What cannot be carried out is refused.

@@ -196,6 +196,9 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.StringVarP(&a.settings.Name, "project-name", "p", "", "`name` of the project")
 	f.StringVar(&a.settings.Instance, "instance", "", "`name` of a copy of the stack beside others; auto derives it from git work tree and branch")
 	f.StringVar(&a.settings.Directory, "project-directory", "", "`directory` that the paths in the stack file start from")
+	f.StringVar(&a.settings.Directory, "workdir", "", "`directory` that the paths in the stack file start from, by its former name")
+	f.BoolFunc("no-ansi", "do not colour, by a former name", func(string) error { a.settings.ANSI = "never"; return nil })
+	_, _ = f.MarkHidden("workdir"), f.MarkHidden("no-ansi")
 	f.StringArrayVar(&a.settings.Profiles, "profile", nil, "activate a `profile`")
 	f.StringArrayVar(&a.settings.EnvFiles, "env-file", nil, "environment `file` in place of .env")
 	f.StringVar(&a.settings.Progress, "progress", "auto", "`how` to show progress: auto, tty, plain, json or quiet")
@@ -205,6 +208,7 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.settings.Trace, "trace", "", "`file` to write a timeline to, in the Chrome trace format; see \"orlop trace\"")
 	f.BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
 	f.BoolVar(&a.settings.AllResources, "all-resources", false, "also networks and volumes that no service uses")
+	f.BoolVar(&a.settings.Compatibility, "compatibility", false, "name containers and built images with _ between the parts, as Compose's first version did")
 	f.BoolVar(&a.settings.Strict, "strict", false, "a key that is not supported is an error")
 	f.StringArrayVar(&a.settings.InsecureRegistries, "insecure-registry", nil, "`host` of a registry that remote stacks are fetched from without TLS; one of this machine is always")
 	f.BoolVar(&a.settings.AllowUnset, "allow-unset", false, "allow unset variables in images and mounts")
@@ -259,13 +263,6 @@ func flagError(c *cobra.Command, err error) error {
 		}
 	}
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
-		verb := c.Name()
-		if !c.HasParent() {
-			verb = ""
-		}
-		if text := cli.MissingFlag(verb, unknown.GetSpecifiedName()); text != "" {
-			return misuse(c, errors.New(text))
-		}
 		names := flagNames(c)
 		if near := spec.Nearest(strings.ToLower(unknown.GetSpecifiedName()), slices.Sorted(maps.Keys(names))); near != "" {
 			return misuse(c, fmt.Errorf("%w: did you mean --%s?", err, names[near]))

@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/cmd/registries"
 	"github.com/orlop/orlop/cmd/remote"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/stackfile"
 )
 
 type configFlags struct {
@@ -28,6 +29,7 @@ type configFlags struct {
 	updateAlone                                   bool // the lock is all that is asked for
 	resolveDigests, lockDigests                   bool
 	formatGiven                                   bool
+	kept                                          stackfile.Kept
 }
 
 func (a *app) configCommand() *cobra.Command {
@@ -56,6 +58,10 @@ func (a *app) configCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.networks, "networks", false, "names of the networks")
 	c.Flags().BoolVar(&f.images, "images", false, "references of the images")
 	c.Flags().BoolVar(&f.noConsistency, "no-consistency", false, "print also what does not fit together, such as a service without an image; it may be no stack that runs")
+	c.Flags().BoolVar(&f.kept.Variables, "no-interpolate", false, "leave variables as they are written")
+	c.Flags().BoolVar(&f.kept.Defaults, "no-normalize", false, "leave out what Compose implies, such as full names and the default network")
+	c.Flags().BoolVar(&f.kept.Environment, "no-env-resolution", false, "leave environment files and variables without a value as they are written")
+	c.Flags().BoolVar(&f.kept.Paths, "no-path-resolution", false, "leave relative paths as they are written")
 	c.Flags().BoolVar(&f.models, "models", false, "names of the models")
 	c.Flags().BoolVar(&f.variables, "variables", false, "variables that the stack file names, with what holds where they are not set")
 	c.Flags().BoolVar(&f.environment, "environment", false, "variables that are filled in, with their values")
@@ -83,6 +89,9 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 			a.SayWarnings([]string{"service filtering is not applied when --variables is set: the variables are those of the whole file"})
 		}
 		return a.configVariables(ctx, f)
+	}
+	if f.kept != (stackfile.Kept{}) {
+		return a.configModel(ctx, services, f)
 	}
 	opts := a.Options(services)
 	opts.Only, opts.SpareContents, opts.Foresee, opts.NoConsistency = true, true, !f.noConsistency, f.noConsistency

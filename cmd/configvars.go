@@ -102,7 +102,7 @@ func (a *app) namedVariables(ctx context.Context) (map[string]configVariable, er
 func variablesTable(seen map[string]configVariable, f configFlags) (string, error) {
 	switch {
 	case f.format == "json":
-		text, err := json.Marshal(seen)
+		text, err := json.MarshalIndent(seen, "", "    ")
 		return string(text) + "\n", err
 	case f.formatGiven && f.format == "yaml":
 		text, err := yaml.Marshal(seen)

@@ -148,7 +148,7 @@ func TestTheImagesOfAStacksContainers(t *testing.T) {
 	if code != 0 {
 		t.Fatal(stderr)
 	}
-	equal(t, "images", stdout, "CONTAINER    SERVICE   IMAGE   DIGEST\nshop-web-1   web       nginx   0123456789ab\n")
+	equal(t, "images", stdout, "CONTAINER    REPOSITORY   TAG      PLATFORM   IMAGE ID       SIZE   CREATED\nshop-web-1   nginx        <none>              0123456789ab   0 B    unknown\n")
 	stdout, _, _ = d.run("images -q web")
 	equal(t, "digests", stdout, "sha256:0123456789abcdef\n")
 	stdout, _, _ = d.run("images --format json web")

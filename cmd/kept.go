@@ -35,7 +35,7 @@ func (a *app) imageCommand() *cobra.Command {
 
 func (a *app) containerCommand() *cobra.Command {
 	v := container.Verbs{Of: a.invocation}
-	return verbGroup("container", "Containers one by one, whatever stack they are of", "  orlop container ls -a\n  orlop container inspect shop-db-1\n  orlop container rm -f shop-web-2", append(v.Commands(), a.containerRunCommand(), a.files().ContainerCommit(), a.files().ContainerCopy(), a.files().Diff(), a.files().ContainerExport())...)
+	return verbGroup("container", "Containers one by one, whatever stack they are of", "  orlop container ls -a\n  orlop container inspect shop-db-1\n  orlop container rm -f shop-web-2", append(v.Commands(), a.containerRunCommand(), a.containerCreateCommand(), a.files().ContainerCommit(), a.files().ContainerCopy(), a.files().Diff(), a.files().ContainerExport())...)
 }
 
 func (a *app) volumesCommand() *cobra.Command {
@@ -54,7 +54,7 @@ func (a *app) imagesCommand() *cobra.Command {
 
 func (a *app) networkCommand() *cobra.Command {
 	v := inventory.Verbs{Of: a.invocation}
-	return verbGroup("network", "Networks that the engine has", "  orlop network create edge\n  orlop network ls", v.Network()...)
+	return verbGroup("network", "Networks that the engine has", "  orlop network create edge\n  orlop network ls", append(v.Network(), (&container.Verbs{Of: a.invocation}).Networking()...)...)
 }
 
 func (a *app) systemCommand() *cobra.Command {

@@ -103,6 +103,8 @@ func (a *app) rmCommand() *cobra.Command {
 			var stop, force, volumes bool
 			c.Flags().BoolVarP(&stop, "stop", "s", false, "stop those that run, and remove them too")
 			c.Flags().BoolVarP(&force, "force", "f", false, "don't ask")
+			c.Flags().BoolP("all", "a", false, "without effect, as in Compose: the containers of runs are removed too")
+			hide(c, "all")
 			c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove anonymous volumes with them")
 			return func(r *api.LifecycleRequest) error {
 				r.OnlyStopped, r.RemoveVolumes = !stop, volumes

@@ -55,7 +55,7 @@ func (a *app) lock(ctx context.Context, client *api.Client, project *spec.Projec
 	if err != nil {
 		return err
 	}
-	changes, err := remote.SaveImages(project.WorkingDir, digests)
+	changes, err := remote.SaveImages(project.WorkingDir, digests, a.DryRun)
 	if err != nil {
 		return err
 	}
@@ -63,6 +63,8 @@ func (a *app) lock(ctx context.Context, client *api.Client, project *spec.Projec
 		a.SayNotice(remote.LockFile + ": " + line)
 	}
 	switch {
+	case a.DryRun:
+		a.SayNotice("dry run: " + remote.LockFile + " stays as it is")
 	case len(changes) > 0:
 	case len(digests) == 0:
 		a.SayNotice(remote.LockFile + ": the stack has no images from elsewhere but those that it names by their digests")

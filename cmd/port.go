@@ -26,7 +26,8 @@ func (a *app) portCommand() *cobra.Command {
 		Short: "Print where a service's port is published",
 		Example: "  orlop port web 80\n" +
 			"  orlop port web     all ports that a container publishes\n" +
-			"  orlop port --json  all published ports of the stack",
+			"  orlop port --json  all published ports of the stack\n" +
+			"  orlop port --verbose web   and whether the kernel sends them to it, or why not",
 		ValidArgsFunction: a.completeOneService,
 		RunE: func(c *cobra.Command, args []string) error {
 			if all {
@@ -63,6 +64,9 @@ type portLine struct {
 	Host     string `json:"host"` // an address of this machine to connect to
 	Port     int    `json:"port"`
 	URL      string `json:"url"`
+	// Way and Why are told with --verbose: see way.
+	Way string `json:"way,omitempty"`
+	Why string `json:"why,omitempty"`
 }
 
 func (l portLine) address() string { return net.JoinHostPort(l.Host, strconv.Itoa(l.Port)) }
@@ -109,9 +113,60 @@ func (a *app) ports(ctx context.Context, services []string) (lines []portLine, e
 			err = mustBeUp(s, containers, services)
 		}
 		lines = portLines(containers, services)
+		if err != nil || !a.settings.Verbose {
+			return err
+		}
+		all, err := portWays(ctx, client, s.Name)
+		for i := range lines {
+			l := &lines[i]
+			l.Way, l.Why = all.of(l.Service, l.Index, l.Protocol, "", l.Port)
+		}
 		return err
 	})
 	return lines, err
+}
+
+// ways are how the published ports of a project go.
+type ways []*api.PortWay
+
+// Words for how a port goes.
+const byKernel, byKeeper = "kernel", "userspace"
+
+func portWays(ctx context.Context, client *api.Client, project string) (ways, error) {
+	reply, err := client.Port.Ways(ctx, &api.WaysRequest{Project: project})
+	return reply.GetWays(), err
+}
+
+// of says how a port of a replica goes that is bound to a host's address, "" being any, and
+// why not by the kernel.
+func (w ways) of(service string, number int, protocol, host string, port int) (way, why string) {
+	for _, one := range w {
+		if one.Place == service+"/"+strconv.Itoa(number) && one.Protocol == protocol && int(one.Port) == port && (host == "" || one.Host == host) {
+			switch {
+			case !one.ByKernel:
+				return byKeeper, one.Why
+			case one.Here != "":
+				return byKernel, "but not from this machine: " + one.Here
+			}
+			return byKernel, ""
+		}
+	}
+	return "", ""
+}
+
+// suffix is what is said of a published port beside where it is, with --verbose.
+func (a *app) suffix(ctx context.Context, client *api.Client, s cli.Stack, c *planner.Container) (func(planner.Binding) string, error) {
+	if !a.settings.Verbose {
+		return func(planner.Binding) string { return "" }, nil
+	}
+	all, err := portWays(ctx, client, s.Name)
+	return func(b planner.Binding) string {
+		way, why := all.of(c.Service, c.Number, b.Protocol, b.HostIP, b.HostPort)
+		if why != "" {
+			return "  " + way + ": " + why
+		}
+		return "  " + way
+	}, err
 }
 
 // mustBeUp refuses to speak of ports where nothing is up: an empty answer would
@@ -154,7 +209,10 @@ func (a *app) port(ctx context.Context, service string, port int, protocol strin
 				continue
 			}
 			if b, ok := binding(&c, port, protocol); ok {
-				_, err := fmt.Fprintln(a.Stdout, net.JoinHostPort(b.HostIP, strconv.Itoa(b.HostPort)))
+				said, err := a.suffix(ctx, client, s, &c)
+				if err == nil {
+					_, err = fmt.Fprintln(a.Stdout, net.JoinHostPort(b.HostIP, strconv.Itoa(b.HostPort))+said(b))
+				}
 				return err
 			}
 		}
@@ -176,8 +234,12 @@ func (a *app) allPorts(ctx context.Context, service string, index int) error {
 			if c.Service != service || c.OneOff || index > 0 && c.Number != index {
 				continue
 			}
+			said, err := a.suffix(ctx, client, s, &c)
+			if err != nil {
+				return err
+			}
 			for _, b := range display.SortedBindings(&c) {
-				fmt.Fprintf(a.Stdout, "%d/%s -> %s\n", b.Target, b.Protocol, net.JoinHostPort(b.HostIP, strconv.Itoa(b.HostPort)))
+				fmt.Fprintf(a.Stdout, "%d/%s -> %s%s\n", b.Target, b.Protocol, net.JoinHostPort(b.HostIP, strconv.Itoa(b.HostPort)), said(b))
 			}
 			return nil
 		}

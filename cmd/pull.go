@@ -18,6 +18,9 @@ func (a *app) pullCommand() *cobra.Command {
 			"  orlop pull --ignore-buildable  only what no service builds",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, services []string) error {
+			if one, _ := c.Flags().GetBool("no-parallel"); one {
+				a.settings.Parallel = 1
+			}
 			if policy != "" {
 				if err := cli.Choice("policy", policy, "always", "missing"); err != nil {
 					return err
@@ -31,6 +34,8 @@ func (a *app) pullCommand() *cobra.Command {
 	}
 	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	addQuiet(c)
+	c.Flags().Bool("no-parallel", false, "pull one image after the other; --parallel 1 does the same")
+	hide(c, "no-parallel")
 	a.frozenFlag(c)
 	c.Flags().StringVar(&policy, "policy", "", "always or missing")
 	c.Flags().BoolVar(&includeDeps, "include-deps", false, "pull what the services depend on too")

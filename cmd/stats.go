@@ -17,6 +17,8 @@ import (
 // statsFlags are those of stats and top.
 type statsFlags struct {
 	once  bool
+	all   bool // those too that do not run
+	whole bool // of IDs
 	text  string
 	shape *format.Format[display.StatsLine] // nil is the table
 }
@@ -40,6 +42,8 @@ func (a *app) statsCommand() *cobra.Command {
 			return a.measure(c.Context(), args, f, false)
 		},
 	}
+	c.Flags().BoolVarP(&f.all, "all", "a", false, "also containers that do not run")
+	c.Flags().BoolVar(&f.whole, "no-trunc", false, "whole IDs in the field Container")
 	c.Flags().BoolVar(&f.once, "no-stream", false, "measure for a second and return")
 	c.Flags().StringVar(&f.text, "format", "table", format.Help)
 	return c
@@ -69,8 +73,32 @@ func (a *app) measure(ctx context.Context, services []string, f statsFlags, proc
 	show := func(r *api.StatsReply) error { return a.showStats(r, f, processes, frames) }
 	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		req := &api.StatsRequest{Project: s.Name, Services: services, Processes: processes}
-		return cli.AcrossEngines(ctx, func() error { return watchStats(ctx, client, req, f.once, show) })
+		shown := show
+		if f.all {
+			shown = func(r *api.StatsReply) error {
+				if err := addIdle(ctx, client, s, services, r); err != nil {
+					return err
+				}
+				return show(r)
+			}
+		}
+		return cli.AcrossEngines(ctx, func() error { return watchStats(ctx, client, req, f.once, shown) })
 	})
+}
+
+// addIdle adds the containers that do not run.
+func addIdle(ctx context.Context, client *api.Client, s cli.Stack, services []string, r *api.StatsReply) error {
+	all, err := cli.Observe(ctx, client, s)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		isMeasured := slices.ContainsFunc(r.Containers, func(m *api.ContainerStats) bool { return m.Id == c.ID })
+		if !isMeasured && (len(services) == 0 || slices.Contains(services, c.Service)) {
+			r.Containers = append(r.Containers, &api.ContainerStats{Id: c.ID, Name: c.Name, Service: c.Service, Number: int32(c.Number)})
+		}
+	}
+	return nil
 }
 
 // watchStats passes measurements on. The first one has no rates of its own yet:
@@ -99,13 +127,17 @@ func (a *app) showStats(r *api.StatsReply, f statsFlags, processes bool, frames 
 	if f.shape != nil {
 		var lines []display.StatsLine
 		for _, c := range r.Containers {
-			lines = append(lines, display.StatsJSON(c))
+			line := display.StatsJSON(c)
+			if f.whole {
+				line.Container = c.Id
+			}
+			lines = append(lines, line)
 		}
 		return f.shape.Print(a.Stdout, lines)
 	}
 	table := display.StatsTable(r)
 	if processes {
-		table = display.ProcessTable(r)
+		table = display.ProcessTable(r, a.Now())
 	}
 	if f.once || !display.IsTerminal(a.Stdout) {
 		_, err := fmt.Fprint(a.Stdout, display.Lines(table))

@@ -16,8 +16,8 @@ func measured() *api.StatsReply {
 	return &api.StatsReply{Containers: []*api.ContainerStats{
 		{Id: "0123456789abcdef", Name: "shop-web-1", Service: "web", Number: 1, CpuPercent: 12.345, MemoryBytes: 2_500_000, MemoryLimitBytes: 10_000_000,
 			NetReceivedBytes: 1500, NetSentBytes: 20, ReadBytes: 4096, ProcessCount: 2, Processes: []*api.ProcessStats{
-				{Pid: 11, Ppid: 1, Uid: 33, MemoryBytes: 1_000_000, Command: "nginx: worker\x1b[2J"},
-				{Pid: 10, Ppid: 1, CpuPercent: 12.3, MemoryBytes: 1_500_000, CpuMs: 61_000, Command: "nginx -g daemon off;"},
+				{Pid: 11, Ppid: 1, Uid: 33, StartedUnixMs: then.AddDate(0, 0, -2).UnixMilli(), Terminal: "pts/1", MemoryBytes: 1_000_000, Command: "nginx: worker\x1b[2J"},
+				{Pid: 10, Ppid: 1, CpuPercent: 12.3, MemoryBytes: 1_500_000, CpuMs: 61_000, StartedUnixMs: then.Add(-time.Hour).UnixMilli(), Command: "nginx -g daemon off;"},
 			}},
 		{Id: "fedcba9876543210", Name: "shop-db-1", Service: "db", Number: 1, MemoryBytes: 1_000_000},
 	}}
@@ -41,13 +41,21 @@ shop-web-1   12.35%   2.5 MB / 10.0 MB    25.00%   1.5 kB / 20 B   4.1 kB / 0 B 
 	}
 }
 
+func TestStatsOfAllTellsOfThoseThatDoNotRun(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.stats = []*api.StatsReply{{}, measured()}
+	d.engine.observed.Containers = []planner.Container{{ID: "0123456789abcdef", Name: "shop-web-1", Service: "web", Number: 1}, {ID: "down", Name: "shop-job-1", Service: "job", Number: 1}}
+	stdout, stderr, _ := d.run("stats -a --no-trunc --no-stream --format {{.Container}}={{.Name}}")
+	equal(t, "stats", stdout+stderr, "fedcba9876543210=shop-db-1\ndown=shop-job-1\n0123456789abcdef=shop-web-1\n")
+}
+
 func TestTopShowsProcessesOnceWithoutATerminal(t *testing.T) {
 	d := newDesk(t, shop).serve()
 	d.engine.stats = []*api.StatsReply{measured()}
 	stdout, stderr, _ := d.run("top")
-	equal(t, "top", stdout+stderr, `CONTAINER    UID   PID   PPID   CPU %    MEM      TIME    COMMAND
-shop-web-1   0     10    1      12.30%   1.5 MB   61.0s   nginx -g daemon off;
-shop-web-1   33    11    1      0.00%    1.0 MB   0.0s    nginx: worker
+	equal(t, "top", stdout+stderr, `SERVICE   #   UID   PID   PPID   C    STIME   TTY     TIME       MEM      CMD
+web       1   0     10    1      12   11:00   ?       00:01:01   1.5 MB   nginx -g daemon off;
+web       1   33    11    1      0    Nov19   pts/1   00:00:00   1.0 MB   nginx: worker
 `)
 }
 

@@ -43,6 +43,6 @@ func (a *app) versionCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&short, "short", false, "the version alone")
-	c.Flags().StringVar(&text, "format", "pretty", "pretty, json, or a Go `template`")
+	c.Flags().StringVarP(&text, "format", "f", "pretty", "pretty, json, or a Go `template`")
 	return c
 }

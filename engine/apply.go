@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/planner/walk"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/buildkit"
@@ -118,7 +120,7 @@ func (e *Engine) fill(req *api.ApplyRequest, j *job) (err error) {
 // orderOf is what the runner gets of a request besides its plan.
 func orderOf(req *api.ApplyRequest, p *spec.Project, o planner.Options) *runner.Order {
 	order := &runner.Order{
-		Project: p.Name, WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
+		Project: p.Name, Separator: p.Separator(), WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
 		Grace: graceOf(req), Renew: o.Renew,
 	}
 	for name := range p.Services {
@@ -389,7 +391,7 @@ func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *executor, 
 			e.locks.note(c.job.claim, plan, ev)
 			box.Tell(ev)
 		}
-		err := plan.Walk(ctx, c, walkLimit(), time.Now, emit)
+		err := walk.Plan(ctx, plan, c, walkLimit(), time.Now, emit)
 		if err == nil && !c.job.options.Attached {
 			err = e.verify(plan, emit)
 		}

@@ -31,6 +31,7 @@ import (
 	"github.com/orlop/orlop/engine/images"
 	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/programs"
+	"github.com/orlop/orlop/engine/published"
 	"github.com/orlop/orlop/engine/repair"
 	"github.com/orlop/orlop/engine/rootlock"
 	"github.com/orlop/orlop/engine/schedule"
@@ -43,11 +44,13 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/disk"
+	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/freezer"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/ports"
+	"github.com/orlop/orlop/runner/ports/ways"
 	"github.com/orlop/orlop/runner/shim"
 )
 
@@ -98,6 +101,7 @@ type Engine struct {
 	held       map[string]*holding  // guarded by mu: projects that a command holds
 	callers    map[string]int       // guarded by mu: project -> commands that look at it or change it
 	holdings   portKeeper
+	ways       *ways.Ways
 	callersOut outbound.Callers // whose builds go on
 	planned    images.Held      // images of what is being carried out
 	vault      *vault.Vault
@@ -262,10 +266,13 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 		e.log.Warn("cannot let go of images that an update held", "error", err)
 	}
 	e.freezer().ThawAll(ctx)
+	e.ways = published.Open(e.ctx, e.id, e.holdings, e.networks, e.cfg.Root, e.log)
+	e.networks.Follow(network.Follower{Changed: e.ways.Recheck, Released: e.ways.Released})
 	e.runner, err = runner.Open(ctx, runner.Config{
-		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
+		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.ways, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.Shim, Runc: e.programs.Runc, Init: e.programs.Init,
+		Helper:  &exec.Helper{Program: e.programs.Helper, State: filepath.Join(e.cfg.State, "runc", Namespace), Log: e.log},
 		Rescued: rescued, Log: e.log, Stored: e.vault.Stored, Runtimes: settings.Runtimes(e.cfg.Root),
 	})
 	if err != nil {
@@ -352,6 +359,11 @@ func (e *Engine) close() {
 	e.stopHolds()
 	if !e.work.End(endTimeout) {
 		e.log.Warn("what was begun does not end; the next engine goes on with it")
+	}
+	if e.ways != nil {
+		if err := e.ways.End(); err != nil {
+			e.log.Warn("cannot take the rules of published ports away", "error", err)
+		}
 	}
 	if e.runner != nil {
 		e.runner.Close()

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/planner/walk"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/orlop/orlop/api"
@@ -219,7 +221,7 @@ func (f fires) make(ctx context.Context, j schedule.Job, name string) (err error
 	}
 	defer kept()
 	job.order.Plan = plan
-	if err := plan.Walk(ctx, &executor{engine: f.Engine, job: job}, walkLimit(), time.Now, func(planner.Event) {}); err != nil {
+	if err := walk.Plan(ctx, plan, &executor{engine: f.Engine, job: job}, walkLimit(), time.Now, func(planner.Event) {}); err != nil {
 		return err
 	}
 	if err := f.runner.RemoveOneOff(ctx, j.Project, name); err != nil {
@@ -263,7 +265,7 @@ func (e *Engine) decodeUnattended(doc []byte) (*job, error) {
 // oneOff is what a container of a service beside its replicas is made from.
 func (j *job) oneOff(service, name string) assembly.Request {
 	return assembly.Request{
-		Project: j.project.Name, Service: service, Name: name, OneOff: true,
+		Project: j.project.Name, Separator: j.project.Separator(), Service: service, Name: name, OneOff: true,
 		Image: j.project.ImageName(service), Applied: planner.Wanted(j.project, service, j.options.Files),
 		WorkingDir: j.project.WorkingDir, Files: j.project.Files,
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/orlop/orlop/planner/walk"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
@@ -186,7 +188,7 @@ func (e *Engine) removeProject(ctx context.Context, by *claim, grace runner.Grac
 	}
 	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true, Images: e.instances.Images(project, e.hasImage(ctx))})
 	order := &runner.Order{Project: project, Anonymous: true, Grace: grace}
-	err = plan.Walk(ctx, &executor{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
+	err = walk.Plan(ctx, plan, &executor{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
 	e.forgetGone(ctx, project)
 	return err == nil, err
 }

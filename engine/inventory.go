@@ -58,7 +58,7 @@ func (s *server) Networks(context.Context, *api.NetworksRequest) (*api.NetworksR
 	for _, n := range list {
 		info := &api.NetworkInfo{
 			Name: n.Name, Project: n.Project, Key: n.Key, Labels: n.Labels, Subnet: n.Subnet, Gateway: n.Gateway,
-			IpRange: n.IPRange, Subnet6: n.Subnet6, Gateway6: n.Gateway6, IpRange6: n.IPRange6, Internal: n.Internal, Driver: n.Driver,
+			IpRange: n.IPRange, Subnet6: n.Subnet6, Gateway6: n.Gateway6, IpRange6: n.IPRange6, Internal: n.Internal, Driver: n.Driver, Version: n.Version,
 		}
 		for _, u := range n.Users {
 			info.Users = append(info.Users, &api.NetworkUser{Id: u.ID, Name: u.Name, Address: u.Address, Address6: u.Address6})

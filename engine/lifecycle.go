@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/orlop/orlop/planner/walk"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/engine/mailbox"
 	"github.com/orlop/orlop/planner"
@@ -126,7 +128,7 @@ func (s *server) killBegun(ctx context.Context, req *api.LifecycleRequest, claim
 	if err != nil {
 		return err
 	}
-	return plan.Walk(ctx, c, walkLimit(), time.Now, func(planner.Event) {})
+	return walk.Plan(ctx, plan, c, walkLimit(), time.Now, func(planner.Event) {})
 }
 
 // planLifecycle plans what a lifecycle request asks for.

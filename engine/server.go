@@ -23,6 +23,7 @@ import (
 	"github.com/orlop/orlop/engine/containers"
 	"github.com/orlop/orlop/engine/files"
 	"github.com/orlop/orlop/engine/images"
+	"github.com/orlop/orlop/engine/published"
 	"github.com/orlop/orlop/engine/registry"
 	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/engine/vault"
@@ -74,11 +75,12 @@ func newServer(e *Engine) *grpc.Server {
 	api.RegisterEngineServer(srv, &server{Engine: e})
 	api.RegisterFilesServer(srv, &files.Server{Containers: e.runner, Images: e.images, Freezer: e.freezer(), Now: time.Now})
 	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers, Remove: e.runner.Inventory().RemoveImage, Jobs: e.jobImages, Trust: e.gate.Trust, Held: &e.planned})
-	api.RegisterContainersServer(srv, &containers.Server{Runner: e.runner, Images: e.images, Client: e.daemon.client, LogDir: e.runner.LogDir})
+	api.RegisterContainersServer(srv, &containers.Server{Runner: e.runner, Images: e.images, Client: e.daemon.client, LogDir: e.runner.LogDir, Flush: e.store.Flush})
 	api.RegisterRegistryServer(srv, &registry.Server{Images: e.images, Credentials: e.credentials, Doing: e.doing, Room: e.roomFor, Explain: e.explain})
 	api.RegisterSignaturesServer(srv, &admission.Server{Gate: &e.gate, Hosts: e.hostsOf, Doing: e.doing, Agent: "orlop/" + e.cfg.Version})
 	api.RegisterVolumesServer(srv, &volumes.Server{Inventory: e.runner.Inventory(), Freezer: e.freezer(), Flush: e.store.Flush})
 	api.RegisterVaultServer(srv, &vault.Server{Vault: e.vault, Users: e.runner.UsersOf})
+	api.RegisterPortsServer(srv, &published.Server{Listeners: e.ways})
 	api.RegisterHistoryServer(srv, &past{engine: e})
 	srv.RegisterService(&buildkit.SessionService, &buildSessions{engine: e})
 	return srv

@@ -67,7 +67,7 @@ func (m *meter) read(samples []proc.Sample) *api.StatsReply {
 			next[key] = reading{at: c.At, cpu: p.CPU}
 			stats.Processes = append(stats.Processes, &api.ProcessStats{
 				Pid: int32(p.PID), Ppid: int32(p.PPID), Uid: int32(p.UID), CpuPercent: m.percent(key, next[key], p.StartedAt),
-				MemoryBytes: p.Memory, CpuMs: p.CPU.Milliseconds(), Command: api.Valid(p.Command),
+				MemoryBytes: p.Memory, CpuMs: p.CPU.Milliseconds(), StartedUnixMs: p.StartedAt.UnixMilli(), Terminal: p.Terminal, Command: api.Valid(p.Command),
 			})
 		}
 		reply.Containers = append(reply.Containers, stats)

@@ -1,4 +1,4 @@
-package planner
+package planner_test
 
 import (
 	"context"
@@ -7,6 +7,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/orlop/orlop/planner/walk"
+
+	. "github.com/orlop/orlop/planner"
 )
 
 // failing is an executor that lets some steps fail.
@@ -60,7 +64,7 @@ func TestAnUpdateGoesOnAsFarAsItMay(t *testing.T) {
 			}
 			f := &failing{fails: test.fails, saw: map[string]int{}}
 			var skipped []string
-			err := p.Walk(t.Context(), f, 4, time.Now, func(e Event) {
+			err := walk.Plan(t.Context(), p, f, 4, time.Now, func(e Event) {
 				if e.Kind == Skipped {
 					skipped = append(skipped, e.Step)
 				}

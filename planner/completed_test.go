@@ -1,6 +1,10 @@
-package planner
+package planner_test
 
-import "testing"
+import (
+	"testing"
+
+	. "github.com/orlop/orlop/planner"
+)
 
 // TestWhoIsToRunOnIsStartedAgain, though its policy lets it end with code 0; what has done
 // its work is left alone.

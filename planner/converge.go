@@ -117,6 +117,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.planVolumes(order)
 	c.refuseForeign(order)
+	c.refuseWithout(order)
 	c.refuseUnattended()
 	if len(c.refused) > 0 { // nothing is begun that can't be ended
 		return nil, errors.Join(c.refused...)
@@ -190,13 +191,13 @@ func (c *converger) order() ([]string, error) {
 // by a shared namespace, by a build on another's image.
 func (c *converger) dependencies(s *spec.Service) []string {
 	deps := slices.Collect(maps.Keys(s.DependsOn))
-	deps = append(deps, sharedWith(s)...)
+	deps = append(deps, SharedWith(s)...)
 	deps = append(deps, baseServices(s)...)
 	return compact(deps)
 }
 
-// sharedWith are the services that s has namespaces or volumes of.
-func sharedWith(s *spec.Service) []string {
+// SharedWith are the services that s has namespaces or volumes of.
+func SharedWith(s *spec.Service) []string {
 	names := s.SourceServices()
 	for _, share := range s.Shares() {
 		if share.Service != "" {

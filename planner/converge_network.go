@@ -46,11 +46,16 @@ func (c *converger) planNetworks(order []string) {
 		}
 		c.network[key] = c.plan.add(step)
 		for _, g := range have.Guests {
-			c.plan.add(&Step{
-				Action: AttachNetwork, Resource: g.String(), Name: want.Name, Container: g.Container, Needs: []string{step.ID},
-				Reasons: []Reason{{Text: fmt.Sprintf("network %s is made anew", key)}},
-			})
+			c.plan.add(attachment(g.String(), g.Container, key, step))
 		}
+	}
+}
+
+// attachment brings a container back to a network that is made anew.
+func attachment(resource, id, key string, made *Step) *Step {
+	return &Step{
+		Action: AttachNetwork, Resource: resource, Name: made.Name, Container: id, Needs: []string{made.ID},
+		Reasons: []Reason{{Text: fmt.Sprintf("network %s is made anew", key)}},
 	}
 }
 

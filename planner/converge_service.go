@@ -79,8 +79,13 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 	case !isUp && !c.opts.NoStart:
 		step.Action, step.Reasons = Start, append([]Reason{{Text: whyDown(k)}}, ch.update...)
 	default:
-		c.plan.Leave++
+		if len(c.reattach(k)) == 0 {
+			c.plan.Leave++
+		}
 		return
+	}
+	if step.Action != Replace {
+		step.Needs = c.reattach(k)
 	}
 	if at := k.rolledBack(); step.Action == Replace && !at.IsZero() {
 		path := "services." + name + ".deploy.update_config.failure_action"
@@ -88,7 +93,7 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		step.Reasons = append(step.Reasons, Reason{Path: path, Text: text, Place: c.project.Places.Nearest(path)})
 	}
 	if step.Action == Replace || step.Action == Start || step.Action == Restart {
-		step.Needs, step.After = slices.Clone(needs), slices.Clone(after)
+		step.Needs, step.After = append(step.Needs, needs...), slices.Clone(after)
 	}
 	c.up(step)
 }
@@ -124,7 +129,6 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 		return change{replace: []Reason{{Text: "nothing is known of what it was made from"}}}, false
 	}
 	ch := diffOf(name, k.Applied, want, c.observed.Machine, c.project.Places)
-	ch.replace = append(ch.replace, c.networkReasons(k)...)
 	ch.replace = append(ch.replace, c.volumeReasons(k)...)
 	ch.replace = append(ch.replace, c.backingReasons(k, want)...)
 	ch.replace = append(ch.replace, c.appeared(name, s, k)...)
@@ -177,19 +181,22 @@ func imageReason(step *Step, name string, places spec.Places) Reason {
 	return Reason{Path: path, Text: text, Place: places.Nearest("services." + name)}
 }
 
-// networkReasons: a network made anew takes its containers with it.
-func (c *converger) networkReasons(k *Container) []Reason {
-	var rs []Reason
+// reattach has a container that stays brought back to its networks that are made anew. It gives
+// the steps that do so.
+func (c *converger) reattach(k *Container) (ids []string) {
+	if k.Applied == nil {
+		return nil
+	}
 	for _, key := range slices.Sorted(maps.Keys(k.Applied.Networks)) {
 		step := c.network[key]
 		if step == nil {
 			continue
 		}
 		if _, existed := c.observed.Networks[step.Name]; existed {
-			rs = append(rs, Reason{Path: "networks." + key, Text: "the network is made anew", Place: c.project.Places.Nearest("networks." + key)})
+			ids = append(ids, c.plan.add(attachment(resource(k.Service, k.Number), k.ID, key, step)).ID)
 		}
 	}
-	return rs
+	return ids
 }
 
 func (c *converger) renewed(service string) bool {
@@ -254,7 +261,7 @@ func clash(a, b *spec.Service) bool {
 func (c *converger) remove(k *Container, why Reason) {
 	c.going = append(c.going, k)
 	c.removals = append(c.removals, c.plan.add(&Step{
-		Action: Remove, Resource: resource(k.Service, k.Number), Service: k.Service, Number: k.Number,
+		Action: Remove, Resource: containerResource(k), Service: k.Service, Number: k.Number,
 		Container: k.ID, Reasons: []Reason{why},
 	}))
 }
@@ -280,6 +287,8 @@ func (c *converger) planRemovals(order []string) {
 	for i := range c.observed.Containers {
 		k := &c.observed.Containers[i]
 		switch {
+		case c.isEndedRun(k):
+			c.remove(k, Reason{Text: "a run that has ended"})
 		case !c.isOrphan(k):
 		case c.opts.RemoveOrphans:
 			c.remove(k, Reason{Text: "no longer in the stack file"})
@@ -288,6 +297,12 @@ func (c *converger) planRemovals(order []string) {
 		}
 	}
 	slices.Sort(c.plan.Orphans)
+}
+
+// isEndedRun says that a container is what a run has left, which is removed with the orphans.
+// What jobs have left tells of them.
+func (c *converger) isEndedRun(k *Container) bool {
+	return c.opts.RemoveOrphans && k.OneOff && k.State == Exited && c.project.Jobs[k.Service] == nil && c.opts.Prepare == "" && !c.opts.isFire()
 }
 
 func (c *converger) isOrphan(k *Container) bool { return isOrphan(c.project, k) }
@@ -313,7 +328,7 @@ func (c *converger) needs(name string, s *spec.Service) (needs, after []string) 
 			}
 		}
 	}
-	for _, other := range sharedWith(s) {
+	for _, other := range SharedWith(s) {
 		for _, step := range c.ups[other] {
 			needs = append(needs, step.ID)
 		}

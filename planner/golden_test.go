@@ -1,4 +1,4 @@
-package planner
+package planner_test
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	. "github.com/orlop/orlop/planner"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
@@ -241,6 +243,8 @@ func (s *scenario) line(line string) {
 		service, number, _ := strings.Cut(words[1], "/")
 		n, _ := strconv.Atoi(number)
 		o.Containers = append(o.Containers, Container{ID: s.w.next(), Service: service, Number: n, State: Running, Applied: &Applied{Service: &spec.Service{}}})
+	case "run":
+		o.Containers = append(o.Containers, Container{ID: s.w.next(), Name: words[1], Service: words[2], OneOff: true, State: State(words[3]), Applied: &Applied{Service: &spec.Service{}}})
 	case "add-network":
 		o.Networks[words[1]] = Network{Name: words[1]}
 	case "add-volume":

@@ -308,7 +308,7 @@ func dependsOn(k *Container) []string {
 		return nil
 	}
 	deps := slices.Collect(maps.Keys(k.Applied.Service.DependsOn))
-	return compact(append(deps, sharedWith(k.Applied.Service)...))
+	return compact(append(deps, SharedWith(k.Applied.Service)...))
 }
 
 // dependentsFirst orders the containers so that each comes before what it

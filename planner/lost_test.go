@@ -1,8 +1,10 @@
-package planner
+package planner_test
 
 import (
 	"strings"
 	"testing"
+
+	. "github.com/orlop/orlop/planner"
 )
 
 // What is on record of a container and is not there any more is given back, and

@@ -1,7 +1,9 @@
-package planner
+package planner_test
 
 import (
 	"testing"
+
+	. "github.com/orlop/orlop/planner"
 
 	"github.com/orlop/orlop/spec"
 )

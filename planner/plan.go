@@ -167,6 +167,9 @@ func (p *Plan) add(s *Step) *Step {
 	if p.taken[s.ID] {
 		s.ID += " " + s.Container
 	}
+	if p.taken[s.ID] { // to another network
+		s.ID += " " + s.Name
+	}
 	p.taken[s.ID] = true
 	s.Needs = compact(s.Needs)
 	s.After = compact(s.After)

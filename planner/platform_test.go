@@ -1,8 +1,10 @@
-package planner
+package planner_test
 
 import (
 	"strings"
 	"testing"
+
+	. "github.com/orlop/orlop/planner"
 
 	"github.com/orlop/orlop/spec"
 )

@@ -1,8 +1,10 @@
-package planner
+package planner_test
 
 import (
 	"strings"
 	"testing"
+
+	. "github.com/orlop/orlop/planner"
 )
 
 // A port that two services want is known before anything is built or made.

@@ -1,7 +1,9 @@
-package planner
+package planner_test
 
 import (
 	"testing"
+
+	. "github.com/orlop/orlop/planner"
 )
 
 // What a run needs is needed, though no step of the plan needs it.

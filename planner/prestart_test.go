@@ -1,9 +1,11 @@
-package planner
+package planner_test
 
 import (
 	"slices"
 	"strings"
 	"testing"
+
+	. "github.com/orlop/orlop/planner"
 
 	"github.com/orlop/orlop/spec"
 )

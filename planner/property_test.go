@@ -1,4 +1,4 @@
-package planner
+package planner_test
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	. "github.com/orlop/orlop/planner"
 
 	"github.com/orlop/orlop/spec/stackfile"
 
@@ -373,8 +375,8 @@ func TestDownUndoesUp(t *testing.T) {
 		}
 		for name, s := range p.Services {
 			for dep := range s.DependsOn {
-				a, aok := at[resource(name, 1)]
-				b, bok := at[resource(dep, 1)]
+				a, aok := at[fmt.Sprintf("%s/%d", name, 1)]
+				b, bok := at[fmt.Sprintf("%s/%d", dep, 1)]
 				if aok && bok && a > b {
 					t.Errorf("%s is removed after %s, on which it depends", name, dep)
 				}

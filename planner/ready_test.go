@@ -1,8 +1,10 @@
-package planner
+package planner_test
 
 import (
 	"slices"
 	"testing"
+
+	. "github.com/orlop/orlop/planner"
 )
 
 // TestAStartIsWaitedFor: for each service that has containers, started by it or not.

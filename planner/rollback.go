@@ -2,7 +2,6 @@ package planner
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -78,7 +77,7 @@ func (c *converger) noWayBack(name string, s *spec.Service, k *Container, want *
 			return key + " has another content, and the one before is not kept"
 		}
 	}
-	for _, rs := range [][]Reason{c.networkReasons(k), c.volumeReasons(k), c.backingReasons(k, want)} {
+	for _, rs := range [][]Reason{c.volumeReasons(k), c.backingReasons(k, want)} {
 		if len(rs) > 0 {
 			return rs[0].String()
 		}
@@ -108,7 +107,7 @@ func (c *converger) planRollback(name string, s *spec.Service, steps, update []*
 		await.Reasons, await.IfFailed = nil, compact(slices.Clone(failed)) // what may come is said in one line
 	}
 	path = "services." + name + ".deploy.update_config.failure_action"
-	text := fmt.Sprintf("goes back to %s if %s", steps[0].target(), mostFailures(update[0].Batch))
+	text := fmt.Sprintf("goes back to %s if %s", steps[0].Target(), mostFailures(update[0].Batch))
 	steps[0].Reasons = []Reason{{Path: path, Text: text, Place: c.project.Places.Nearest(path)}}
 	for _, step := range steps {
 		c.last = append(c.last, step)
@@ -167,67 +166,5 @@ func (s *Step) Reference(images map[string]string) string {
 	return cmp.Or(s.Name, images[s.Service])
 }
 
-// isVain says that a step is of a rollback for which there is no need, and ends it then: the update has not
-// failed, or not come as far as what the step undoes.
-func (w *walk) isVain(n *node) bool {
-	if n.step.Action != Rollback {
-		return false
-	}
-	hasFailed := slices.ContainsFunc(n.step.IfFailed, func(id string) bool {
-		on := w.byID[id]
-		return on != nil && (on.outcome == Failed || on.outcome == Skipped)
-	})
-	undone := w.byID[n.step.Undoes]
-	if hasFailed && undone != nil && undone.outcome == Done {
-		if n.step.Applied != nil {
-			step := *n.step
-			applied := *step.Applied
-			applied.RolledBack = w.now()
-			step.Applied = &applied
-			n.step = &step
-		}
-		return false
-	}
-	n.outcome = Unchanged
-	w.emit(w.event(n, Unchanged))
-	return true
-}
-
-// rolledBack says of each service whose update was taken back what it is again, and how far
-// that is so.
-func (w *walk) rolledBack() (errs []error) {
-	all := map[string][]*node{}
-	var names []string
-	for _, n := range w.nodes {
-		if n.step.Action == Rollback && n.outcome != Unchanged {
-			if all[n.step.Service] == nil {
-				names = append(names, n.step.Service)
-			}
-			all[n.step.Service] = append(all[n.step.Service], n)
-		}
-	}
-	for _, name := range names {
-		of := all[name]
-		done := slices.DeleteFunc(slices.Clone(of), func(n *node) bool { return n.outcome != Done })
-		text := "rolled back"
-		if of[0].step.Applied != nil { // no replica that came with the update
-			text += " to " + of[0].step.target()
-		}
-		if len(done) < len(of) {
-			text = fmt.Sprintf("not wholly %s: %d of %d are", text, len(done), len(of))
-		}
-		errs = append(errs, &StepError{Step: &Step{Resource: name, Service: name}, Err: errors.New(text)})
-	}
-	return errs
-}
-
-// target names what a Rollback of a container that was there leads to.
-func (s *Step) target() string { return s.Name + " (" + spec.ShortDigests(s.Applied.Image) + ")" }
-
-// outcome says in a few words what a Rollback has led to.
-func (s *Step) outcome() string {
-	if s.Applied == nil {
-		return "removed again"
-	}
-	return "back to " + s.target()
-}
+// Target names what a Rollback of a container that was there leads to.
+func (s *Step) Target() string { return s.Name + " (" + spec.ShortDigests(s.Applied.Image) + ")" }

@@ -1,4 +1,4 @@
-package planner
+package planner_test
 
 import (
 	"context"
@@ -8,6 +8,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/orlop/orlop/planner/walk"
+
+	. "github.com/orlop/orlop/planner"
 )
 
 const rollingBack = `
@@ -105,7 +109,7 @@ func TestAnUpdateThatFailsIsTakenBack(t *testing.T) {
 			begun := time.Now()
 			var mu sync.Mutex
 			var events []Event // guarded by mu
-			err := plan.Walk(t.Context(), s, 4, func() time.Time { return begun }, func(e Event) {
+			err := walk.Plan(t.Context(), plan, s, 4, func() time.Time { return begun }, func(e Event) {
 				mu.Lock()
 				defer mu.Unlock()
 				events = append(events, e)
@@ -245,7 +249,7 @@ func TestAnUpThatWaitsWaitsForTheLastBatch(t *testing.T) {
 func TestOnlyWhatWasReplacedIsWatched(t *testing.T) {
 	plan, _ := updating(t, "sha256:one")
 	s := &shaky{fails: []string{"replace web/2"}, watched: map[string][]int{}}
-	_ = plan.Walk(t.Context(), s, 4, time.Now, func(Event) {})
+	_ = walk.Plan(t.Context(), plan, s, 4, time.Now, func(Event) {})
 	if got := s.watched["await web 2 of 3 rolled back"]; !slices.Equal(got, []int{1}) {
 		t.Errorf("%v", got)
 	}

@@ -1,10 +1,12 @@
-package planner
+package planner_test
 
 import (
 	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	. "github.com/orlop/orlop/planner"
 
 	"github.com/orlop/orlop/spec"
 )

@@ -1,4 +1,4 @@
-package planner
+package planner_test
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	. "github.com/orlop/orlop/planner"
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/stackfile"
@@ -158,7 +160,7 @@ func (w *world) container(project string, s *Step) error {
 	}
 	// Who shared the namespace of the old one is left behind until it is restarted.
 	for j := range o.Containers {
-		if k := &o.Containers[j]; k.Applied != nil && slices.Contains(sharedWith(k.Applied.Service), s.Service) {
+		if k := &o.Containers[j]; k.Applied != nil && slices.Contains(SharedWith(k.Applied.Service), s.Service) {
 			k.Adrift = true
 		}
 	}
@@ -218,7 +220,7 @@ func roundTrip(a *Applied) *Applied {
 func (w *world) find(t *testing.T, name string) *Container {
 	t.Helper()
 	for i := range w.observed.Containers {
-		if k := &w.observed.Containers[i]; resource(k.Service, k.Number) == name {
+		if k := &w.observed.Containers[i]; fmt.Sprintf("%s/%d", k.Service, k.Number) == name {
 			return k
 		}
 	}

@@ -21,22 +21,21 @@ import (
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
-	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
 
 // Order is what the steps of one plan have in common.
 type Order struct {
-	Project    string
-	WorkingDir string
-	Files      []string
-	Images     map[string]string // service -> reference
-	Grace      Grace
-	Places     spec.Places
-	Anonymous  bool // remove anonymous volumes with their containers
-	Renew      bool // what replaces a container has volumes of its own where nobody named them
-	Plan       *planner.Plan
+	Project, Separator string // the second of names, see assembly.Request
+	WorkingDir         string
+	Files              []string
+	Images             map[string]string // service -> reference
+	Grace              Grace
+	Places             spec.Places
+	Anonymous          bool // remove anonymous volumes with their containers
+	Renew              bool // what replaces a container has volumes of its own where nobody named them
+	Plan               *planner.Plan
 }
 
 // Execute carries out the steps that concern networks, volumes and containers.
@@ -46,10 +45,9 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	ctx, s := context.WithoutCancel(waits), s.Of(o.Project, r.Containers)
 	switch s.Action {
 	case planner.CreateNetwork:
-		result, err := r.createNetwork(ctx, o, s)
-		return result, topology.Placed(err, o.Places)
+		return r.createNetwork(ctx, o, s)
 	case planner.AttachNetwork:
-		return planner.Result{}, r.attachNetwork(ctx, s.Name, s.Container)
+		return planner.Result{}, r.Wiring().Attach(ctx, s.Name, s.Container)
 	case planner.UpdateNetwork:
 		return planner.Result{Text: s.Mended()}, errors.Join(r.nets.Mend(ctx), r.topology.Relabel(s.Name, s.Network))
 	case planner.UpdateVolume:
@@ -98,7 +96,7 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 func (o *Order) request(s *planner.Step, note func(planner.Event)) assembly.Request {
 	warn := func(w oci.Warning) { note(planner.Event{Kind: planner.Warned, Text: w.Placed(s.Service, o.Places)}) }
 	return assembly.Request{
-		Project: o.Project, Service: s.Service, Number: s.Number, Image: s.Reference(o.Images), Applied: s.Applied,
+		Project: o.Project, Separator: o.Separator, Service: s.Service, Number: s.Number, Image: s.Reference(o.Images), Applied: s.Applied,
 		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, Renew: o.Renew, Warn: warn,
 	}
 }
@@ -151,7 +149,7 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 		err = r.publish(ctx, o, c)
 	}
 	if err == nil {
-		err = r.nets.MendSandbox(ctx, c.id)
+		err = errors.Join(r.nets.MendSandbox(ctx, c.id), r.Wiring().Return(ctx, c.snapshot()))
 	}
 	if err != nil {
 		// What could not be changed must not count as applied.

@@ -107,7 +107,7 @@ func (r *Runner) ObserveLosses(ctx context.Context, o *planner.Observed) (unknow
 		if !runs {
 			continue
 		}
-		k.Lost = sandboxes[k.ID]
+		k.Lost = append(sandboxes[k.ID], rec.Apart()...)
 		if unopened == nil {
 			owner := r.portOwner(&rec)
 			k.Lost = append(owner.Unbound(open), k.Lost...)

@@ -35,7 +35,7 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 		return nil, err
 	}
 	for key, n := range o.Networks {
-		n.Guests = r.guests(name, n.Name)
+		n.Guests = r.Wiring().Guests(name, n.Name)
 		o.Networks[key] = n
 	}
 	for i, c := range o.Containers {

@@ -14,7 +14,7 @@ import (
 // it if asked to. The warnings tell what it got otherwise than asked for.
 func (r *Runner) CreateOneOff(ctx context.Context, req assembly.Request, places spec.Places, start bool) (made OneOff, err error) {
 	if req.Name == "" {
-		req.Name = req.Project + "-" + req.Service + "-run-" + supervisor.NewID()[:12]
+		req.Name = req.NameOf("run", supervisor.NewID()[:12])
 	}
 	req.Warn = func(w oci.Warning) { made.Warnings = append(made.Warnings, w.Placed(req.Service, places)) }
 	c, err := r.create(ctx, req)

@@ -19,25 +19,38 @@ import (
 // and forms of Compose, "$" written as "$$" so that it loads again to the
 // same. Contents of secrets are never in it.
 func (p *Project) YAML() ([]byte, error) {
+	data, err := EncodeYAML(p.canonical(false))
+	return escapeDollars(data), err
+}
+
+// EncodeYAML writes a document as stack files are written.
+func EncodeYAML(n *yaml.Node) ([]byte, error) {
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if err := e.Encode(p.canonical(false)); err != nil {
-		return nil, fmt.Errorf("cannot write the project as YAML: %w", err)
+	if err := e.Encode(n); err != nil {
+		return nil, fmt.Errorf("cannot write the stack as YAML: %w", err)
 	}
-	return escapeDollars(b.Bytes()), nil
+	return b.Bytes(), nil
 }
 
 // JSON is the same as YAML, as JSON.
 func (p *Project) JSON() ([]byte, error) {
-	var b bytes.Buffer
-	if err := writeJSON(&b, p.canonical(true), ""); err != nil {
-		return nil, fmt.Errorf("cannot write the project as JSON: %w", err)
-	}
-	b.WriteByte('\n')
-	return escapeDollars(b.Bytes()), nil
+	data, err := EncodeJSON(p.canonical(true))
+	return escapeDollars(data), err
 }
 
+// EncodeJSON writes a document as indented JSON, with a line's end.
+func EncodeJSON(n *yaml.Node) ([]byte, error) {
+	var b bytes.Buffer
+	if err := writeJSON(&b, n, ""); err != nil {
+		return nil, fmt.Errorf("cannot write the stack as JSON: %w", err)
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
+// escapeDollars has a "$" stand for itself when the text is loaded again.
 func escapeDollars(data []byte) []byte { return bytes.ReplaceAll(data, []byte("$"), []byte("$$")) }
 
 func (p *Project) canonical(forJSON bool) *yaml.Node {
@@ -82,9 +95,9 @@ func scalarOf(tag, value string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: value}
 }
 
-// textNode is text, quoted where an old YAML reader would take it for a truth
+// TextNode is text, quoted where an old YAML reader would take it for a truth
 // value ("no") or a number by sixties ("10:30").
-func textNode(s string) *yaml.Node {
+func TextNode(s string) *yaml.Node {
 	if _, ok := ParseFlag(s); ok || s != "" && strings.Trim(s, "0123456789:") == "" {
 		return quoted(s)
 	}
@@ -103,7 +116,7 @@ func (c canonicalizer) node(v reflect.Value) *yaml.Node {
 	case Bytes:
 		return quoted(x.String())
 	case Duration:
-		return textNode(x.String())
+		return TextNode(x.String())
 	case Ulimit:
 		if x.Single != 0 {
 			return scalarOf("!!int", strconv.FormatInt(x.Single, 10))
@@ -141,7 +154,7 @@ func (c canonicalizer) node(v reflect.Value) *yaml.Node {
 		}
 		return scalarOf("!!float", number)
 	}
-	return textNode(fmt.Sprint(v.Interface()))
+	return TextNode(fmt.Sprint(v.Interface()))
 }
 
 func (c canonicalizer) mapping(v reflect.Value) *yaml.Node {
@@ -151,7 +164,7 @@ func (c canonicalizer) mapping(v reflect.Value) *yaml.Node {
 		keys[k.String()] = k
 	}
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
-		out.Content = append(out.Content, textNode(k), c.node(v.MapIndex(keys[k])))
+		out.Content = append(out.Content, TextNode(k), c.node(v.MapIndex(keys[k])))
 	}
 	if len(keys) == 0 {
 		out.Style = yaml.FlowStyle
@@ -176,7 +189,7 @@ func (c canonicalizer) structure(v reflect.Value) *yaml.Node {
 		if made == nil {
 			continue
 		}
-		out.Content = append(out.Content, textNode(name), made)
+		out.Content = append(out.Content, TextNode(name), made)
 	}
 	if extensions.IsValid() && extensions.Len() > 0 {
 		out.Content = append(out.Content, c.mapping(extensions).Content...)
@@ -190,7 +203,7 @@ func (c canonicalizer) structure(v reflect.Value) *yaml.Node {
 // field is the canonical form of one field of a struct; nil leaves it out.
 func (c canonicalizer) field(of reflect.Value, f reflect.StructField, value reflect.Value, omitEmpty bool) *yaml.Node {
 	switch {
-	case f.Name == "Instance", f.Name == "Bases", f.Name == "SeccompProfile", f.Name == "Inherited", f.Name == "ProvidedEnvironment", f.Name == "Provided": // no keys of Compose; what an instance decides stands in the names
+	case f.Name == "Instance", f.Name == "Underscore", f.Name == "Bases", f.Name == "SeccompProfile", f.Name == "Inherited", f.Name == "ProvidedEnvironment", f.Name == "Provided": // no keys of Compose; what an instance decides stands in the names
 		return nil
 	case f.Name == "CreateHostPath": // true unless said otherwise
 		if value.Bool() {

@@ -16,7 +16,8 @@ import (
 // the keys are those of the Compose Specification.
 type Project struct {
 	Name       string              `json:"name"`
-	Instance   string              `json:"instance,omitempty"` // which copy of the stack it is; "" is the stack itself
+	Instance   string              `json:"instance,omitempty"`   // which copy of the stack it is; "" is the stack itself
+	Underscore bool                `json:"underscore,omitempty"` // names of containers and built images have the parts "_" between them, as those of Compose's first version
 	Services   map[string]*Service `json:"services"`
 	Bases      map[string]*Service `json:"bases,omitempty"` // services that are not active and whose images others are built from
 	Jobs       map[string]*Service `json:"jobs,omitempty"`  // those that are not run: one that is, is among the services
@@ -485,7 +486,15 @@ func (p *Project) ImageName(service string) string {
 	if s.Image != "" {
 		return s.Image
 	}
-	return p.Name + "-" + service
+	return p.Name + p.Separator() + service
+}
+
+// Separator stands between the parts of the names of containers and built images.
+func (p *Project) Separator() string {
+	if p.Underscore {
+		return "_"
+	}
+	return "-"
 }
 
 // ImageOnly is a service of which only the image counts.

@@ -23,7 +23,7 @@ func foreseen() []string {
 		api.Engine_Status_FullMethodName, api.Engine_Plan_FullMethodName, api.Engine_Observe_FullMethodName, api.Engine_Projects_FullMethodName,
 		api.Engine_Watch_FullMethodName, api.Engine_Logs_FullMethodName, api.Engine_Images_FullMethodName, api.Engine_Volumes_FullMethodName,
 		api.Engine_Networks_FullMethodName, api.Files_Sizes_FullMethodName, api.Volumes_Sizes_FullMethodName, api.Images_Prune_FullMethodName, controlapi.Control_DiskUsage_FullMethodName, api.Engine_Stats_FullMethodName, api.Containers_List_FullMethodName, api.Containers_Inspect_FullMethodName, api.Images_Describe_FullMethodName, api.History_Past_FullMethodName, api.Vault_Entries_FullMethodName,
-		api.Vault_Content_FullMethodName, api.Engine_Down_FullMethodName, api.Engine_Lifecycle_FullMethodName, api.Engine_Collect_FullMethodName,
+		api.Vault_Content_FullMethodName, api.Registry_Resolve_FullMethodName, api.Files_Changes_FullMethodName, api.Engine_Down_FullMethodName, api.Engine_Lifecycle_FullMethodName, api.Engine_Collect_FullMethodName,
 	}
 }
 
@@ -50,6 +50,14 @@ func (inv *Invocation) Foretell(p *planner.Plan, w display.Words) error {
 	}
 	inv.SayNotice("dry run: nothing was done")
 	return nil
+}
+
+// Foresay prints lines that say what would be done: "+ volume data".
+func (inv *Invocation) Foresay(lines ...string) {
+	for _, line := range lines {
+		fmt.Fprintln(inv.Stdout, " "+display.Printable(line))
+	}
+	inv.SayNotice("dry run: nothing was done")
 }
 
 // foresee is Show of what only says its plan.

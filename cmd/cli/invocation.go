@@ -57,19 +57,20 @@ type Settings struct {
 	Verb  string            // the one that runs
 	Began time.Time         // of the command: what a user waits for counts from here
 
-	Files        []string
-	Name         string
-	Instance     string
-	Directory    string
-	Profiles     []string
-	EnvFiles     []string
-	Progress     string // auto, tty, plain, json or quiet
-	ANSI         string // auto, always or never
-	Trace        string // file that a timeline is written to
-	Strict       bool
-	AllowUnset   bool
-	Verbose      bool // every warning with its line
-	AllResources bool // networks and volumes too that no service uses
+	Files         []string
+	Name          string
+	Instance      string
+	Directory     string
+	Profiles      []string
+	EnvFiles      []string
+	Progress      string // auto, tty, plain, json or quiet
+	ANSI          string // auto, always or never
+	Trace         string // file that a timeline is written to
+	Compatibility bool   // "_" stands between the parts of names
+	Strict        bool
+	AllowUnset    bool
+	Verbose       bool // every warning with its line
+	AllResources  bool // networks and volumes too that no service uses
 
 	InsecureRegistries []string // hosts that remote stacks are fetched from without TLS
 	AllowRemotes       bool     // what remote stacks ask for, by this command

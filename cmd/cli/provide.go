@@ -123,7 +123,7 @@ func (inv *Invocation) runProviders(ctx context.Context, client *api.Client, p *
 // sayOverrides warns of variables of a service that a provider gives another value.
 func (inv *Invocation) sayOverrides(p *spec.Project, service, by string, s *spec.Service, vars provider.Variables) {
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
-		if own := s.Environment[name]; own != nil && *own != vars[name] {
+		if own, isThere := s.Environment[name]; isThere && (own == nil || *own != vars[name]) {
 			inv.SayWarnings([]string{fmt.Sprintf("services.%s.environment.%s is given by provider %s instead (%s)",
 				service, name, by, p.Places.Nearest("services."+service+".environment."+name))})
 		}

@@ -13,6 +13,8 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/stackfile"
+	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // LonePrefix begins the names of the projects of containers that are of an image alone, one each. No stack file can have such a name:
@@ -23,7 +25,7 @@ const LonePrefix = "container."
 // fetches nothing.
 func (s *Settings) Options(services []string) stackfile.Options {
 	return stackfile.Options{
-		Files: s.Files, Dir: s.Dir, ProjectDirectory: s.Directory, Name: s.Name, Profiles: s.Profiles,
+		Files: s.Files, Dir: s.Dir, ProjectDirectory: s.Directory, Name: s.Name, Compatibility: s.Compatibility, Profiles: s.Profiles,
 		EnvFiles: s.EnvFiles, Environ: s.Env, Services: services, AllowUnset: s.AllowUnset, AllResources: s.AllResources, Strict: s.Strict,
 		Stdin: s.Stdin, Given: s.Given, Remotes: remote.New(s.remoteStacks()),
 	}
@@ -53,36 +55,50 @@ func (inv *Invocation) LoadNamed(ctx context.Context, opts stackfile.Options) (*
 // LoadWith loads a stack file, with the remote stacks that it names, shows every
 // complaint, and hides its secrets from here on.
 func (inv *Invocation) LoadWith(ctx context.Context, opts stackfile.Options) (*spec.Project, error) {
-	if opts.Instance == "" {
-		var err error
-		if opts.Instance, err = inv.InstanceOf(); err != nil {
-			return nil, err
-		}
-	}
-	var project *spec.Project
-	var diagnostics spec.Diagnostics
 	stacks := inv.fetchedStacks()
 	opts.Remotes = stacks
-	err := inv.Interruptibly(ctx, func(ctx context.Context) (err error) {
-		project, diagnostics, err = stackfile.Load(ctx, opts)
-		return err
-	})
-	var mistakes *spec.Mistakes
-	switch {
-	case errors.As(err, &mistakes):
-		return nil, inv.Complain(mistakes.Diagnostics)
-	case err != nil:
+	project, err := read(ctx, inv, opts, stackfile.Load)
+	if err != nil {
 		return nil, err
 	}
 	inv.keepLock(stacks, project)
-	inv.warn(diagnostics.Warnings())
-	inv.note(diagnostics.Notes())
 	for _, payload := range project.Payloads {
 		if payload.Secret {
 			inv.Mask.Add(payload.Content)
 		}
 	}
 	return project, nil
+}
+
+// LoadModel reads the stack file without making a project of it, with the remote stacks
+// that it names, and shows every complaint.
+func (inv *Invocation) LoadModel(ctx context.Context, opts stackfile.Options) (*tree.Node, error) {
+	opts.Remotes = inv.fetchedStacks()
+	return read(ctx, inv, opts, stackfile.Model)
+}
+
+// read reads a stack file and shows what there is to complain of.
+func read[T any](ctx context.Context, inv *Invocation, opts stackfile.Options, how func(context.Context, stackfile.Options) (T, spec.Diagnostics, error)) (out T, err error) {
+	var none T
+	if opts.Instance == "" {
+		if opts.Instance, err = inv.InstanceOf(); err != nil {
+			return none, err
+		}
+	}
+	var diagnostics spec.Diagnostics
+	err = inv.Interruptibly(ctx, func(ctx context.Context) (err error) {
+		out, diagnostics, err = how(ctx, opts)
+		return err
+	})
+	if mistakes, is := errors.AsType[*spec.Mistakes](err); is {
+		return none, inv.Complain(mistakes.Diagnostics)
+	}
+	if err != nil {
+		return none, err
+	}
+	inv.warn(diagnostics.Warnings())
+	inv.note(diagnostics.Notes())
+	return out, nil
 }
 
 // Complain shows the mistakes of a stack file.
@@ -127,7 +143,7 @@ func (inv *Invocation) Identify(ctx context.Context, services []string) (Stack, 
 		}
 		return Stack{}, err
 	}
-	var none *stackfile.NotFound
+	var none *userfile.NoStack
 	name := cmp.Or(inv.Name, inv.Variables(ctx)["COMPOSE_PROJECT_NAME"])
 	if name == "" || !errors.As(err, &none) && len(inv.Files) > 0 {
 		return Stack{}, err

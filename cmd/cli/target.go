@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/spec/stackfile"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // Target is a container as a command line names it: by a name or an ID, or as one of a
@@ -31,7 +31,7 @@ func (inv *Invocation) WithTarget(ctx context.Context, t Target, f func(context.
 	}
 	if t.Service != "" {
 		s, err := inv.Identify(ctx, nil)
-		if _, isNone := errors.AsType[*stackfile.NotFound](err); err != nil && !isNone {
+		if _, isNone := errors.AsType[*userfile.NoStack](err); err != nil && !isNone {
 			return err
 		}
 		if r.Project = s.Name; err != nil {

@@ -147,7 +147,7 @@ func (v *Verbs) change(ctx context.Context, names []string, ch *change) error {
 
 func (v *Verbs) changeIn(ctx context.Context, client *api.Client, project string, list []member, ch *change) error {
 	inv := v.Of()
-	req := &api.LifecycleRequest{Project: project, Action: string(ch.action), IncludeOneOff: true, Limit: int32(inv.Parallel)}
+	req := &api.LifecycleRequest{Project: project, Action: string(ch.action), IncludeOneOff: true, Limit: int32(inv.Parallel), DryRun: inv.DryRun}
 	for _, m := range list {
 		req.Containers = append(req.Containers, m.ID)
 	}
@@ -164,7 +164,7 @@ func (v *Verbs) changeIn(ctx context.Context, client *api.Client, project string
 		how.Mode = "quiet" // the names of the containers are what counts
 	}
 	outcome, err := inv.Show(ctx, stream, how)
-	if err != nil {
+	if err != nil || inv.DryRun {
 		return err
 	}
 	var errs []error

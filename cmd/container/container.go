@@ -3,10 +3,12 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,13 +25,39 @@ type Verbs struct {
 
 // Commands are all of them.
 func (v *Verbs) Commands() []*cobra.Command {
-	return append(v.changes(), v.list(), v.inspect(), v.prune(), v.logs(), v.exec())
+	return append(v.changes(), v.list(), v.inspect(), v.prune(), v.logs(), v.exec(), v.attach(), v.top(), v.stats(), v.wait(), v.port())
 }
 
 // member is a container with the project that it is of.
 type member struct {
 	planner.Container
 	project string
+	owners  map[string]string // service whose namespaces it shares -> ID of the container
+}
+
+// ownersOf are the containers of the services whose namespaces a container shares.
+func ownersOf(m *member, all []member) map[string]string {
+	if m.Applied == nil || m.Applied.Service == nil {
+		return nil
+	}
+	owners := map[string]string{}
+	for _, share := range m.Applied.Service.Shares() {
+		for i := range all {
+			if o := &all[i]; o.project == m.project && o.Service == share.Service && !o.OneOff && owners[share.Service] == "" || share.Container != "" && o.Name == share.Container {
+				owners[cmp.Or(share.Service, share.Container)] = o.ID
+			}
+		}
+	}
+	return owners
+}
+
+// shared is a mode of a namespace as Docker has it: "service:NAME" is the container.
+func (m *member) shared(mode string) string {
+	kind, name, _ := strings.Cut(mode, ":")
+	if owner := m.owners[name]; owner != "" && (kind == "service" || kind == "container") {
+		return "container:" + owner
+	}
+	return mode
 }
 
 // members are all containers, by project and name.
@@ -74,9 +102,16 @@ func pick(all []member, name string) (member, error) {
 	case err != nil:
 		return member{}, err
 	case i < 0:
-		return member{}, fmt.Errorf("no container %q: \"orlop container ls -a\" lists them", name)
+		return member{}, &missingError{name}
 	}
 	return all[i], nil
+}
+
+// missingError is a name that no container has.
+type missingError struct{ name string }
+
+func (e *missingError) Error() string {
+	return fmt.Sprintf("no container %q: \"orlop container ls -a\" lists them", e.name)
 }
 
 // with connects, finds the container of a name, and runs f.

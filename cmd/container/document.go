@@ -262,9 +262,9 @@ func stateOf(c *planner.Container) state {
 
 func hostConfigOf(m *member, s *spec.Service, d *api.ContainerDetails) hostConfig {
 	h := hostConfig{
-		NetworkMode: cmp.Or(s.NetworkMode, firstNetwork(m), "none"), PortBindings: map[string][]binding{}, RestartPolicy: restartOf(s), AutoRemove: d.AutoRemove,
+		NetworkMode: cmp.Or(m.shared(s.NetworkMode), firstNetwork(m), "none"), PortBindings: map[string][]binding{}, RestartPolicy: restartOf(s), AutoRemove: d.AutoRemove,
 		CapAdd: s.CapAdd, CapDrop: s.CapDrop, DNS: s.DNS, DNSOptions: s.DNSOpt, DNSSearch: s.DNSSearch, ExtraHosts: s.ExtraHosts, GroupAdd: s.GroupAdd,
-		IpcMode: cmp.Or(s.IPC, "private"), PidMode: s.PID, UTSMode: s.UTS, UsernsMode: s.UsernsMode, CgroupnsMode: cmp.Or(s.Cgroup, "private"),
+		IpcMode: cmp.Or(m.shared(s.IPC), "private"), PidMode: m.shared(s.PID), UTSMode: s.UTS, UsernsMode: s.UsernsMode, CgroupnsMode: cmp.Or(s.Cgroup, "private"),
 		Privileged: s.Privileged, ReadonlyRootfs: s.ReadOnly, SecurityOpt: s.SecurityOpt, Sysctls: s.Sysctls, ShmSize: int64(s.ShmSize), Runtime: cmp.Or(s.Runtime, "runc"), Init: s.Init,
 		CPUShares: s.CPUShares, CPUPeriod: s.CPUPeriod, CPUQuota: s.CPUQuota, CPUSetCPUs: s.CPUSet, NanoCpus: int64(s.CPULimit() * 1e9),
 		Memory: int64(s.MemoryLimit()), MemoryReservation: int64(s.MemoryReserved()), MemorySwap: int64(s.MemSwapLimit), OomScoreAdj: s.OOMScoreAdj,

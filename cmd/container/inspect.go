@@ -24,8 +24,13 @@ func (v *Verbs) inspect() *cobra.Command {
 			}
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				found, missing := find(ctx, client, names)
+				all, err := members(ctx, client)
+				if err != nil {
+					return err
+				}
 				list := []any{}
 				for _, m := range found {
+					m.owners = ownersOf(&m, all)
 					details, err := client.Container.Inspect(ctx, &api.InspectContainerRequest{Id: m.ID})
 					if err != nil {
 						return err

@@ -2,6 +2,7 @@ package display
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -88,25 +89,33 @@ func StatsTable(r *api.StatsReply) []string {
 	return tabled(rows)
 }
 
-// ProcessTable are the processes of each container, those that work most first.
-func ProcessTable(r *api.StatsReply) []string {
-	rows := [][]string{{"CONTAINER", "UID", "PID", "PPID", "CPU %", "MEM", "TIME", "COMMAND"}}
+// ProcessTable are the processes of each container as ps shows them, those that work most first.
+func ProcessTable(r *api.StatsReply, now time.Time) []string {
+	rows := [][]string{{"SERVICE", "#", "UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "MEM", "CMD"}}
 	for _, c := range r.Containers {
 		list := slices.SortedStableFunc(slices.Values(c.Processes), func(x, y *api.ProcessStats) int {
-			switch {
-			case x.CpuPercent > y.CpuPercent:
-				return -1
-			case x.CpuPercent < y.CpuPercent:
-				return 1
-			}
-			return int(x.Pid - y.Pid)
+			return cmp.Or(-cmp.Compare(x.CpuPercent, y.CpuPercent), cmp.Compare(x.Pid, y.Pid))
 		})
 		for _, p := range list {
+			used := p.CpuMs / 1000
 			rows = append(rows, []string{
-				c.Name, strconv.Itoa(int(p.Uid)), strconv.Itoa(int(p.Pid)), strconv.Itoa(int(p.Ppid)), percent(p.CpuPercent),
-				Bytes(p.MemoryBytes), Clock(time.Duration(p.CpuMs) * time.Millisecond), Printable(p.Command),
+				c.Service, strconv.Itoa(int(c.Number)), strconv.Itoa(int(p.Uid)), strconv.Itoa(int(p.Pid)), strconv.Itoa(int(p.Ppid)), strconv.Itoa(int(p.CpuPercent)),
+				startTime(time.UnixMilli(p.StartedUnixMs), now), cmp.Or(p.Terminal, "?"), fmt.Sprintf("%02d:%02d:%02d", used/3600, used/60%60, used%60),
+				Bytes(p.MemoryBytes), Printable(p.Command),
 			})
 		}
 	}
 	return tabled(rows)
+}
+
+// startTime is when a process began: the time of today, the day of this year, the year.
+func startTime(at, now time.Time) string {
+	at = at.In(now.Location())
+	switch {
+	case at.YearDay() == now.YearDay() && at.Year() == now.Year():
+		return at.Format("15:04")
+	case at.Year() == now.Year():
+		return at.Format("Jan02")
+	}
+	return at.Format("2006")
 }

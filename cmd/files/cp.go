@@ -125,6 +125,9 @@ func (v *Verbs) copy(ctx context.Context, o *copying) error {
 		}
 	}
 	copy := func(ctx context.Context, client *api.Client) error {
+		if v.Of().DryRun {
+			return v.foresee(o)
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		if o.from.service == "" {
@@ -139,6 +142,17 @@ func (v *Verbs) copy(ctx context.Context, o *copying) error {
 		o.project = s.Name
 		return copy(ctx, client)
 	})
+}
+
+// foresee says what would be copied.
+func (v *Verbs) foresee(o *copying) error {
+	if o.from.service == "" && o.from.path != "-" {
+		if _, err := os.Lstat(o.from.path); err != nil {
+			return fmt.Errorf("cannot read %s: %w", o.from.path, bare(err))
+		}
+	}
+	v.Of().Foresay(fmt.Sprintf("+ copy %s to %s", o.from, o.to))
+	return nil
 }
 
 // what is named on the side of the containers.

@@ -49,11 +49,11 @@ func imageHeaders() format.Headers {
 
 func (v *Verbs) lineOf(i *api.ImageInfo) imageLine {
 	l := imageLine{
-		Name: i.Name, Repository: i.Name, Digest: i.Digest, ID: i.Id, Size: i.DiskBytes, SharedSize: i.SharedBytes, UniqueSize: i.DiskBytes - i.SharedBytes,
+		Name: i.Name, Repository: familiar(i.Name), Digest: i.Digest, ID: i.Id, Size: i.DiskBytes, SharedSize: i.SharedBytes, UniqueSize: i.DiskBytes - i.SharedBytes,
 		CreatedAt: time.Time{}.Format(time.RFC3339), CreatedSince: "-", Platforms: i.Platforms, UsedBy: []string{},
 	}
 	if at := strings.LastIndexByte(i.Name, ':'); at > strings.LastIndexByte(i.Name, '/') && !strings.Contains(i.Name, "@") {
-		l.Repository, l.Tag = i.Name[:at], i.Name[at+1:]
+		l.Repository, l.Tag = familiar(i.Name[:at]), i.Name[at+1:]
 	}
 	if i.CreatedUnixMs != 0 {
 		created := time.UnixMilli(i.CreatedUnixMs)
@@ -137,6 +137,10 @@ func (v *Verbs) imageRm() *cobra.Command {
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				var errs []error
 				for _, name := range names {
+					if v.Of().DryRun {
+						errs = append(errs, v.foreseeImage(ctx, client, name, "- image "+name))
+						continue
+					}
 					_, err := client.RemoveImage(ctx, &api.RemoveImageRequest{Name: name, Force: force})
 					errs = append(errs, cli.Cause(ctx, err))
 				}
@@ -148,12 +152,24 @@ func (v *Verbs) imageRm() *cobra.Command {
 	return c
 }
 
+// foreseeImage says what would be done with an image, if it is here.
+func (v *Verbs) foreseeImage(ctx context.Context, client *api.Client, name, line string) error {
+	if _, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: name}); err != nil {
+		return cli.Cause(ctx, err)
+	}
+	v.Of().Foresay(line)
+	return nil
+}
+
 func (v *Verbs) imageTag() *cobra.Command {
 	return &cobra.Command{
 		Use: "tag SOURCE TARGET", Short: "Give an image another name", ValidArgsFunction: v.complete(imageNames), Example: "  orlop image tag shop-api registry.example/api:2",
 		Args: cobra.MatchAll(cli.AtLeast(2, "a source and a target"), cobra.MaximumNArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				if v.Of().DryRun {
+					return v.foreseeImage(ctx, client, args[0], "+ image "+args[1]+" is "+args[0])
+				}
 				_, err := client.TagImage(ctx, &api.TagRequest{Source: args[0], Target: args[1]})
 				return err
 			})

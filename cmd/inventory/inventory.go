@@ -157,6 +157,9 @@ func (v *Verbs) removal(k resourceKind) *cobra.Command {
 		RunE: func(c *cobra.Command, names []string) error {
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				var errs []error
+				if v.Of().DryRun {
+					return v.foreseeRemoval(ctx, client, k, names, force)
+				}
 				for _, name := range names {
 					absent, err := k.remove(ctx, client, name)
 					switch {
@@ -174,6 +177,31 @@ func (v *Verbs) removal(k resourceKind) *cobra.Command {
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "ignore what does not exist")
 	return c
+}
+
+// foreseeRemoval says what rm would remove.
+func (v *Verbs) foreseeRemoval(ctx context.Context, client *api.Client, k resourceKind, names []string, force bool) error {
+	list, err := k.list(ctx, client)
+	if err != nil {
+		return err
+	}
+	var lines []string
+	var errs []error
+	for _, name := range names {
+		i := slices.IndexFunc(list, func(r resource) bool { return r.name == name })
+		switch {
+		case i < 0 && !force:
+			errs = append(errs, k.unknown(name))
+		case i >= 0 && len(list[i].users) > 0:
+			errs = append(errs, fmt.Errorf("%s %s is used by %s", k.kind, name, strings.Join(list[i].users, ", ")))
+		case i >= 0:
+			lines = append(lines, "- "+k.kind+" "+name)
+		}
+	}
+	if len(lines) > 0 || len(errs) == 0 {
+		v.Of().Foresay(lines...)
+	}
+	return errors.Join(errs...)
 }
 
 func (v *Verbs) inspection(k resourceKind) *cobra.Command {

@@ -37,6 +37,10 @@ func (v *Verbs) networkCreate(k resourceKind) *cobra.Command {
 				return err
 			}
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				if v.Of().DryRun {
+					v.Of().Foresay("+ network " + want.Name)
+					return nil
+				}
 				_, err := client.CreateNetwork(ctx, &want)
 				if err == nil {
 					fmt.Fprintln(v.Of().Stdout, want.Name)
@@ -145,6 +149,9 @@ func networkThings(ctx context.Context, client *api.Client) ([]resource, error) 
 	var list []resource
 	for _, n := range reply.Networks {
 		labels := withProject(n.Labels, n.Project, "network", n.Key)
+		if n.Project != "" && n.Version != "" {
+			labels["com.docker.compose.version"] = n.Version
+		}
 		var users []string
 		members := map[string]networkMember{}
 		for _, u := range n.Users {

@@ -105,15 +105,25 @@ func (l *stackImage) describe(i *api.ImageInfo) {
 	if i == nil { // it was removed under its container
 		return
 	}
-	l.ID, l.Size, l.Repository = cmp.Or(i.Id, i.Digest), i.DiskBytes, i.Name
+	l.ID, l.Size, l.Repository = cmp.Or(i.Id, i.Digest), i.DiskBytes, familiar(i.Name)
 	if at := strings.LastIndexByte(i.Name, ':'); at > strings.LastIndexByte(i.Name, '/') && !strings.Contains(i.Name, "@") {
-		l.Repository, l.Tag = i.Name[:at], i.Name[at+1:]
+		l.Repository, l.Tag = familiar(i.Name[:at]), i.Name[at+1:]
 	}
 	l.Platform = strings.Join(i.Platforms, ",")
 	if i.CreatedUnixMs != 0 {
 		created := time.UnixMilli(i.CreatedUnixMs).UTC()
 		l.Created = &created
 	}
+}
+
+// familiar is the name of a repository without the registry and the name space that are
+// meant where none is written, as Docker shows it.
+func familiar(repository string) string {
+	rest, isDefault := strings.CutPrefix(repository, "docker.io/")
+	if !isDefault {
+		return repository
+	}
+	return strings.TrimPrefix(rest, "library/")
 }
 
 func (v *Verbs) printStackImages(lines []stackImage, quiet bool, shape *format.Format[stackImage]) error {
@@ -126,14 +136,19 @@ func (v *Verbs) printStackImages(lines []stackImage, quiet bool, shape *format.F
 	}
 	t := tabwriter.NewWriter(v.Of().Stdout, 0, 0, 3, ' ', 0)
 	if !quiet {
-		fmt.Fprintln(t, "CONTAINER\tSERVICE\tIMAGE\tDIGEST")
+		fmt.Fprintln(t, "CONTAINER\tREPOSITORY\tTAG\tPLATFORM\tIMAGE ID\tSIZE\tCREATED")
 	}
 	for _, l := range lines {
 		if quiet {
 			fmt.Fprintln(t, l.Digest)
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.ContainerName, l.Service, l.Image, display.ShortDigest(l.Digest))
+		created := "unknown"
+		if l.Created != nil {
+			created = display.Ago(v.Of().Now(), *l.Created)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.ContainerName, cmp.Or(l.Repository, l.Image), cmp.Or(l.Tag, "<none>"), l.Platform,
+			display.ShortDigest(cmp.Or(l.ID, l.Digest)), display.Bytes(l.Size), created)
 	}
 	return t.Flush()
 }

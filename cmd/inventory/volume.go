@@ -31,6 +31,10 @@ func (v *Verbs) volumeCreate(k resourceKind) *cobra.Command {
 				return err
 			}
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				if v.Of().DryRun {
+					v.Of().Foresay("+ volume " + args[0])
+					return nil
+				}
 				_, err := client.CreateVolume(ctx, &api.VolumeInfo{Name: args[0], Labels: labels})
 				if err == nil {
 					fmt.Fprintln(v.Of().Stdout, args[0])

@@ -34,6 +34,14 @@ type Image struct {
 	IPC, PID, UTS                                    string
 	CPUs                                             string
 	Tmpfs, AddHosts, DNS, Groups, SecurityOptions    []string
+
+	CreateOnly, NoHealth                                                 bool
+	CIDFile, CgroupParent, IP, IP6, MAC, MemorySwap                      string
+	HealthCmd, HealthInterval, HealthRetries, HealthStart, HealthTimeout string
+	LogDriver, Runtime, StopSignal, Restart                              string
+	PidsLimit, StopTimeout                                               int
+	Devices, Annotations, LogOptions, Mounts, Aliases, Sysctls, Ulimits  []string
+	VolumesFrom                                                          []string
 }
 
 // SharedNetwork is the network of containers of images alone that name none.
@@ -76,7 +84,60 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 	}
 	cancel()
 	o.NoDeps = true
+	ids, err := o.idFile(a.WorkingDir())
+	if err != nil {
+		return err
+	}
+	o.made = func(made *api.CreateReply) error {
+		if ids != nil {
+			if _, err := ids.WriteString(made.Id); err != nil {
+				return fmt.Errorf("cannot write --cidfile %s: %w", o.CIDFile, errors.Unwrap(err))
+			}
+		}
+		if o.Detach || o.CreateOnly {
+			fmt.Fprintln(a.Stdout, made.Id)
+		}
+		return nil
+	}
+	if ids != nil {
+		defer ids.Close()
+	}
+	if o.CreateOnly {
+		return a.createOnly(ctx, project, o)
+	}
 	return a.start(ctx, project, o.Name, o.Options, tty)
+}
+
+// createOnly makes the container without starting it.
+func (a *maker) createOnly(ctx context.Context, project *spec.Project, o Image) error {
+	prepare, cancel := a.Interruptible(ctx)
+	defer cancel()
+	client, err := a.Connect(prepare)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	made, err := a.create(prepare, client, project, o.Name, o.Options)
+	if err != nil {
+		return err
+	}
+	return o.made(made)
+}
+
+// idFile makes the file of --cidfile, which must not be there yet.
+func (o *Image) idFile(dir string) (*os.File, error) {
+	if o.CIDFile == "" {
+		return nil, nil
+	}
+	path := o.CIDFile
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write --cidfile %s: %w", o.CIDFile, errors.Unwrap(err))
+	}
+	return f, nil
 }
 
 var (
@@ -183,6 +244,9 @@ func (a *maker) projectOf(ctx context.Context, image string, command []string, o
 	}
 	if len(mounts) > 0 {
 		s["volumes"] = mounts
+	}
+	if err := o.describe(s, volumes); err != nil {
+		return nil, err
 	}
 	doc, err := cli.Marshal(map[string]any{"name": "container", "services": map[string]any{o.Name: s}, "networks": networks, "volumes": volumes})
 	if err != nil {

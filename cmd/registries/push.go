@@ -3,6 +3,7 @@ package registries
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -74,6 +75,9 @@ func PushImages(ctx context.Context, inv *cli.Invocation, client *api.Client, na
 }
 
 func push(ctx context.Context, inv *cli.Invocation, client *api.Client, project *spec.Project, req *api.PushRequest, words display.Words) error {
+	if inv.DryRun {
+		return foresee(ctx, inv, client, req, words)
+	}
 	return withLogins(ctx, inv, client, project, func(session string, lend func(*planner.Plan) error) error {
 		req.Session = session
 		stream, err := client.Registry.Push(ctx, req)
@@ -85,10 +89,45 @@ func push(ctx context.Context, inv *cli.Invocation, client *api.Client, project 
 	})
 }
 
+// foresee says which images would be pushed. They must be here.
+func foresee(ctx context.Context, inv *cli.Invocation, client *api.Client, req *api.PushRequest, words display.Words) error {
+	if len(req.Images) == 0 {
+		inv.Foresay(words.Sentence(req.Of, words.Nothing))
+		return nil
+	}
+	var lines []string
+	var errs []error
+	for _, i := range req.Images {
+		if _, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: i.Name, Platform: i.Platform}); err != nil {
+			errs = append(errs, cli.Cause(ctx, err))
+			continue
+		}
+		lines = append(lines, "+ push image "+i.Name)
+	}
+	if len(lines) > 0 {
+		inv.Foresay(lines...)
+	}
+	if req.IgnoreFailures {
+		for _, err := range errs {
+			inv.SayWarnings([]string{err.Error()})
+		}
+		return nil
+	}
+	return errors.Join(errs...)
+}
+
 // PullImages pulls images by their names, those of a platform or of this machine's.
 func PullImages(ctx context.Context, inv *cli.Invocation, client *api.Client, names []string, platform string) error {
 	words := display.Words{Done: "is pulled", Nothing: "is pulled already", Failed: "is not pulled", Of: names}
 	project := &spec.Project{}
+	if inv.DryRun {
+		var lines []string
+		for _, name := range names {
+			lines = append(lines, "+ pull image "+name)
+		}
+		inv.Foresay(lines...)
+		return nil
+	}
 	return withLogins(ctx, inv, client, project, func(session string, lend func(*planner.Plan) error) error {
 		stream, err := client.Registry.Fetch(ctx, &api.FetchRequest{Names: names, Platform: platform, Session: session})
 		if err != nil {

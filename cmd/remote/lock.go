@@ -140,14 +140,17 @@ func Locked(projectDir, name string) (string, error) {
 }
 
 // SaveImages writes the digests of images into the lock file of a project, in place of those that it
-// has.
-func SaveImages(projectDir string, images map[string]string) (changes []string, err error) {
+// has. A dry run only says what would change.
+func SaveImages(projectDir string, images map[string]string, dryRun bool) (changes []string, err error) {
 	l, err := readLock(projectDir)
 	if err != nil {
 		return nil, err
 	}
 	if maps.Equal(l.images, images) {
 		return nil, nil
+	}
+	if dryRun {
+		return differences(l.images, images), nil
 	}
 	if err := writeLock(l.path, l.digests, images); err != nil {
 		return nil, fmt.Errorf("cannot write %s: %w", LockFile, err)

@@ -100,7 +100,7 @@ func TestAnUpdateDropsWhatNothingNames(t *testing.T) {
 func TestImagesAndRemotesShareALock(t *testing.T) {
 	dir, sum := t.TempDir(), func(c string) string { return "sha256:" + strings.Repeat(c, 64) }
 	images := map[string]string{"redis:7": sum("a"), "busybox:latest": sum("b")}
-	if changes, err := SaveImages(dir, images); err != nil || len(changes) != 2 {
+	if changes, err := SaveImages(dir, images, false); err != nil || len(changes) != 2 {
 		t.Fatalf("%v, %v", changes, err)
 	}
 	s := New(Config{Cache: t.TempDir()})
@@ -110,14 +110,14 @@ func TestImagesAndRemotesShareALock(t *testing.T) {
 		t.Fatal(err)
 	}
 	images["redis:7"] = sum("d")
-	if changes, err := SaveImages(dir, images); err != nil || len(changes) != 1 || changes[0] != "redis:7: aaaaaaaaaaaa -> dddddddddddd" {
+	if changes, err := SaveImages(dir, images, false); err != nil || len(changes) != 1 || changes[0] != "redis:7: aaaaaaaaaaaa -> dddddddddddd" {
 		t.Errorf("%v, %v", changes, err)
 	}
 	l, err := readLock(dir)
 	if err != nil || l.digests["oci://x.test/y:1"] != sum("c") || l.images["redis:7"] != sum("d") || len(l.images) != 2 {
 		t.Errorf("%+v, %v", l, err)
 	}
-	if changes, err := SaveImages(dir, nil); err != nil || len(changes) != 2 {
+	if changes, err := SaveImages(dir, nil, false); err != nil || len(changes) != 2 {
 		t.Errorf("%v, %v", changes, err)
 	}
 	if l, err := readLock(dir); err != nil || len(l.digests) != 1 || len(l.images) != 0 {

@@ -125,12 +125,21 @@ func (b *bench) row(ctx context.Context, out *tabwriter.Writer, r row, runs int)
 		if i == 0 {
 			title = r.title
 		}
-		if median(s) > c.reach {
+		if c.isWorse(median(s)) {
 			verdict = "  (not reached)"
 		}
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s, %s%s\n", title, c.title, c.show(median(s)), c.show(c.reach), c.show(s[0]), c.show(s[len(s)-1]), verdict)
 	}
 	return nil
+}
+
+// isWorse says that a number is not what is to be reached: of rates more is better.
+func (c column) isWorse(v float64) bool {
+	switch c.unit {
+	case "1/s", "times":
+		return v < c.reach
+	}
+	return v > c.reach
 }
 
 func (c column) show(v float64) string {
@@ -139,6 +148,8 @@ func (c column) show(v float64) string {
 		return fmt.Sprintf("%.3f s", v)
 	case "MB":
 		return fmt.Sprintf("%.0f MB", v)
+	case "1/s":
+		return fmt.Sprintf("%.0f 1/s", v)
 	}
 	return strings.TrimSpace(fmt.Sprintf("%.4g %s", v, c.unit))
 }

@@ -27,6 +27,8 @@ func table() []row {
 		{"memory", "resident with 10 services", []column{{"engine, keeper and shims", "MB", 120}}, memory},
 		{"sleep10", "10 services", seconds(five, 0.50, 0.03, 0.15, 0.02, 0.35), sleepers(10)},
 		{"sleep50", "50 services", seconds(five, 2.2, 0.04, 0.16, 0.03, 1.2), sleepers(50)},
+		{"exec", "a process that joins a container", []column{{"exec of true, the whole command", "s", 0.03}}, execs},
+		{"checks", "50 services with a check a second", []column{{"processor time in 20 s", "s", 6}, {"of it a check", "ms", 8}}, checks},
 		{"deaf", "10 services without a handler for SIGTERM", seconds("down", 0.4), deaf},
 		{"build20", "20 services with a Dockerfile each",
 			seconds("build, all cached / build, one file changed / up --build, one changed", 0.05, 0.40, 0.60), builds},
@@ -41,6 +43,7 @@ func table() []row {
 		{"cp", "a file of 1 GB", seconds("cp of coreutils / cp into a container / out of it", 1.0, 2.0, 2.0), copies},
 		{"commit", "a container that has written 200 MB", seconds("commit / export", 2.0, 0.6), commits},
 		{"push", "an image of 12 layers, 22 MB, to a registry on this machine", seconds("all / one small layer changed / nothing changed", 0.40, 0.05, 0.03), pushes},
+		{"published", "a published port", publishedColumns(), published},
 		{"batches", "watch: files until all are in the container", seconds("1,000 files / 20,000 files", 0.2, 2.0), watchBatches},
 	}
 }

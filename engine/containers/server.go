@@ -13,6 +13,7 @@ import (
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/inventory"
 	"github.com/orlop/orlop/runner/supervisor"
+	"github.com/orlop/orlop/runner/wiring"
 )
 
 // Runner has the containers.
@@ -20,6 +21,7 @@ type Runner interface {
 	// Containers are those of a project; "" is all of them.
 	Containers(project string) []planner.Container
 	Inventory() *inventory.Inventory
+	Wiring() *wiring.Wiring
 }
 
 // Server is the API of a runner's containers.
@@ -29,6 +31,7 @@ type Server struct {
 	Images *image.Store
 	Client *containerd.Client
 	LogDir func(id string) string
+	Flush  func() error // has what is on record outlive a loss of power
 }
 
 // List implements api.ContainersServer.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/planner/walk"
+
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/api"
@@ -71,7 +73,7 @@ func (s *Server) walk(ctx context.Context, plan *planner.Plan, e planner.Executo
 	defer s.Doing(plan.Summary() + " of " + plan.Project)()
 	box.Put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan)}})
 	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}
-	if err := plan.Walk(ctx, e, 2*runtime.NumCPU()+2, time.Now, box.Tell); err != nil {
+	if err := walk.Plan(ctx, plan, e, 2*runtime.NumCPU()+2, time.Now, box.Tell); err != nil {
 		verdict.Ok, verdict.Error, verdict.Interrupted = false, api.Valid(err.Error()), ctx.Err() != nil
 	}
 	box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})

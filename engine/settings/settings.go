@@ -29,6 +29,9 @@ type Settings struct {
 	Registries map[string]Registry `yaml:"registries"`
 	// Pools are the ranges that networks get their subnets from.
 	Pools []string `yaml:"address_pools"`
+	// Published says whether the kernel may send published ports to containers: kernel,
+	// where nothing is in its way, or userspace.
+	Published string `yaml:"published_ports"`
 	// Security is the profile of services that say nothing about it: default or
 	// hardened.
 	Security string `yaml:"security"`
@@ -75,7 +78,7 @@ func Load(root string) (*Settings, error) {
 	}
 	_, err = s.Remap.Map(path)
 	s.Trust.Place(at.At)
-	errs := []error{wrong, s.checkPools(at), s.checkSecurity(at), err, s.Trust.Check(at.At)}
+	errs := []error{wrong, s.checkPools(at), s.checkPublished(at), s.checkSecurity(at), err, s.Trust.Check(at.At)}
 	if wrong == nil { // a path that could not be read is no path that is missing
 		errs = append(errs, s.Runtimes.Check(func(name, key string) string { return at.At("runtimes", name, key) }))
 	}
@@ -141,6 +144,20 @@ func unknown(at, key, word string, words []string) error {
 		return fmt.Errorf("%s: %s: no such word as %q: %s", at, key, word, near)
 	}
 	return fmt.Errorf("%s: %s: no such word as %q: there are %s", at, key, word, strings.Join(words, ", "))
+}
+
+// Words of published_ports.
+const publishedByKernel, publishedInUserspace = "kernel", "userspace"
+
+// PublishesInUserspace says that no published port may be the kernel's to send on.
+func (s *Settings) PublishesInUserspace() bool { return s.Published == publishedInUserspace }
+
+// checkPublished refuses words that mean nothing.
+func (s *Settings) checkPublished(at *yamlfile.File) error {
+	if words := []string{publishedByKernel, publishedInUserspace}; s.Published != "" && !slices.Contains(words, s.Published) {
+		return unknown(at.At("published_ports"), "published_ports", s.Published, words)
+	}
+	return nil
 }
 
 // checkPools refuses what is no range of addresses.

@@ -62,6 +62,7 @@ type Request struct {
 	Service    string
 	Number     int
 	Name       string // "" is PROJECT-SERVICE-NUMBER, or container_name
+	Separator  string // between the parts of a name that nobody gives; "" is "-"
 	OneOff     bool
 	AutoRemove bool
 	UseAliases bool   // of OneOff: it answers to its service's names
@@ -73,6 +74,11 @@ type Request struct {
 	Renew      bool   // but for them
 
 	Warn func(oci.Warning) // told what it gets otherwise than asked for; may be nil
+}
+
+// NameOf is the name that a container of the service gets, by what tells it from the others.
+func (r *Request) NameOf(parts ...string) string {
+	return strings.Join(append([]string{r.Project, r.Service}, parts...), cmp.Or(r.Separator, "-"))
 }
 
 // Assemble makes what a container consists of: its directory, its writable
@@ -110,7 +116,7 @@ func (m *Maker) Record(req Request, img *image.Image, from *supervisor.Record) *
 		rec.Name = s.ContainerName
 	}
 	if rec.Name == "" {
-		rec.Name = req.Project + "-" + req.Service + "-" + strconv.Itoa(req.Number)
+		rec.Name = req.NameOf(strconv.Itoa(req.Number))
 	}
 	if s.CgroupParent != "" {
 		rec.Cgroup = path.Join("/", s.CgroupParent, rec.ID)
@@ -157,7 +163,7 @@ func (m *Maker) Connect(ctx context.Context, rec *supervisor.Record) (map[netip.
 
 // Member is a container as far as its networks go.
 func Member(rec *supervisor.Record) *topology.Member {
-	return &topology.Member{Project: rec.Project, Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, UseAliases: rec.UseAliases, Applied: rec.Applied}
+	return &topology.Member{Project: rec.Project, Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, UseAliases: rec.UseAliases, Applied: rec.Applied, Joined: rec.Joined, Left: rec.Left}
 }
 
 // document resolves user, mounts, environment and command into the OCI

@@ -24,7 +24,7 @@ func (i *Inventory) Endpoints(rec *supervisor.Record) (list []Endpoint) {
 		return nil
 	}
 	sandbox, _ := i.nets.Sandbox(rec.ID)
-	for _, name := range rec.Applied.Networks {
+	for _, name := range rec.NetworkNames() {
 		e := Endpoint{Network: name}
 		n, isHere := i.nets.Network(name)
 		if addr, ok := sandbox.Addresses[name]; ok && isHere {

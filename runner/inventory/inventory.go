@@ -136,7 +136,7 @@ func (i *Inventory) networkUsers() map[string][]User {
 	users := map[string][]User{}
 	for _, rec := range i.containers() {
 		sandbox, _ := i.nets.Sandbox(rec.ID)
-		for _, name := range rec.Applied.Networks {
+		for _, name := range rec.NetworkNames() {
 			u := User{ID: rec.ID, Name: rec.Name}
 			if addr, ok := sandbox.Addresses[name]; ok {
 				u.Address = addr.String()

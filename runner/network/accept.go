@@ -2,7 +2,6 @@ package network
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/orlop/orlop/runner/network/links"
 	"github.com/orlop/orlop/runner/network/netns"
@@ -18,9 +17,5 @@ func (m *Manager) AwaitAccept(ctx context.Context, id string, ports []uint16) er
 	if !ok || len(ports) == 0 {
 		return nil
 	}
-	err := netns.In(st.NetnsPath, func() error { return links.AwaitAccept(ctx, ports) })
-	if err != nil {
-		return fmt.Errorf("cannot wait for %s to accept its connections: %w", id, err)
-	}
-	return nil
+	return netns.In(st.NetnsPath, func() error { return links.AwaitAccept(ctx, ports) })
 }

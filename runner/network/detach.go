@@ -34,6 +34,7 @@ func (m *Manager) Detach(_ context.Context, id, network string) error {
 	m.mu.Unlock()
 	// On record first: a link that a crash leaves is removed when adopted.
 	err = errors.Join(m.recordSandbox(s), m.unlink(s, e, name), m.reroute(s))
+	m.tellReleased(e)
 	if err != nil {
 		return fmt.Errorf("cannot detach %s from network %s: %w", s.label(id), network, err)
 	}
@@ -188,6 +189,7 @@ func (n *network) mayHave(from *pool.Pool, addr netip.Addr) bool {
 // reroute leads the default routes of a sandbox over those of its networks that are
 // to have them now.
 func (m *Manager) reroute(s *sandbox) error {
+	defer m.tellChanged()
 	type way struct {
 		at int
 		n  Network

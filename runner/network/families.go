@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/network/firewall"
+	"github.com/orlop/orlop/runner/network/ownrange"
 	"github.com/orlop/orlop/runner/network/pool"
 )
 
@@ -195,7 +196,7 @@ func (m *Manager) poolsOf(is6 bool) (list []netip.Prefix) {
 func (m *Manager) pick6(taken []netip.Prefix) (netip.Prefix, error) {
 	list := m.poolsOf(true)
 	if len(list) == 0 {
-		own, err := ownRange(m.cfg.OwnRange)
+		own, err := ownrange.Of(m.cfg.OwnRange)
 		if err != nil {
 			return netip.Prefix{}, err
 		}

@@ -135,6 +135,8 @@ type Manager struct {
 	resolver *nameserver.Resolver
 	reaper   *links.Reaper
 
+	follower *Follower // nil: nobody is told
+
 	// netMu serializes changes of networks; they touch shared tables.
 	netMu sync.Mutex
 

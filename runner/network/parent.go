@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -65,28 +64,12 @@ func (m *Manager) checkParent(spec Spec) (made bool, err error) {
 	if _, isMissing := errors.AsType[netlink.LinkNotFoundError](err); !isMissing {
 		return false, fmt.Errorf("cannot look for link %s: %w", spec.Parent, err)
 	}
-	if base, _, ok := vlanOf(spec.Parent); ok {
+	if base, _, ok := links.VLANOf(spec.Parent); ok {
 		if _, err := m.links.LinkByName(base); err == nil {
 			return true, nil
 		}
 	}
 	return false, &ParentError{spec.Parent, "this machine has no link of that name"}
-}
-
-// vlanOf reads eth0.10: VLAN 10 of eth0.
-func vlanOf(name string) (base string, id int, ok bool) {
-	base, number, ok := cutLast(name, ".")
-	const most = 4094 // IEEE 802.1Q
-	id, err := strconv.Atoi(number)
-	return base, id, ok && base != "" && err == nil && id >= 1 && id <= most
-}
-
-func cutLast(text, sep string) (before, after string, ok bool) {
-	i := strings.LastIndex(text, sep)
-	if i < 0 {
-		return text, "", false
-	}
-	return text[:i], text[i+len(sep):], true
 }
 
 // buildOutside makes the parent of a network, if it is ours to make, and tries whether
@@ -110,9 +93,9 @@ func (m *Manager) buildOutside(n Network) error {
 // outsideLink is a link to a network that is no bridge.
 func outsideLink(n Network, attrs netlink.LinkAttrs) netlink.Link {
 	if n.Driver == IPvlan {
-		return &netlink.IPVlan{LinkAttrs: attrs, Mode: ipvlanMode(n.Mode), Flag: ipvlanFlag(n.Flag)}
+		return &netlink.IPVlan{LinkAttrs: attrs, Mode: links.IPvlanMode(n.Mode), Flag: links.IPvlanFlag(n.Flag)}
 	}
-	return &netlink.Macvlan{LinkAttrs: attrs, Mode: macvlanMode(n.Mode)}
+	return &netlink.Macvlan{LinkAttrs: attrs, Mode: links.MacvlanMode(n.Mode)}
 }
 
 // buildParent makes the VLAN that is the parent of a network, if it is ours to make.
@@ -120,7 +103,7 @@ func (m *Manager) buildParent(n Network) error {
 	if !n.MadeParent {
 		return nil
 	}
-	base, id, _ := vlanOf(n.Parent)
+	base, id, _ := links.VLANOf(n.Parent)
 	under, err := m.links.LinkByName(base)
 	if err != nil {
 		return &ParentError{n.Parent, "link " + base + " is gone"}
@@ -162,7 +145,7 @@ func (n *Network) isUnder(match func(link string) bool) bool {
 	if !n.isOutside() {
 		return false
 	}
-	base, _, isVLAN := vlanOf(n.Parent)
+	base, _, isVLAN := links.VLANOf(n.Parent)
 	return match(n.Parent) || n.MadeParent && isVLAN && match(base)
 }
 
@@ -211,39 +194,7 @@ func (m *Manager) attachOutside(inside *netlink.Handle, nsFD int, s *sandbox, i 
 }
 
 // passthru has one link on its parent, whose hardware address it takes.
-const passthru = "passthru"
-
-func macvlanMode(text string) netlink.MacvlanMode {
-	switch text {
-	case "private":
-		return netlink.MACVLAN_MODE_PRIVATE
-	case "vepa":
-		return netlink.MACVLAN_MODE_VEPA
-	case passthru:
-		return netlink.MACVLAN_MODE_PASSTHRU
-	}
-	return netlink.MACVLAN_MODE_BRIDGE
-}
-
-func ipvlanMode(text string) netlink.IPVlanMode {
-	switch text {
-	case "l3":
-		return netlink.IPVLAN_MODE_L3
-	case "l3s":
-		return netlink.IPVLAN_MODE_L3S
-	}
-	return netlink.IPVLAN_MODE_L2
-}
-
-func ipvlanFlag(text string) netlink.IPVlanFlag {
-	switch text {
-	case "private":
-		return netlink.IPVLAN_FLAG_PRIVATE
-	case "vepa":
-		return netlink.IPVLAN_FLAG_VEPA
-	}
-	return netlink.IPVLAN_FLAG_BRIDGE
-}
+const passthru = links.Passthru
 
 // unlink takes the link of an endpoint away. One on a bridge has an end on the host,
 // which takes the other along.

@@ -10,11 +10,12 @@ import (
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner/network/kernel"
+	"github.com/orlop/orlop/runner/network/links"
 )
 
 func TestVLANsByTheirNames(t *testing.T) {
 	for name, want := range map[string]int{"eth0.10": 10, "bond0.4094": 4094, "eth0.4095": 0, "eth0.0": 0, "eth0": 0, ".10": 0, "eth0.x": 0, "eth0.1.2": 2} {
-		base, id, ok := vlanOf(name)
+		base, id, ok := links.VLANOf(name)
 		if ok != (want != 0) || ok && (id != want || base+"." != name[:len(base)+1]) {
 			t.Errorf("%s is VLAN %d of %q, %t", name, id, base, ok)
 		}

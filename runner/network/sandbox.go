@@ -140,6 +140,7 @@ func (m *Manager) LeaveAlone(path string) {
 	if left == nil {
 		return
 	}
+	m.tellChanged()
 	if err := m.recordSandbox(left); err != nil {
 		m.cfg.Log.Warn("cannot note that a sandbox is its programs' own", "sandbox", left.ID, "error", err)
 	}
@@ -421,6 +422,7 @@ func (m *Manager) clear(ctx context.Context, s *sandbox) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	m.tellReleased(s.Endpoints...)
 	failpoint.Hit("network/sandbox-removed")
 	m.recordMu.Lock()
 	defer m.recordMu.Unlock()

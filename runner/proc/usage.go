@@ -2,6 +2,7 @@ package proc
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -30,6 +31,7 @@ type Process struct {
 	CPU       time.Duration
 	Memory    int64 // resident
 	Command   string
+	Terminal  string // "pts/0"; "" if it has none
 }
 
 // Measure reads the counters of a cgroup.
@@ -188,10 +190,25 @@ func processList(root fs.FS, pids []int) []Process {
 			PID: pid, PPID: int(count(words[1])), UID: int(field(status, "Uid:")),
 			StartedAt: booted.Add(time.Duration(count(words[19])) * time.Second / ticks),
 			CPU:       time.Duration(count(words[11])+count(words[12])) * time.Second / ticks,
-			Memory:    field(status, "VmRSS:") << 10, Command: command,
+			Memory:    field(status, "VmRSS:") << 10, Command: command, Terminal: terminal(count(words[4])),
 		})
 	}
 	return out
+}
+
+// terminal is the name of a terminal by its device number (tty_nr of proc_pid_stat(5)).
+func terminal(device int64) string {
+	major, minor := device>>8&0xfff, device&0xff|device>>12&0xfff00
+	const pts = 136 // and the seven majors behind it, admin-guide/devices.txt of the kernel
+	switch {
+	case device == 0:
+		return ""
+	case major >= pts && major < pts+8:
+		return fmt.Sprintf("pts/%d", (major-pts)<<8|minor)
+	case major == 4 && minor < 64:
+		return fmt.Sprintf("tty%d", minor)
+	}
+	return fmt.Sprintf("%d:%d", major, minor)
 }
 
 // Sample is what a running container has used until a moment.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
+	"github.com/orlop/orlop/spec"
 )
 
 // Record is what is kept of a container across engines. What containerd knows
@@ -47,17 +48,41 @@ type Metadata struct {
 	LeftOut    []string          `json:"left_out,omitempty"`  // targets of mounts whose source was not there
 	Binds      map[string]string `json:"binds,omitempty"`     // target of a bind mount -> what its source was
 	Netns      string            `json:"netns,omitempty"`
-	Cgroup     string            `json:"cgroup,omitempty"` // its control group; "": that of its ID below the engine's
-	Shm        string            `json:"shm,omitempty"`    // where its /dev/shm is on the host, if others may share that
-	Hostname   string            `json:"hostname,omitempty"`
-	Command    []string          `json:"command,omitempty"`
-	Exposed    []string          `json:"exposed,omitempty"` // ports that the image exposes: "80/tcp"
-	Version    string            `json:"version,omitempty"` // of the engine that made it
-	Terminal   bool              `json:"terminal,omitempty"`
-	Stdin      bool              `json:"stdin,omitempty"`
-	WorkingDir string            `json:"working_dir,omitempty"` // of the project
-	Files      []string          `json:"files,omitempty"`       // stack files
-	CreatedAt  time.Time         `json:"created_at"`
+	// Joined are networks that a person has connected it to beside those of its stack, by
+	// name; Left are those of its stack that it was taken off.
+	Joined     map[string]*spec.ServiceNetwork `json:"joined,omitempty"`
+	Left       []string                        `json:"left,omitempty"`
+	Cgroup     string                          `json:"cgroup,omitempty"` // its control group; "": that of its ID below the engine's
+	Shm        string                          `json:"shm,omitempty"`    // where its /dev/shm is on the host, if others may share that
+	Hostname   string                          `json:"hostname,omitempty"`
+	Command    []string                        `json:"command,omitempty"`
+	Exposed    []string                        `json:"exposed,omitempty"` // ports that the image exposes: "80/tcp"
+	Version    string                          `json:"version,omitempty"` // of the engine that made it
+	Terminal   bool                            `json:"terminal,omitempty"`
+	Stdin      bool                            `json:"stdin,omitempty"`
+	WorkingDir string                          `json:"working_dir,omitempty"` // of the project
+	Files      []string                        `json:"files,omitempty"`       // stack files
+	CreatedAt  time.Time                       `json:"created_at"`
+}
+
+// NetworkNames are the networks that it is on, sorted.
+func (m *Metadata) NetworkNames() (names []string) {
+	for _, name := range m.Applied.Networks {
+		if !slices.Contains(m.Left, name) {
+			names = append(names, name)
+		}
+	}
+	names = slices.AppendSeq(names, maps.Keys(m.Joined))
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Apart are the networks of its stack that it was taken off, as a user is told of them.
+func (m *Metadata) Apart() (lost []string) {
+	for _, name := range m.Left {
+		lost = append(lost, "it was taken off network "+name)
+	}
+	return lost
 }
 
 // Terms are what the supervision goes by.

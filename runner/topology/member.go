@@ -23,6 +23,8 @@ type Member struct {
 	OneOff     bool // it has neither its service's names nor its fixed addresses
 	UseAliases bool // but for the names
 	Applied    *planner.Applied
+	Joined     map[string]*spec.ServiceNetwork // networks beside those of its stack, by name
+	Left       []string                        // names of those of its stack that it is not on
 }
 
 // Sandbox is the network namespace that the container is to have, with its
@@ -43,8 +45,8 @@ func (m *Member) Sandbox() (network.Sandbox, error) {
 	if s.NetworkMode == "none" {
 		return out, nil
 	}
-	for i, key := range order(m.Applied) {
-		e, err := m.endpoint(key)
+	for i, key := range m.order() {
+		e, err := m.Endpoint(m.Applied.Networks[key], m.Applied.Service.Networks[key])
 		if err != nil {
 			return out, fmt.Errorf("services.%s.networks.%s: %w", m.Service, key, err)
 		}
@@ -53,13 +55,19 @@ func (m *Member) Sandbox() (network.Sandbox, error) {
 		}
 		out.Endpoints = append(out.Endpoints, e)
 	}
+	for _, name := range slices.Sorted(maps.Keys(m.Joined)) {
+		e, err := m.Endpoint(name, m.Joined[name])
+		if err != nil {
+			return out, fmt.Errorf("network %s: %w", name, err)
+		}
+		out.Endpoints = append(out.Endpoints, e)
+	}
 	return out, nil
 }
 
-// endpoint is the container's place on one of its networks.
-func (m *Member) endpoint(key string) (network.Endpoint, error) {
-	e := network.Endpoint{Network: m.Applied.Networks[key], NoIPv6: m.Applied.Service.HasIPv6Off()}
-	n := m.Applied.Service.Networks[key]
+// Endpoint is the container's place on a network, by what is asked for there.
+func (m *Member) Endpoint(name string, n *spec.ServiceNetwork) (network.Endpoint, error) {
+	e := network.Endpoint{Network: name, NoIPv6: m.Applied.Service.HasIPv6Off()}
 	if n == nil {
 		return e, nil
 	}
@@ -154,12 +162,16 @@ func (m *Member) Addresses(state network.SandboxState) (list []string, names map
 	if m.Applied.Service.NetworkMode != "" {
 		return nil, names
 	}
-	keys := order(m.Applied)
-	slices.SortStableFunc(keys, func(x, y string) int { // those first where the machine reaches it
-		return cmp.Compare(rank(state, m.Applied.Networks[x]), rank(state, m.Applied.Networks[y]))
+	var on []string
+	for _, key := range m.order() {
+		on = append(on, m.Applied.Networks[key])
+	}
+	on = append(on, slices.Sorted(maps.Keys(m.Joined))...)
+	slices.SortStableFunc(on, func(x, y string) int { // those first where the machine reaches it
+		return cmp.Compare(rank(state, x), rank(state, y))
 	})
-	for _, key := range keys {
-		for _, addr := range state.Of(m.Applied.Networks[key]) {
+	for _, name := range on {
+		for _, addr := range state.Of(name) {
 			list = append(list, addr.Addr().String())
 			names[addr.Addr()] = m.hostNames()
 		}
@@ -240,6 +252,11 @@ func (t *Store) Hosts(applied *planner.Applied) []string {
 		out = append(out, e)
 	}
 	return out
+}
+
+// order is that of the networks of its stack that the container is on.
+func (m *Member) order() []string {
+	return slices.DeleteFunc(order(m.Applied), func(key string) bool { return slices.Contains(m.Left, m.Applied.Networks[key]) })
 }
 
 // order sorts a service's networks by priority, then by key: its links are eth0, eth1

@@ -52,6 +52,8 @@ type Store struct {
 	nets Networks
 	docs Documents
 	log  *slog.Logger
+
+	Version string // of the engine, which networks that it makes tell
 }
 
 // New is the networks that are on record.
@@ -74,7 +76,8 @@ type Record struct {
 	Subnet  string        `json:"subnet,omitempty"` // kept, so that it is the same after a reboot
 	Subnet6 string        `json:"subnet6,omitempty"`
 	// Containers is how many were to be on it when it was made.
-	Containers int `json:"containers,omitempty"`
+	Containers int    `json:"containers,omitempty"`
+	Version    string `json:"version,omitempty"` // of the engine that made it
 }
 
 // Keep takes over the ranges of the network whose place this one takes, of IPv4 if there
@@ -121,6 +124,9 @@ func (t *Store) Ensure(ctx context.Context, name string, rec Record) (network.Ne
 	}
 	failpoint.Hit("topology/network-made")
 	rec.Subnet, rec.Subnet6 = text(n.Subnet), text(n.Subnet6)
+	if rec.Version == "" {
+		rec.Version = t.Version
+	}
 	t.save(name, rec)
 	return n, nil
 }
@@ -357,6 +363,7 @@ type Info struct {
 	Subnet6, Gateway6, IPRange6 string // of IPv6
 	Internal                    bool
 	Driver                      string // "" is a bridge
+	Version                     string // of the engine that made it
 }
 
 // List gives the networks, by name.
@@ -371,7 +378,7 @@ func (t *Store) List() ([]Info, error) {
 		if err := json.Unmarshal(docs[name], &rec); err != nil {
 			return nil, fmt.Errorf("cannot read the record of network %s: %w", name, err)
 		}
-		info := Info{Name: name, Project: rec.Project, Key: rec.Key, Subnet: rec.Subnet, Subnet6: rec.Subnet6}
+		info := Info{Name: name, Project: rec.Project, Key: rec.Key, Subnet: rec.Subnet, Subnet6: rec.Subnet6, Version: rec.Version}
 		if rec.Applied != nil {
 			info.Labels, info.Internal, info.Driver = rec.Applied.Labels, rec.Applied.Internal, rec.Applied.Outside()
 			within, within6, _ := rangesOf(rec.Applied)

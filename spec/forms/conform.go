@@ -27,6 +27,8 @@ type Conformer struct {
 	Base       string // directory that relative paths start from
 	Home       string // of the caller; "" if it has none
 	AllowUnset bool   // unset variables may stand in images and mounts
+	Unfilled   bool   // variables are not filled in: what holds one is as it is written
+	KeepPaths  bool   // relative paths stay so
 	quiet      bool   // below a key that is not carried out: only mistakes are told
 	spare      *spare // made in advance
 }
@@ -157,7 +159,7 @@ func isText(n *tree.Node) bool {
 
 // value checks a value that is there (neither null nor bad).
 func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
-	if n.Kind == tree.BadNode {
+	if n.Kind == tree.BadNode || c.isUnfilled(n) && k.Shape != schema.Build {
 		return n
 	}
 	switch k.Shape {
@@ -233,13 +235,18 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	return n
 }
 
+// isUnfilled says that a value holds variables that nobody fills in.
+func (c *Conformer) isUnfilled(n *tree.Node) bool {
+	return c.Unfilled && n.Kind == tree.ScalarNode && strings.Contains(n.Text, "$")
+}
+
 // list checks a list.
 func (c *Conformer) list(n *tree.Node, path string, item func(*tree.Node, string) *tree.Node) *tree.Node {
 	if n.Kind != tree.ListNode {
 		return c.expected(n, path, "a list")
 	}
 	for i, it := range n.Items {
-		if it.Kind != tree.BadNode {
+		if it.Kind != tree.BadNode && !c.isUnfilled(it) {
 			n.Items[i] = item(it, tree.Indexed(path, i))
 		}
 	}
@@ -510,6 +517,14 @@ func (c *Conformer) adoptExternalName(resource *tree.Node, path string) {
 
 // absolute resolves a path of the file.
 func (c *Conformer) absolute(path string) string {
+	if c.KeepPaths || c.Unfilled && strings.HasPrefix(path, "$") {
+		return path
+	}
+	return c.located(path)
+}
+
+// located is where a path of the file is.
+func (c *Conformer) located(path string) string {
 	if path == "~" || strings.HasPrefix(path, "~/") {
 		if home := c.Home; home != "" {
 			return filepath.Join(home, path[1:])
@@ -547,6 +562,6 @@ func (c *Conformer) isFetched(context string) bool {
 	if !spec.IsRemoteName(context) || strings.Contains(context, "://") {
 		return spec.IsRemote(context)
 	}
-	info, err := os.Stat(c.absolute(context))
+	info, err := os.Stat(c.located(context))
 	return err != nil || !info.IsDir()
 }

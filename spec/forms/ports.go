@@ -104,7 +104,7 @@ func (c *Conformer) ports(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	items, count := n.Items, 0
 	n.Items = make([]*tree.Node, 0, len(items))
 	for i, item := range items {
-		if item.Kind == tree.BadNode {
+		if item.Kind == tree.BadNode || c.isUnfilled(item) {
 			n.Items = append(n.Items, item)
 			continue
 		}

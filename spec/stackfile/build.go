@@ -271,7 +271,7 @@ func (b *builder) scalar(n *tree.Node) {
 		n.Text = ""
 		return
 	}
-	if n.Merge != tree.MergeReset && strings.Contains(n.Text, "$") {
+	if n.Merge != tree.MergeReset && strings.Contains(n.Text, "$") && (!b.l.opts.Kept.Variables || b.namesFile()) {
 		b.interpolate(n)
 	}
 }

@@ -9,7 +9,9 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"github.com/orlop/orlop/spec/plain"
 	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/userfile"
 	"github.com/orlop/orlop/spec/variables"
 
 	"github.com/orlop/orlop/spec"
@@ -29,7 +31,7 @@ func (l *loader) envFileValues(files []string, optional bool, read func(path str
 			continue
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("cannot read the environment file %s: %s", l.display(path), cause(err))
+			return nil, nil, fmt.Errorf("cannot read the environment file %s: %s", l.display(path), userfile.Cause(err))
 		}
 		found := l.readEnv(path, data, false, values, lookup)
 		if found.Problem != nil {
@@ -104,7 +106,7 @@ func (l *loader) givenName(files []string, docs []document) (name string, sure b
 			continue // it could not be fetched
 		}
 		if src.broken {
-			switch written, ok := nameInBroken(src.data); {
+			switch written, ok := plain.NameInBroken(src.data); {
 			case !ok:
 				name, sure = "", false
 			case written != "":
@@ -220,7 +222,7 @@ func (e *envFileReader) read(entry *tree.Node, path string) {
 	if at == nil || at.Kind != tree.ScalarNode {
 		return
 	}
-	data, err := l.readFile(at.Text)
+	data, err := l.readFile(l.inProject(at.Text))
 	if err != nil {
 		if required := entry.Value("required"); os.IsNotExist(err) && required != nil && required.Text == "false" {
 			return
@@ -229,7 +231,7 @@ func (e *envFileReader) read(entry *tree.Node, path string) {
 			l.Fail(at, path, "the path is empty", "name a file, or take the entry away")
 			return
 		}
-		l.Fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.Raw(), at.Text), cause(err)), hintForMissing(err))
+		l.Fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.Raw(), at.Text), userfile.Cause(err)), hintForMissing(err))
 		return
 	}
 	read := l.readEnv(at.Text, data, tree.TextAt(entry, "format") == "raw", e.values, l.told(l.remotes.Of(at.Text), &spec.Place{File: l.display(at.Text)}, e.lookup, nil))

@@ -58,7 +58,7 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	v.reportUnset()
 	v.prune()
 	l.checkText(v.root, "")
-	p := &spec.Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: v.places(), Variables: l.env, ReadFiles: l.readFiles, Remotes: l.remotes.List}
+	p := &spec.Project{Name: name, Underscore: l.opts.Compatibility || spec.IsTrue(l.env["COMPOSE_COMPATIBILITY"]), WorkingDir: l.projectDir, Files: files, Places: v.places(), Variables: l.env, ReadFiles: l.readFiles, Remotes: l.remotes.List}
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
 		fetched.Protect(p, l.Report)
@@ -154,6 +154,8 @@ func (v *validator) conditions(s *tree.Node, path string) {
 
 // serviceDefaults fills in what Compose implies.
 func (v *validator) serviceDefaults(s *tree.Node, path string) {
+	platform, _ := v.l.lookup("DOCKER_DEFAULT_PLATFORM")
+	values.DefaultPlatform(v.l.Reporter, s, path, platform)
 	v.conditions(s, path)
 	dependencyDefaults(s)
 	v.buildDefaults(s)

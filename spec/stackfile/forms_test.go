@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/spec/forms"
+	"github.com/orlop/orlop/spec/userfile"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -87,7 +88,7 @@ func TestFindWalksUpAndTakesTheCompanion(t *testing.T) {
 		t.Fatal(err)
 	}
 	find := func() string {
-		files, err := Find(deep)
+		files, err := userfile.FindStack(deep)
 		if err != nil {
 			return err.Error()
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // notes takes down which files are read that a list names.
@@ -79,7 +80,7 @@ func (l *loader) serviceLabels(service *tree.Node, path string) {
 		at := tree.Indexed(path+".label_file", i)
 		data, err := l.readFile(f.Text)
 		if err != nil {
-			l.Fail(f, at, "cannot read "+cmp.Or(f.Raw(), f.Text)+": "+cause(err), "create it, or remove it from label_file")
+			l.Fail(f, at, "cannot read "+cmp.Or(f.Raw(), f.Text)+": "+userfile.Cause(err), "create it, or remove it from label_file")
 			continue
 		}
 		read := l.readEnv(f.Text, data, false, values, none)

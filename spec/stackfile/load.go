@@ -29,6 +29,7 @@ type Options struct {
 	ProjectDirectory string              // directory that paths in the files start from; "" is that of the first file
 	Name             string              // name of the project; "" is COMPOSE_PROJECT_NAME, the file's name key, or the directory's name
 	Instance         string              // which copy of the stack to load: its project is NAME-INSTANCE; "" is the stack itself
+	Compatibility    bool                // names have "_" between their parts; COMPOSE_COMPATIBILITY says the same
 	Profiles         []string            // active profiles beside COMPOSE_PROFILES; "*" is all of them
 	EnvFiles         []string            // environment files; none: COMPOSE_ENV_FILES, else .env of Dir and of the project directory
 	Environ          map[string]string   // the caller's environment
@@ -48,6 +49,7 @@ type Options struct {
 	Foresee          bool                // warn of what only an up would refuse
 	SpareContents    bool                // the contents of secrets and configs may be missing
 	Remotes          Remotes             // fetches what stands elsewhere; nil: only local files are read
+	Kept             Kept                // what Model leaves as it is written
 	ImagesOnly       bool                // what building and pulling does not need may be missing: env_file is not read, contents only needed for build secrets
 }
 
@@ -104,37 +106,44 @@ func newLoader(opts Options) *loader {
 }
 
 func (l *loader) load(ctx context.Context) (*spec.Project, error) {
-	files, err := l.locate(ctx)
+	root, instance, files, err := l.merge(ctx)
 	if err != nil {
 		return nil, err
+	}
+	return l.finish(root, l.name, instance, files), nil
+}
+
+// merge reads the stack files and lays them over each other.
+func (l *loader) merge(ctx context.Context) (root *tree.Node, instance string, files []string, err error) {
+	if files, err = l.locate(ctx); err != nil {
+		return nil, "", nil, err
 	}
 	l.remotes.Fetch = func(reference string) (*spec.Remote, error) {
 		return l.opts.Remotes.Fetch(ctx, reference, l.projectDir)
 	}
 	docs, err := l.readAll(ctx, files)
 	if err != nil {
-		return nil, err
+		return nil, "", nil, err
 	}
 	name := l.projectName(files, docs)
-	instance := ""
 	if l.opts.Instance != "" {
 		if instance, err = spec.InstanceName(l.opts.Instance); err != nil {
-			return nil, err
+			return nil, "", nil, err
 		}
 		name += "-" + instance
 	}
 	l.name = name
 	l.env["COMPOSE_PROJECT_NAME"] = name
 	vars := &variables.Expander{Lookup: l.lookup, Seen: l.opts.Seen}
-	root := &tree.Node{Kind: tree.MapNode}
+	root = &tree.Node{Kind: tree.MapNode}
 	for _, doc := range docs {
 		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
+			return nil, "", nil, context.Cause(ctx)
 		}
 		root = tree.Merge(root, l.resolve(doc, vars, nil), rootKey())
 	}
 	tree.Tidy(root, rootKey())
-	return l.finish(root, name, instance, files), nil
+	return root, instance, files, nil
 }
 
 // readAll reads the stack files of the project itself. Paths of those that are fetched
@@ -206,7 +215,8 @@ func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	case b.full:
 		return root.Bad()
 	}
-	c := &forms.Conformer{Reporter: l.Reporter, Base: doc.src.base, Home: l.opts.Environ["HOME"], AllowUnset: l.opts.AllowUnset}
+	c := &forms.Conformer{Reporter: l.Reporter, Base: doc.src.base, Home: l.opts.Environ["HOME"], AllowUnset: l.opts.AllowUnset, Unfilled: l.opts.Kept.Variables}
+	c.KeepPaths = l.opts.Kept.Paths && doc.src.base == l.projectDir
 	root = c.Object(root, schema.Root(), "")
 	l.pathsOf(doc.src).Confine(root)
 	if services := root.Value("services"); services != nil && len(services.Fields) > maxServices {

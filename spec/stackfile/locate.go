@@ -12,6 +12,7 @@ import (
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/fetched"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // Variables that say what is loaded, in the environment or in an environment file.
@@ -65,7 +66,7 @@ func (l *loader) locate(ctx context.Context) ([]string, error) {
 	}
 	if len(files) == 0 {
 		var err error
-		if files, err = Find(l.startDir(nil)); err != nil {
+		if files, err = userfile.FindStack(l.startDir(nil)); err != nil {
 			return nil, err
 		}
 		l.unreadBeside(files[0])
@@ -122,7 +123,7 @@ func (l *loader) composeFile() []string {
 	l.chosenBy += " of " + l.display(origin)
 	for i, f := range files {
 		beside := fetched.Within(filepath.Dir(origin), f)
-		if f != "-" && !l.isRemote(f, filepath.Dir(origin)) && (isFile(beside) || !isFile(l.within(f))) {
+		if f != "-" && !l.isRemote(f, filepath.Dir(origin)) && (userfile.IsFile(beside) || !userfile.IsFile(l.within(f))) {
 			files[i] = beside
 		}
 	}
@@ -174,4 +175,23 @@ func (l *loader) environment(ctx context.Context, dir string) error {
 // fieldsOf splits a list; empty entries are dropped.
 func fieldsOf(list, separator string) []string {
 	return slices.DeleteFunc(strings.Split(list, separator), func(s string) bool { return strings.TrimSpace(s) == "" })
+}
+
+// unreadBeside warns of other stack files beside the one that was found.
+func (l *loader) unreadBeside(found string) {
+	var others []string
+	for _, name := range userfile.StackNames() {
+		if path := filepath.Join(filepath.Dir(found), name); path != found && userfile.IsFile(path) {
+			others = append(others, name)
+		}
+	}
+	if len(others) == 0 {
+		return
+	}
+	verb := "is"
+	if len(others) > 1 {
+		verb = "are"
+	}
+	l.Report(spec.Diagnostic{Severity: spec.Warning,
+		Message: fmt.Sprintf("%s %s not read: %s is", strings.Join(others, ", "), verb, filepath.Base(found)), Hint: "keep one of them, or say with -f which"})
 }

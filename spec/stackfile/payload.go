@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/userfile"
 	"github.com/orlop/orlop/spec/values"
 
 	"github.com/orlop/orlop/spec"
@@ -76,7 +77,7 @@ func (l *loader) payload(f tree.Field, path string) ([]byte, spec.Diagnostic) {
 	if file := f.Value.Value("file"); file != nil {
 		content, err := l.readFile(file.Text)
 		if err != nil {
-			return wrong(file, "cannot read "+cmp.Or(file.Raw(), file.Text)+": "+cause(err), "create it, or use environment: or content:")
+			return wrong(file, "cannot read "+cmp.Or(file.Raw(), file.Text)+": "+userfile.Cause(err), "create it, or use environment: or content:")
 		}
 		return content, spec.Diagnostic{}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/fetched"
 	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // Remotes fetches stacks that stand elsewhere.
@@ -57,7 +58,7 @@ func (l *loader) fileOf(src *source, n *tree.Node, path string) (string, bool) {
 		l.Fail(n, path, "only local files can be "+verb, "")
 		return "", false
 	}
-	at, err := l.remotes.File(n.Text, fileNames())
+	at, err := l.remotes.File(n.Text, userfile.StackNames())
 	if err != nil {
 		l.Fail(n, path, err.Error(), "")
 	}
@@ -73,7 +74,7 @@ func (l *loader) stackFile(path string) (at, base string, err error) {
 	if l.opts.Remotes == nil {
 		return "", "", errors.New("cannot read " + path + ": only local files are read")
 	}
-	if at, err = l.remotes.File(path, fileNames()); err != nil {
+	if at, err = l.remotes.File(path, userfile.StackNames()); err != nil {
 		return "", "", l.named(err)
 	}
 	if l.opts.ProjectDirectory != "" {

@@ -54,7 +54,7 @@ type document struct {
 func (l *loader) read(path, base string) ([]document, error) {
 	data, err := l.readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %s", l.display(path), cause(err))
+		return nil, fmt.Errorf("cannot read %s: %s", l.display(path), userfile.Cause(err))
 	}
 	return l.take(path, base, data)
 }
@@ -91,7 +91,7 @@ func (l *loader) contents(ctx context.Context, path string) ([]byte, error) {
 		data, err = l.readGiven(ctx, path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %s", name, cause(err))
+		return nil, fmt.Errorf("cannot read %s: %s", name, userfile.Cause(err))
 	}
 	return data, nil
 }

@@ -33,3 +33,17 @@ func (c checker) platform(n *tree.Node, at string) {
 		c.Fail(n, at, fmt.Sprintf("%q is not a platform", spec.Shorten(n.Text)), "write one such as linux/amd64 or linux/arm64")
 	}
 }
+
+// DefaultPlatform gives a service that names no platform that of the variable
+// DOCKER_DEFAULT_PLATFORM, if it is set.
+func DefaultPlatform(r tree.Reporter, s *tree.Node, path, platform string) {
+	if platform == "" || tree.TextAt(s, "platform") != "" {
+		return
+	}
+	built := s.Value("build").Value("platforms")
+	if built != nil && len(built.Items) > 0 && !slices.Contains(tree.Texts(built), platform) {
+		r.Fail(built, path+".build.platforms", fmt.Sprintf("DOCKER_DEFAULT_PLATFORM is %q, which is not one of them", spec.Shorten(platform)), "add it there, or set platform:")
+		return
+	}
+	s.Set(s.With("platform", s.Scalar("!!str", platform)))
+}

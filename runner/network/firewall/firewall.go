@@ -5,6 +5,7 @@
 package firewall
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/nftables"
@@ -49,6 +51,7 @@ func (n *Network) hasIPv6() bool {
 //	    iifname . oifname @same accept       # within one bridge
 //	    ct state established,related accept
 //	    iifname @internal drop
+//	    meta mark PublishedMark accept       # by a published port, see runner/ports/nat
 //	    oifname @bridges drop                # from other networks, neighbours
 //	}
 //	chain input {
@@ -97,6 +100,17 @@ func New(id, prefix string, isOurs func(link string) bool, log *slog.Logger) *Fi
 		},
 	}
 }
+
+// PublishedMark is the mark that the first packet of a connection has which a published
+// port sends to a container ("orlp"), while it is forwarded.
+const PublishedMark = 0x6f726c70
+
+// IsOurs says that a table of nftables is an engine's, and bears on containers only.
+func IsOurs(table string) bool { return strings.HasPrefix(table, "orlop_") }
+
+// Opens says, by its user data, that a rule of the host's firewall is the one that lets the
+// published ports of the engine of an ID through.
+func Opens(id string, data []byte) bool { return bytes.Equal(data, publishedComment(id, "")) }
 
 // Watches says that a table of that name, of whatever family, is of interest here.
 func (f *Firewall) Watches(table string) bool {
@@ -269,7 +283,7 @@ func (f *Firewall) Repair() error {
 }
 
 // rulesOf is how many rules each chain of the table has.
-func rulesOf() map[string]int { return map[string]int{"forward": 4, "input": 3, "postrouting": 2} }
+func rulesOf() map[string]int { return map[string]int{"forward": 5, "input": 3, "postrouting": 2} }
 
 // Damage says what somebody has taken of the table: all of it, rules, elements
 // of its sets.
@@ -400,6 +414,11 @@ func (f *Firewall) create(c *nftables.Conn) error {
 		},
 		join(established(), accept),
 		join(fromInternal, &expr.Counter{}, drop),
+		[]expr.Any{
+			&expr.Meta{Key: expr.MetaKeyMARK, Register: unix.NFT_REG_1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: binaryutil.NativeEndian.PutUint32(PublishedMark)},
+			accept,
+		},
 		join(inSet(expr.MetaKeyOIFNAME, f.bridges), &expr.Counter{}, drop),
 	)
 	filter("input", nftables.ChainHookInput, nftables.ChainTypeFilter, nftables.ChainPriorityFilter,
@@ -458,9 +477,19 @@ func inSet(key expr.MetaKey, set *nftables.Set) []expr.Any {
 
 // established matches ct state established,related.
 func established() []expr.Any {
-	bits := expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED
+	return tracked(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
+}
+
+// translated matches ct status dnat.
+func translated() []expr.Any {
+	const destinationNAT = 1 << 5 // IPS_DST_NAT
+	return tracked(expr.CtKeySTATUS, destinationNAT)
+}
+
+// tracked matches what the connection tracking has one of some bits for.
+func tracked(key expr.CtKey, bits uint32) []expr.Any {
 	return []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATE, Register: unix.NFT_REG_1},
+		&expr.Ct{Key: key, Register: unix.NFT_REG_1},
 		&expr.Bitwise{
 			SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: 4,
 			Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: binaryutil.NativeEndian.PutUint32(0),

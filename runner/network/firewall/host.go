@@ -18,13 +18,14 @@ import (
 
 // host lets containers' packets pass the host's own iptables firewall.
 // Docker sets the policy of FORWARD to DROP and ufw does too; a packet must
-// pass every chain, so what our table accepts they would still drop. Two rules
+// pass every chain, so what our table accepts they would still drop. Three rules
 // go to the head of that chain, and away with our last network:
 //
 //	-i or<ID>+ -j ACCEPT
 //	-o or<ID>+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+//	-o or<ID>+ -m conntrack --ctstate DNAT -j ACCEPT
 //
-// and two more for each bridge whose name a stack file chose. So it is for ip6tables,
+// and three more for each bridge whose name a stack file chose. So it is for ip6tables,
 // where a network has IPv6.
 //
 // Our own table drops what must not pass, so nothing opens that was shut.
@@ -54,6 +55,11 @@ func (h *host) comment(bridge string) []byte {
 	return userdata.AppendString(nil, userdata.TypeComment, strings.TrimSpace("orlop "+h.id+" "+bridge))
 }
 
+// publishedComment is that of the rule which lets published ports lead to a bridge.
+func publishedComment(id, bridge string) []byte {
+	return userdata.AppendString(nil, userdata.TypeComment, strings.TrimSpace("orlop "+id+" published: "+bridge))
+}
+
 // isOurs says that a rule is one of this engine's.
 func (h *host) isOurs(r *nftables.Rule) bool {
 	text, ok := userdata.GetString(r.UserData, userdata.TypeComment)
@@ -63,13 +69,15 @@ func (h *host) isOurs(r *nftables.Rule) bool {
 // isOpen says that the rules at the head of the chain are those for all links of ours
 // and for the bridges, and there are no others of ours.
 func (h *host) isOpen(rules []*nftables.Rule, bridges []string) bool {
-	want := 2 * (1 + len(bridges))
+	want := 3 * (1 + len(bridges))
 	if len(rules) < want || len(h.ours(rules)) != want || len(h.ours(rules[:want])) != want {
 		return false
 	}
 	for _, bridge := range append([]string{""}, bridges...) {
-		if !slices.ContainsFunc(rules[:want], func(r *nftables.Rule) bool { return bytes.Equal(r.UserData, h.comment(bridge)) }) {
-			return false
+		for _, comment := range [][]byte{h.comment(bridge), publishedComment(h.id, bridge)} {
+			if !slices.ContainsFunc(rules[:want], func(r *nftables.Rule) bool { return bytes.Equal(r.UserData, comment) }) {
+				return false
+			}
 		}
 	}
 	return true
@@ -161,13 +169,10 @@ func (h *host) replace(chain *nftables.Chain, old []*nftables.Rule, bridges []st
 			return err
 		}
 	}
-	state := established()
+	state, published := established(), translated()
 	if compat {
-		const bits = 1<<1 | 1<<2 // established, related
-		info := &xt.ConntrackMtinfo3{}
-		info.MatchFlags = uint16(xt.ConntrackState)
-		info.StateMask = bits
-		state = []expr.Any{&expr.Match{Name: "conntrack", Rev: 3, Info: info}}
+		const known, destination = 1<<1 | 1<<2, 1 << 7 // ESTABLISHED and RELATED, DNAT
+		state, published = conntrack(known), conntrack(destination)
 	}
 	link := func(key expr.MetaKey, bridge string) []expr.Any {
 		name := []byte(h.prefix) // the beginning of a name
@@ -182,14 +187,22 @@ func (h *host) replace(chain *nftables.Chain, old []*nftables.Rule, bridges []st
 	end := []expr.Any{&expr.Counter{}, verdict(expr.VerdictAccept)}
 	// Inserted one after the other, the last comes first.
 	for _, bridge := range append([]string{""}, bridges...) {
-		for _, exprs := range [][]expr.Any{
-			slices.Concat(link(expr.MetaKeyOIFNAME, bridge), state, end),
-			slices.Concat(link(expr.MetaKeyIIFNAME, bridge), end),
-		} {
-			c.InsertRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: h.comment(bridge)})
+		insert := func(comment []byte, exprs ...[]expr.Any) {
+			c.InsertRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: slices.Concat(exprs...), UserData: comment})
 		}
+		insert(publishedComment(h.id, bridge), link(expr.MetaKeyOIFNAME, bridge), published, end)
+		insert(h.comment(bridge), link(expr.MetaKeyOIFNAME, bridge), state, end)
+		insert(h.comment(bridge), link(expr.MetaKeyIIFNAME, bridge), end)
 	}
 	return c.Flush()
+}
+
+// conntrack matches states of connections as iptables does.
+func conntrack(states uint16) []expr.Any {
+	info := &xt.ConntrackMtinfo3{}
+	info.MatchFlags = uint16(xt.ConntrackState)
+	info.StateMask = states
+	return []expr.Any{&expr.Match{Name: "conntrack", Rev: 3, Info: info}}
 }
 
 // warnOthers tells, once, of firewalls that are not ours to change: rules of

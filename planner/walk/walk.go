@@ -1,4 +1,6 @@
-package planner
+// Package walk carries a plan out: each step as soon as what it needs has succeeded. It
+// decides nothing but what the steps themselves say, and does nothing of them: an executor does.
+package walk
 
 import (
 	"container/heap"
@@ -7,90 +9,16 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/orlop/orlop/planner"
 )
 
-// Outcome is how a step ended.
-type Outcome string
-
-// The outcomes and the phases of a step, as Event.Kind.
-const (
-	Started    Outcome = "started"
-	Progressed Outcome = "progress"
-	Warned     Outcome = "warning" // it goes on, and its text is something to know
-	Done       Outcome = "done"
-	Unchanged  Outcome = "unchanged" // nothing had to be done after all
-	Failed     Outcome = "failed"
-	Skipped    Outcome = "skipped" // something that it needs failed
-	Cancelled  Outcome = "cancelled"
-)
-
-// Event is what happened to a step, when. It is the only thing that a display
-// reads.
-type Event struct {
-	Time     time.Time     `json:"time"`
-	Step     string        `json:"step,omitempty"`
-	Action   Action        `json:"action,omitempty"`
-	Resource string        `json:"resource,omitempty"`
-	Service  string        `json:"service,omitempty"`
-	Kind     Outcome       `json:"kind"`
-	Took     time.Duration `json:"took,omitempty"`    // of a step that ended, in nanoseconds
-	Text     string        `json:"text,omitempty"`    // what is being done, or the outcome, in a few words
-	Lines    []string      `json:"lines,omitempty"`   // the output that explains a failure
-	Current  int64         `json:"current,omitempty"` // of Total, in bytes
-	Total    int64         `json:"total,omitempty"`
-	Cause    string        `json:"cause,omitempty"` // of Skipped: the step that failed
-	Part     *Part         `json:"part,omitempty"`  // of Progressed: a piece of the work that has ended
-}
-
-// Masked is the event with hide applied to all that may hold a value of the
-// user's.
-func (e Event) Masked(hide func(string) string) Event {
-	e.Text, e.Lines = hide(e.Text), masked(e.Lines, hide)
-	if e.Part != nil {
-		part := *e.Part
-		part.Name, part.Error = hide(part.Name), hide(part.Error)
-		e.Part = &part
-	}
-	return e
-}
-
-// Part is a piece of a step's work, such as one instruction of a Dockerfile.
-type Part struct {
-	Name   string    `json:"name"`
-	Began  time.Time `json:"began"`
-	Ended  time.Time `json:"ended"`
-	Cached bool      `json:"cached,omitempty"`
-	Error  string    `json:"error,omitempty"`
-}
-
-// Executor carries out one step. It reports progress through note, which may be
-// called from any goroutine until Execute returns. A result of Unchanged says
-// that nothing had to be done; "" stands for Done.
-type Executor interface {
-	Execute(ctx context.Context, step *Step, note func(Event)) (Result, error)
-}
-
-// Result is what an executor says of a step that succeeded.
-type Result struct {
-	Outcome Outcome
-	Text    string
-}
-
-// StepError is a step that failed, with its cause.
-type StepError struct {
-	Step *Step
-	Err  error
-}
-
-func (e *StepError) Error() string { return e.Step.Resource + ": " + e.Err.Error() }
-func (e *StepError) Unwrap() error { return e.Err }
-
-// Walk carries out the plan: each step as soon as what it needs has succeeded,
+// Plan carries out a plan: each step as soon as what it needs has succeeded,
 // at most limit of them at once (waiting ones are not counted), or as many as
 // the plan's caller allows. What a failed step stopped is skipped, the rest
-// goes on. The error joins a *StepError for each root cause. now is the clock
+// goes on. The error joins a *planner.StepError for each root cause. now is the clock
 // of the events.
-func (p *Plan) Walk(ctx context.Context, executor Executor, limit int, now func() time.Time, emit func(Event)) error {
+func Plan(ctx context.Context, p *planner.Plan, executor planner.Executor, limit int, now func() time.Time, emit func(planner.Event)) error {
 	w := newWalk(p, executor, now, emit)
 	if p.Limit > 0 {
 		limit = min(limit, p.Limit)
@@ -99,7 +27,7 @@ func (p *Plan) Walk(ctx context.Context, executor Executor, limit int, now func(
 }
 
 type node struct {
-	step    *Step
+	step    *planner.Step
 	waits   int     // needs and afters that have not ended
 	unblock []*node // steps that wait for this one
 	weight  int     // length of the longest chain that hangs on it
@@ -107,8 +35,8 @@ type node struct {
 	begun   time.Time
 	failed  *node // the root cause that this one is skipped for
 	eased   bool  // what it follows turned out unchanged: another action does
-	outcome Outcome
-	result  Result
+	outcome planner.Outcome
+	result  planner.Result
 	err     error
 }
 
@@ -116,13 +44,13 @@ type walk struct {
 	nodes    []*node
 	byID     map[string]*node
 	ready    ready
-	executor Executor
+	executor planner.Executor
 	now      func() time.Time
-	emit     func(Event)
+	emit     func(planner.Event)
 	ended    chan *node
 }
 
-func newWalk(p *Plan, executor Executor, now func() time.Time, emit func(Event)) *walk {
+func newWalk(p *planner.Plan, executor planner.Executor, now func() time.Time, emit func(planner.Event)) *walk {
 	w := &walk{byID: map[string]*node{}, executor: executor, now: now, emit: emit, ended: make(chan *node)}
 	for i, step := range p.Steps {
 		n := &node{step: step, index: i}
@@ -163,11 +91,11 @@ func (w *walk) run(ctx context.Context, limit int) error {
 				w.tellDependents(n)
 				continue
 			}
-			if n.step.Action != Await && busy >= limit {
+			if n.step.Action != planner.Await && busy >= limit {
 				held = append(held, n)
 				continue
 			}
-			if n.step.Action != Await {
+			if n.step.Action != planner.Await {
 				busy++
 			}
 			running++
@@ -185,7 +113,7 @@ func (w *walk) run(ctx context.Context, limit int) error {
 		n := <-w.ended
 		running--
 		left--
-		if n.step.Action != Await {
+		if n.step.Action != planner.Await {
 			busy--
 		}
 		w.finish(ctx, n)
@@ -203,20 +131,20 @@ func (w *walk) void(ctx context.Context, n *node) bool {
 			continue
 		}
 		switch on.outcome {
-		case Failed:
+		case planner.Failed:
 			n.failed = on
-		case Skipped:
+		case planner.Skipped:
 			n.failed = on.failed
-		case Cancelled:
-			n.outcome = Cancelled
+		case planner.Cancelled:
+			n.outcome = planner.Cancelled
 		}
 	}
 	if n.failed == nil && w.weigh(n) {
 		return true
 	}
 	if n.failed != nil {
-		n.outcome = Skipped
-		e := w.event(n, Skipped)
+		n.outcome = planner.Skipped
+		e := w.event(n, planner.Skipped)
 		e.Cause = n.failed.step.ID
 		e.Text = "waits for " + n.failed.step.Resource
 		w.emit(e)
@@ -225,9 +153,9 @@ func (w *walk) void(ctx context.Context, n *node) bool {
 	if w.isVain(n) {
 		return true
 	}
-	if n.outcome == Cancelled || ctx.Err() != nil {
-		n.outcome = Cancelled
-		w.emit(w.event(n, Cancelled))
+	if n.outcome == planner.Cancelled || ctx.Err() != nil {
+		n.outcome = planner.Cancelled
+		w.emit(w.event(n, planner.Cancelled))
 		return true
 	}
 	if n.step.IfChanged && !n.eased && w.unchanged(n) {
@@ -238,8 +166,8 @@ func (w *walk) void(ctx context.Context, n *node) bool {
 			n.step = &step
 			return false
 		}
-		n.outcome = Unchanged
-		w.emit(w.event(n, Unchanged))
+		n.outcome = planner.Unchanged
+		w.emit(w.event(n, planner.Unchanged))
 		return true
 	}
 	return false
@@ -248,9 +176,9 @@ func (w *walk) void(ctx context.Context, n *node) bool {
 // unchanged says that every step that n follows left things as they were: the
 // one of its image or, for a restart, the replacements of what it depends on.
 func (w *walk) unchanged(n *node) bool {
-	followed := []Action{Build, Pull}
-	if n.step.Action == Restart {
-		followed = []Action{Create, Replace}
+	followed := []planner.Action{planner.Build, planner.Pull}
+	if n.step.Action == planner.Restart {
+		followed = []planner.Action{planner.Create, planner.Replace}
 	}
 	seen := 0
 	for _, id := range slices.Concat(n.step.Needs, n.step.After) {
@@ -258,7 +186,7 @@ func (w *walk) unchanged(n *node) bool {
 		if on == nil || !on.eased && !slices.Contains(followed, on.step.Action) {
 			continue
 		}
-		if on.outcome != Unchanged && !on.eased {
+		if on.outcome != planner.Unchanged && !on.eased {
 			return false
 		}
 		seen++
@@ -268,11 +196,11 @@ func (w *walk) unchanged(n *node) bool {
 
 func (w *walk) carry(ctx context.Context, n *node) {
 	n.begun = w.now()
-	w.emit(w.event(n, Started))
-	n.result, n.err = w.executor.Execute(ctx, n.step, func(e Event) {
+	w.emit(w.event(n, planner.Started))
+	n.result, n.err = w.executor.Execute(ctx, n.step, func(e planner.Event) {
 		e.Time, e.Step, e.Action, e.Resource, e.Service = w.now(), n.step.ID, n.step.Action, n.step.Resource, n.step.Service
 		if e.Kind == "" {
-			e.Kind = Progressed
+			e.Kind = planner.Progressed
 		}
 		w.emit(e)
 	})
@@ -281,24 +209,24 @@ func (w *walk) carry(ctx context.Context, n *node) {
 
 // finish records how a carried step ended.
 func (w *walk) finish(ctx context.Context, n *node) {
-	n.outcome = Done
+	n.outcome = planner.Done
 	if n.result.Outcome != "" {
 		n.outcome = n.result.Outcome
 	}
 	text := n.result.Text
 	var lines []string
 	if n.err != nil {
-		n.outcome, text = Failed, n.err.Error()
+		n.outcome, text = planner.Failed, n.err.Error()
 		if ctx.Err() != nil && (errors.Is(n.err, context.Canceled) || errors.Is(n.err, context.Cause(ctx))) {
-			n.outcome, text = Cancelled, ""
+			n.outcome, text = planner.Cancelled, ""
 		}
 		var with interface{ Lines() []string }
 		if errors.As(n.err, &with) {
 			lines = with.Lines()
 		}
 	}
-	if n.outcome == Done && n.step.Action == Rollback {
-		text = n.step.outcome()
+	if n.outcome == planner.Done && n.step.Action == planner.Rollback {
+		text = taken(n.step)
 	}
 	e := w.event(n, n.outcome)
 	e.Took, e.Text, e.Lines = e.Time.Sub(n.begun), text, lines
@@ -320,9 +248,9 @@ func (w *walk) causes(ctx context.Context) error {
 	var errs []error
 	cancelled := false
 	for _, n := range w.nodes {
-		cancelled = cancelled || n.outcome == Cancelled
-		if n.outcome == Failed && !n.step.Optional {
-			errs = append(errs, &StepError{Step: n.step, Err: n.err})
+		cancelled = cancelled || n.outcome == planner.Cancelled
+		if n.outcome == planner.Failed && !n.step.Optional {
+			errs = append(errs, &planner.StepError{Step: n.step, Err: n.err})
 		}
 	}
 	errs = append(errs, w.rolledBack()...)
@@ -332,8 +260,8 @@ func (w *walk) causes(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (w *walk) event(n *node, kind Outcome) Event {
-	return Event{Time: w.now(), Step: n.step.ID, Action: n.step.Action, Resource: n.step.Resource, Service: n.step.Service, Kind: kind}
+func (w *walk) event(n *node, kind planner.Outcome) planner.Event {
+	return planner.Event{Time: w.now(), Step: n.step.ID, Action: n.step.Action, Resource: n.step.Resource, Service: n.step.Service, Kind: kind}
 }
 
 // ready is a heap of steps that may run: longest chain first, then plan order.
@@ -353,4 +281,104 @@ func (r *ready) Pop() any {
 	n := old[len(old)-1]
 	*r = old[:len(old)-1]
 	return n
+}
+
+// weigh looks at what became of the replacements before the rest follows: it says whether
+// the step is over with that.
+func (w *walk) weigh(n *node) bool {
+	if n.step.Batch == nil {
+		return false
+	}
+	b := *n.step.Batch
+	b.Numbers = slices.Clone(b.Numbers)
+	changed := false
+	var root *node
+	for _, id := range n.step.After {
+		on := w.byID[id]
+		switch {
+		case on.outcome == planner.Unchanged: // what it is says nothing about the update
+			b.Numbers = slices.DeleteFunc(b.Numbers, func(number int) bool { return number == on.step.Number })
+		case on.outcome == planner.Failed:
+			b.Failed++
+			root = on
+		case on.outcome == planner.Skipped:
+			b.Failed++
+			root = on.failed
+		}
+		changed = changed || on.outcome != planner.Unchanged && !on.eased
+	}
+	if b.IsTooMany(b.Failed) {
+		n.failed = root
+		return false
+	}
+	step := *n.step
+	step.Batch = &b
+	n.step = &step
+	if !changed {
+		n.outcome = planner.Unchanged
+		w.emit(w.event(n, planner.Unchanged))
+	}
+	return !changed
+}
+
+// isVain says that a step is of a rollback for which there is no need, and ends it then: the update has not
+// failed, or not come as far as what the step undoes.
+func (w *walk) isVain(n *node) bool {
+	if n.step.Action != planner.Rollback {
+		return false
+	}
+	hasFailed := slices.ContainsFunc(n.step.IfFailed, func(id string) bool {
+		on := w.byID[id]
+		return on != nil && (on.outcome == planner.Failed || on.outcome == planner.Skipped)
+	})
+	undone := w.byID[n.step.Undoes]
+	if hasFailed && undone != nil && undone.outcome == planner.Done {
+		if n.step.Applied != nil {
+			step := *n.step
+			applied := *step.Applied
+			applied.RolledBack = w.now()
+			step.Applied = &applied
+			n.step = &step
+		}
+		return false
+	}
+	n.outcome = planner.Unchanged
+	w.emit(w.event(n, planner.Unchanged))
+	return true
+}
+
+// rolledBack says of each service whose update was taken back what it is again, and how far
+// that is so.
+func (w *walk) rolledBack() (errs []error) {
+	all := map[string][]*node{}
+	var names []string
+	for _, n := range w.nodes {
+		if n.step.Action == planner.Rollback && n.outcome != planner.Unchanged {
+			if all[n.step.Service] == nil {
+				names = append(names, n.step.Service)
+			}
+			all[n.step.Service] = append(all[n.step.Service], n)
+		}
+	}
+	for _, name := range names {
+		of := all[name]
+		done := slices.DeleteFunc(slices.Clone(of), func(n *node) bool { return n.outcome != planner.Done })
+		text := "rolled back"
+		if of[0].step.Applied != nil { // no replica that came with the update
+			text += " to " + of[0].step.Target()
+		}
+		if len(done) < len(of) {
+			text = fmt.Sprintf("not wholly %s: %d of %d are", text, len(done), len(of))
+		}
+		errs = append(errs, &planner.StepError{Step: &planner.Step{Resource: name, Service: name}, Err: errors.New(text)})
+	}
+	return errs
+}
+
+// taken says in a few words what a Rollback has led to.
+func taken(s *planner.Step) string {
+	if s.Applied == nil {
+		return "removed again"
+	}
+	return "back to " + s.Target()
 }

@@ -1,4 +1,4 @@
-package network
+package ownrange
 
 import (
 	"net/netip"
@@ -15,20 +15,20 @@ const rangeEnv = "ORLOP_TEST_RANGE"
 // The range of a root is drawn once.
 func TestTheRangeOfOurOwnStays(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "range")
-	first, err := ownRange(path)
+	first, err := Of(path)
 	if err != nil || first.Bits() != 48 || !netip.MustParsePrefix("fd00::/8").Contains(first.Addr()) {
 		t.Fatalf("%v, %v", first, err)
 	}
-	if again, err := ownRange(path); err != nil || again != first {
+	if again, err := Of(path); err != nil || again != first {
 		t.Errorf("then %v, %v; first %v", again, err, first)
 	}
-	if other, err := ownRange(path + "2"); err != nil || other == first {
+	if other, err := Of(path + "2"); err != nil || other == first {
 		t.Errorf("of another root %v, %v", other, err)
 	}
 	if err := os.WriteFile(path, []byte("10.0.0.0/8"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := ownRange(path); err == nil {
+	if p, err := Of(path); err == nil {
 		t.Errorf("a range of IPv4 is taken: %v", p)
 	}
 }
@@ -39,7 +39,7 @@ func TestTheRangeIsDrawnElsewhere(t *testing.T) {
 	if path == "" {
 		t.Skip("SKIPPED: it is the process that another test starts")
 	}
-	if _, err := ownRange(path); err != nil {
+	if _, err := Of(path); err != nil {
 		t.Fatal(err)
 	}
 }

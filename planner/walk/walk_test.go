@@ -1,4 +1,4 @@
-package planner
+package walk_test
 
 import (
 	"context"
@@ -10,6 +10,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/orlop/orlop/planner/walk"
+
+	. "github.com/orlop/orlop/planner"
 )
 
 // recorder is an executor whose steps end when the test says so.
@@ -90,7 +94,7 @@ func graphPlan(lines ...string) *Plan {
 			s.Action, id = Await, name
 		}
 		s.Resource = id
-		p.add(s)
+		add(p, s)
 		s.ID = id
 		for _, n := range strings.Split(needs, ", ") {
 			if n != "" {
@@ -120,8 +124,31 @@ func clock() func() time.Time {
 // start begins a walk; its error comes on the channel.
 func start(ctx context.Context, p *Plan, c Executor, limit int, ev *events) <-chan error {
 	done := make(chan error, 1)
-	go func() { done <- p.Walk(ctx, c, limit, clock(), ev.add) }()
+	go func() { done <- walk.Plan(ctx, p, c, limit, clock(), ev.add) }()
 	return done
+}
+
+// add adds a step to a plan.
+func add(p *Plan, s *Step) *Step {
+	s.ID = string(s.Action) + " " + s.Resource
+	p.Steps = append(p.Steps, s)
+	return s
+}
+
+// random makes plans.
+type random struct{ *rand.Rand }
+
+func (r random) chance(n int) bool { return r.IntN(n) == 0 }
+
+func pick[T any](r random, list ...T) T { return list[r.IntN(len(list))] }
+
+func eachSeed(t *testing.T, n uint64, do func(t *testing.T, r random)) {
+	for seed := range n {
+		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) { do(t, random{rand.New(rand.NewPCG(seed, 7))}) })
+		if !ok {
+			t.Fatalf("seed %d", seed)
+		}
+	}
 }
 
 // randomPlan is an acyclic graph of up to 30 steps.
@@ -137,7 +164,7 @@ func randomPlan(r random) *Plan {
 				s.Needs = append(s.Needs, id)
 			}
 		}
-		p.add(s)
+		add(p, s)
 	}
 	return p
 }
@@ -324,9 +351,9 @@ func TestAwaitsTakeNoPlace(t *testing.T) {
 
 func TestUnchangedImageLeavesWhatCanBeDoneInPlace(t *testing.T) {
 	p := &Plan{}
-	build := p.add(&Step{Action: Build, Resource: "web"})
-	replace := p.add(&Step{Action: Replace, Resource: "web/1", Needs: []string{build.ID}, IfChanged: true, Otherwise: Update})
-	p.add(&Step{Action: Restart, Resource: "app/1", Needs: []string{replace.ID}, IfChanged: true})
+	build := add(p, &Step{Action: Build, Resource: "web"})
+	replace := add(p, &Step{Action: Replace, Resource: "web/1", Needs: []string{build.ID}, IfChanged: true, Otherwise: Update})
+	add(p, &Step{Action: Restart, Resource: "app/1", Needs: []string{replace.ID}, IfChanged: true})
 	for _, same := range []bool{true, false} {
 		rec, ev := newRecorder(t), &events{}
 		done := start(context.Background(), p, rec, 2, ev)
@@ -357,10 +384,10 @@ func TestUnchangedImageLeavesWhatCanBeDoneInPlace(t *testing.T) {
 
 func TestUnchangedImageReplacesNothing(t *testing.T) {
 	p := &Plan{}
-	build := p.add(&Step{Action: Build, Resource: "web"})
-	replace := p.add(&Step{Action: Replace, Resource: "web/1", Needs: []string{build.ID}, IfChanged: true})
-	restart := p.add(&Step{Action: Restart, Resource: "app/1", Needs: []string{replace.ID}, IfChanged: true})
-	p.add(&Step{Action: Create, Resource: "new/1", Needs: []string{restart.ID}})
+	build := add(p, &Step{Action: Build, Resource: "web"})
+	replace := add(p, &Step{Action: Replace, Resource: "web/1", Needs: []string{build.ID}, IfChanged: true})
+	restart := add(p, &Step{Action: Restart, Resource: "app/1", Needs: []string{replace.ID}, IfChanged: true})
+	add(p, &Step{Action: Create, Resource: "new/1", Needs: []string{restart.ID}})
 	for _, same := range []bool{true, false} {
 		rec, ev := newRecorder(t), &events{}
 		done := start(context.Background(), p, rec, 2, ev)
@@ -479,7 +506,7 @@ func (instant) Execute(context.Context, *Step, func(Event)) (Result, error) { re
 func BenchmarkWalk(b *testing.B) {
 	p := randomPlan(random{rand.New(rand.NewPCG(1, 1))})
 	for b.Loop() {
-		if err := p.Walk(context.Background(), instant{}, 4, time.Now, func(Event) {}); err != nil {
+		if err := walk.Plan(context.Background(), p, instant{}, 4, time.Now, func(Event) {}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,5 @@
-package network
+// Package ownrange keeps the range of IPv6 that is an engine's own.
+package ownrange
 
 import (
 	"crypto/rand"
@@ -12,10 +13,10 @@ import (
 	"github.com/orlop/orlop/runner/disk"
 )
 
-// ownRange is the range of IPv6 that networks are picked from where nobody has named one:
+// Of is the range of IPv6 that networks are picked from where nobody has named one:
 // of addresses that are unique to this site (RFC 4193), drawn once and kept in a file: the
 // networks of the time after a loss of power are of the same.
-func ownRange(path string) (netip.Prefix, error) {
+func Of(path string) (netip.Prefix, error) {
 	text, err := os.ReadFile(path)
 	if err == nil {
 		p, err := netip.ParsePrefix(strings.TrimSpace(string(text)))

@@ -1,0 +1,326 @@
+// Package ruleset tells whether a packet that is forwarded through this machine, or leaves
+// it, has the fate that it would have if it were for the machine itself: whether nothing of the host's
+// own firewall, of its rules of routing and of its switches makes a difference. Where it
+// can't tell, it does not. It reads, and hears of changes; it changes nothing.
+package ruleset
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Obstacles say, for each family, why what is forwarded may fare otherwise than what is for
+// the machine; "" if it does not.
+type Obstacles struct{ IPv4, IPv6 Obstacle }
+
+// Obstacle is what is in the way of one family.
+type Obstacle struct {
+	// Any is in the way of all packets, Here of those alone that the machine's own programs
+	// send.
+	Any, Here string
+}
+
+// Host is the machine's rules; the fields tell what of them is the engine's own.
+type Host struct {
+	// Table says that a table bears on containers only, and lets what is published through.
+	Table func(name string) bool
+	// Opens says, by its user data, that a rule accepts what is published.
+	Opens func(userdata []byte) bool
+}
+
+// Read looks at the rules as they are.
+func (h Host) Read() (Obstacles, error) {
+	all, err := readTables()
+	for range mostReads {
+		if !errors.Is(err, nl.ErrDumpInterrupted) { // something was changed meanwhile
+			break
+		}
+		all, err = readTables()
+	}
+	if err != nil {
+		return Obstacles{}, fmt.Errorf("the host's firewall can't be read: %w", err)
+	}
+	return Obstacles{
+		IPv4: Obstacle{
+			Any:  firstOf(all.obstacle(unix.NFPROTO_IPV4, h, hookInput, hookForward), legacy("ip"), routing(netlink.FAMILY_V4), forwarding("ipv4/ip_forward")),
+			Here: all.obstacle(unix.NFPROTO_IPV4, h, hookOutput),
+		},
+		IPv6: Obstacle{
+			Any:  firstOf(all.obstacle(unix.NFPROTO_IPV6, h, hookInput, hookForward), legacy("ip6"), routing(netlink.FAMILY_V6), forwarding("ipv6/conf/all/forwarding")),
+			Here: all.obstacle(unix.NFPROTO_IPV6, h, hookOutput),
+		},
+	}, nil
+}
+
+// mostReads is how often it is read again while others change it.
+const mostReads = 20
+
+func firstOf(all ...string) string {
+	i := slices.IndexFunc(all, func(why string) bool { return why != "" })
+	if i < 0 {
+		return ""
+	}
+	return all[i]
+}
+
+// legacy says that rules of the old iptables filter, which nftables does not show.
+func legacy(words string) string {
+	for _, table := range legacyTables(words) {
+		if table == "filter" || table == "mangle" || table == "security" {
+			return fmt.Sprintf("the host's firewall has the table %s of %stables-legacy, whose rules can't be read", table, words)
+		}
+	}
+	return ""
+}
+
+func legacyTables(words string) []string {
+	names, err := os.ReadFile("/proc/net/" + words + "_tables_names")
+	if err != nil {
+		return nil // this kernel has none
+	}
+	return strings.Fields(string(names))
+}
+
+// routing says that answers may take another way when they are forwarded: rules go by who
+// sends them, which is the container then.
+func routing(family int) string {
+	rules, err := netlink.RuleList(family)
+	if err != nil {
+		return fmt.Sprintf("the host's rules of routing can't be read: %v", err)
+	}
+	for _, r := range rules {
+		if r.Table != unix.RT_TABLE_LOCAL && r.Table != unix.RT_TABLE_MAIN && r.Table != unix.RT_TABLE_DEFAULT {
+			return fmt.Sprintf("the host routes by rules of its own (ip rule, priority %d)", r.Priority)
+		}
+	}
+	return ""
+}
+
+func forwarding(path string) string {
+	value, err := os.ReadFile("/proc/sys/net/" + path)
+	if err != nil || strings.TrimSpace(string(value)) == "0" {
+		return "the host does not forward (net/" + path + ")"
+	}
+	return ""
+}
+
+// accepts is NF_ACCEPT.
+const accepts = 1
+
+// Kinds of a chain that sees what is for the machine, what is forwarded, or what the
+// machine's programs send.
+const hookInput, hookForward, hookOutput = unix.NF_INET_LOCAL_IN, unix.NF_INET_FORWARD, unix.NF_INET_LOCAL_OUT
+
+// tables are the chains of nftables with their rules.
+type tables struct {
+	chains []*chain
+}
+
+type chain struct {
+	family      byte
+	table, name string
+	hook        int // -1: it is called by others
+	drops       bool
+	translates  bool // of type nat
+	rules       []rule
+}
+
+type rule struct {
+	exprs    []expression
+	userdata []byte
+}
+
+type expression struct {
+	name  string
+	attrs map[uint16][]byte
+}
+
+func (c *chain) String() string {
+	family := map[byte]string{unix.NFPROTO_INET: "inet", unix.NFPROTO_IPV4: "ip", unix.NFPROTO_IPV6: "ip6"}[c.family]
+	return family + " " + c.table + " " + c.name
+}
+
+// obstacle names the first chain of some hooks that may keep a packet of a family from
+// going on. Those that translate addresses are done with it before or don't see it.
+func (t *tables) obstacle(family byte, h Host, hooks ...int) string {
+	for _, c := range t.chains {
+		if !slices.Contains(hooks, c.hook) || c.translates && c.hook == hookOutput || c.family != family && c.family != unix.NFPROTO_INET || h.Table(c.table) {
+			continue
+		}
+		way := map[int]string{hookInput: "comes in", hookForward: "is forwarded", hookOutput: "goes out"}[c.hook]
+		passes, isOpened := t.passes(c, h, 0)
+		switch {
+		case isOpened:
+		case !passes:
+			return fmt.Sprintf("the host's firewall filters what %s (chain %s)", way, c)
+		case c.drops:
+			return fmt.Sprintf("the host's firewall drops what %s (policy of chain %s)", way, c)
+		}
+	}
+	return ""
+}
+
+// mostJumps is how deep chains may call each other in the kernel.
+const mostJumps = 16
+
+// passes says that no rule of a chain, or of one that it calls, stops or changes a packet;
+// isOpened that one of ours accepts it before any could.
+func (t *tables) passes(c *chain, h Host, depth int) (passes, isOpened bool) {
+	if depth > mostJumps {
+		return false, false
+	}
+	for _, r := range c.rules {
+		if c.hook >= 0 && h.Opens(r.userdata) {
+			return true, true
+		}
+		for _, e := range r.exprs {
+			to, isHarmless := e.isHarmless()
+			if !isHarmless {
+				return false, false
+			}
+			if to == "" {
+				continue
+			}
+			i := slices.IndexFunc(t.chains, func(other *chain) bool {
+				return other.family == c.family && other.table == c.table && other.name == to
+			})
+			if i < 0 {
+				return false, false
+			}
+			if passes, _ := t.passes(t.chains[i], h, depth+1); !passes {
+				return false, false
+			}
+		}
+	}
+	return true, false
+}
+
+// Attributes of expressions that tell what they do.
+const (
+	metaSource    = unix.NFTA_META_SREG
+	ctSource      = unix.NFTA_CT_SREG
+	lookupTo      = unix.NFTA_LOOKUP_DREG
+	immediateData = unix.NFTA_IMMEDIATE_DATA
+	payloadFrom   = unix.NFTA_PAYLOAD_SREG
+)
+
+// isHarmless says that an expression only looks, counts or accepts; to is the chain that
+// it calls, if any. What is not known here is not harmless.
+func (e *expression) isHarmless() (to string, isHarmless bool) {
+	has := func(attr uint16) bool { _, ok := e.attrs[attr]; return ok }
+	switch e.name {
+	case "cmp", "bitwise", "byteorder", "range", "counter", "log", "fib", "match", "rt", "socket", "osf", "last", "hash", "numgen", "limit", "quota", "connlimit":
+		return "", true
+	case "meta":
+		return "", !has(metaSource)
+	case "ct":
+		return "", !has(ctSource)
+	case "payload":
+		return "", !has(payloadFrom)
+	case "lookup":
+		return "", !has(lookupTo) // else it may be a verdict
+	case "immediate":
+		verdict, isVerdict := attributes(e.attrs[immediateData])[unix.NFTA_DATA_VERDICT]
+		if !isVerdict {
+			return "", true
+		}
+		of := attributes(verdict)
+		if len(of[unix.NFTA_VERDICT_CODE]) < 4 {
+			return "", false
+		}
+		switch int32(binary.BigEndian.Uint32(of[unix.NFTA_VERDICT_CODE])) {
+		case accepts, unix.NFT_CONTINUE, unix.NFT_BREAK, unix.NFT_RETURN:
+			return "", true
+		case unix.NFT_JUMP, unix.NFT_GOTO:
+			return text(of[unix.NFTA_VERDICT_CHAIN]), true
+		}
+	}
+	return "", false
+}
+
+// readTables asks the kernel for all chains and rules.
+func readTables() (*tables, error) {
+	t := &tables{}
+	answers, err := dump(unix.NFT_MSG_GETCHAIN)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range answers {
+		attrs := attributes(a[nfgenmsg:])
+		c := &chain{family: a[0], table: text(attrs[unix.NFTA_CHAIN_TABLE]), name: text(attrs[unix.NFTA_CHAIN_NAME]), hook: -1}
+		c.translates = text(attrs[unix.NFTA_CHAIN_TYPE]) == "nat"
+		if hook, ok := attrs[unix.NFTA_CHAIN_HOOK]; ok {
+			if n := attributes(hook)[unix.NFTA_HOOK_HOOKNUM]; len(n) == 4 {
+				c.hook = int(binary.BigEndian.Uint32(n))
+			}
+		}
+		if policy := attrs[unix.NFTA_CHAIN_POLICY]; len(policy) == 4 {
+			c.drops = binary.BigEndian.Uint32(policy) != accepts
+		}
+		t.chains = append(t.chains, c)
+	}
+	if answers, err = dump(unix.NFT_MSG_GETRULE); err != nil {
+		return nil, err
+	}
+	for _, a := range answers {
+		attrs := attributes(a[nfgenmsg:])
+		i := slices.IndexFunc(t.chains, func(c *chain) bool {
+			return c.family == a[0] && c.table == text(attrs[unix.NFTA_RULE_TABLE]) && c.name == text(attrs[unix.NFTA_RULE_CHAIN])
+		})
+		if i < 0 {
+			continue // of a chain that is younger: its change is told
+		}
+		t.chains[i].rules = append(t.chains[i].rules, rule{expressions(attrs[unix.NFTA_RULE_EXPRESSIONS]), attrs[unix.NFTA_RULE_USERDATA]})
+	}
+	return t, nil
+}
+
+// nfgenmsg is how many bytes precede the attributes of a message.
+const nfgenmsg = 4
+
+// dump asks for all things of a kind, of all families.
+func dump(kind int) ([][]byte, error) {
+	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|kind, unix.NLM_F_DUMP)
+	req.AddRawData([]byte{unix.NFPROTO_UNSPEC, unix.NFNETLINK_V0, 0, 0})
+	answers, err := req.Execute(unix.NETLINK_NETFILTER, 0)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(answers, func(a []byte) bool { return len(a) < nfgenmsg }), nil
+}
+
+func expressions(list []byte) (all []expression) {
+	each(list, func(_ uint16, element []byte) {
+		of := attributes(element)
+		all = append(all, expression{text(of[unix.NFTA_EXPR_NAME]), attributes(of[unix.NFTA_EXPR_DATA])})
+	})
+	return all
+}
+
+func attributes(b []byte) map[uint16][]byte {
+	of := map[uint16][]byte{}
+	each(b, func(kind uint16, value []byte) { of[kind] = value })
+	return of
+}
+
+// each goes through attributes of netlink.
+func each(b []byte, use func(kind uint16, value []byte)) {
+	for len(b) >= unix.SizeofNlAttr {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < unix.SizeofNlAttr || size > len(b) {
+			return
+		}
+		use(binary.NativeEndian.Uint16(b[2:])&nl.NLA_TYPE_MASK, b[unix.SizeofNlAttr:size])
+		b = b[min(len(b), (size+3)&^3):]
+	}
+}
+
+func text(b []byte) string { return strings.TrimRight(string(b), "\x00") }
