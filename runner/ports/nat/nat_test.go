@@ -75,6 +75,7 @@ func place(t *testing.T) {
 		run(t, "ip", "-n", name, "addr", "add", far, "dev", "eth0")
 		run(t, "ip", "-n", name, "addr", "add", fmt.Sprintf("fd0%d::2/64", i+1), "dev", "eth0", "nodad")
 		run(t, "ip", "-n", name, "link", "set", "eth0", "addrgenmode", "none", "up")
+		run(t, "ip", "-n", name, "addr", "add", "fe80::2/64", "dev", "eth0", "nodad")
 		run(t, "ip", "-n", name, "link", "set", "lo", "up")
 		run(t, "ip", "-n", name, "route", "add", "default", "via", fmt.Sprintf("10.%d.0.1", i+1))
 		run(t, "ip", "-n", name, "route", "add", "default", "via", fmt.Sprintf("fd0%d::1", i+1))
@@ -117,7 +118,7 @@ func answer(t *testing.T, l net.Listener, word string) {
 			if err != nil {
 				return
 			}
-			fmt.Fprintf(c, "%s %s", word, c.RemoteAddr().(*net.TCPAddr).IP)
+			fmt.Fprintf(c, "%s %s", word, netip.MustParseAddrPort(c.RemoteAddr().String()).Addr().Unmap().WithZone(""))
 			c.Close()
 		}
 	}()
@@ -196,6 +197,7 @@ func TestARuleSendsAPortToItsContainer(t *testing.T) {
 	expect("at another port", "10.1.0.1:8081", "keeper 10.1.0.2")
 	add(any6)
 	expect("with a rule of its own", "[fd01::1]:8080", "container fd01::2")
+	expect("at an address of the link", "[fe80::1%eth0]:8080", "keeper fe80::2")
 	bound := tcp("10.1.0.1", 8081, "10.2.0.2:80")
 	add(bound)
 	expect("bound to an address", "10.1.0.1:8081", "container 10.1.0.2")

@@ -71,6 +71,8 @@ type Ways struct {
 	mu        sync.Mutex // one change of the rules at a time
 	ports     map[string]*port
 	obstacles ruleset.Obstacles
+	refusal   string              // what the kernel said last, of which the log tells once
+	pause     time.Duration       // till it is asked again
 	sent      map[netip.Addr]bool // addresses that the kernel has sent connections to
 	gone      []netip.Addr        // those of them that nobody has any more
 	released  chan struct{}       // there are some
@@ -192,7 +194,9 @@ func (w *Ways) read() ruleset.Obstacles {
 	}
 	o, err := w.Host.Read()
 	if err != nil {
-		time.AfterFunc(tryAgain, w.Stir)
+		w.mu.Lock()
+		w.askAgain()
+		w.mu.Unlock()
 		return inBoth(err.Error())
 	}
 	return o
@@ -302,6 +306,7 @@ func (w *Ways) choose(p *port) {
 				return
 			}
 			l.rule = &r
+			w.refusal, w.pause = "", 0
 			w.sent[l.to.Addr()] = true
 		}
 	}
@@ -377,15 +382,24 @@ func (p *port) depart(l *leg) {
 	l.rule = nil
 }
 
-// tryAgain is when the kernel is asked once more after it has refused.
-const tryAgain = 10 * time.Second
+// The kernel is asked once more after it has refused, ever later.
+const tryAgain, mostTries = 10 * time.Second, 10 * time.Minute
+
+// askAgain has the host's rules looked at again, and all ports be given their rules. The
+// caller holds mu.
+func (w *Ways) askAgain() {
+	w.pause = min(max(2*w.pause, tryAgain), mostTries)
+	time.AfterFunc(w.pause, w.Stir)
+}
 
 // lost notes that all rules are gone. The caller holds mu.
 func (w *Ways) lost(err error) {
-	w.Log.Warn("published ports are not sent to containers by the kernel", "error", err)
 	why := "the kernel refused: " + err.Error()
-	w.obstacles = inBoth(why)
-	time.AfterFunc(tryAgain, w.Stir)
+	if why != w.refusal {
+		w.Log.Warn("published ports are not sent to containers by the kernel", "error", err)
+	}
+	w.refusal, w.obstacles = why, inBoth(why)
+	w.askAgain()
 	for _, p := range w.ports {
 		for _, l := range p.legs {
 			if l.rule != nil {
@@ -513,7 +527,7 @@ func (w *Ways) ready(p *port, l *leg, version int, leaves bool) {
 }
 
 // mostPause is how often at least it is looked whether a program listens at last.
-const mostPause = time.Second
+const mostPause = 5 * time.Second
 
 // await waits until a program in a namespace accepts connections to an address, until ctx
 // ends.
