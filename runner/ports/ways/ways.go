@@ -49,14 +49,14 @@ type Config struct {
 	Listeners ports.Listeners
 	Places    Places
 	Rules     Rules
-	// Forget has the machine know no connection to some addresses any more; nat.Forget does.
-	Forget func(addrs ...netip.Addr) error
+	// Forget has the machine know some connections no more; nat.Forget does.
+	Forget func(...nat.Flows) error
 	// Off says that the engine is set to leave all ports to the keeper.
 	Off  bool
 	Host Host
 	// Listens says whether a program in a namespace accepts connections to an address, and
 	// whether its answers leave by it; sockets.Listens does.
-	Listens func(netns string, at netip.AddrPort) (listens, leaves bool, err error)
+	Listens func(netns string, proto byte, at netip.AddrPort) (listens, leaves bool, err error)
 	Log     *slog.Logger
 }
 
@@ -74,7 +74,7 @@ type Ways struct {
 	refusal   string              // what the kernel said last, of which the log tells once
 	pause     time.Duration       // till it is asked again
 	sent      map[netip.Addr]bool // addresses that the kernel has sent connections to
-	gone      []netip.Addr        // those of them that nobody has any more
+	gone      []nat.Flows         // what leads to who is not there any more
 	released  chan struct{}       // there are some
 }
 
@@ -252,7 +252,12 @@ func (w *Ways) Released(addr netip.Addr) {
 		return
 	}
 	delete(w.sent, addr)
-	w.gone = append(w.gone, addr)
+	w.lose(nat.Flows{Is6: addr.Is6(), To: netip.AddrPortFrom(addr, 0)})
+}
+
+// lose has connections be forgotten soon. The caller holds mu.
+func (w *Ways) lose(f nat.Flows) {
+	w.gone = append(w.gone, f)
 	select {
 	case w.released <- struct{}{}:
 	default:
@@ -263,7 +268,7 @@ func (w *Ways) Released(addr netip.Addr) {
 // for which the kernel looks at all that it knows.
 const together = 50 * time.Millisecond
 
-// forget has connections be forgotten that lead to addresses which nobody has any more.
+// forget has connections be forgotten that lead to who is not there any more.
 func (w *Ways) forget() {
 	for {
 		select {
@@ -275,13 +280,20 @@ func (w *Ways) forget() {
 		case <-w.ctx.Done():
 		case <-time.After(together):
 		}
-		w.mu.Lock()
-		gone := w.gone
-		w.gone = nil
-		w.mu.Unlock()
-		if err := w.Forget(gone...); err != nil {
-			w.Log.Warn("connections may lead to containers that are gone", "error", err)
-		}
+		w.forgetNow()
+	}
+}
+
+func (w *Ways) forgetNow() {
+	w.mu.Lock()
+	gone := w.gone
+	w.gone = nil
+	w.mu.Unlock()
+	if len(gone) == 0 {
+		return
+	}
+	if err := w.Forget(gone...); err != nil {
+		w.Log.Warn("connections may lead to containers that are gone", "error", err)
 	}
 }
 
@@ -296,7 +308,7 @@ func (w *Ways) choose(p *port) {
 		case l.why != "":
 			w.withdraw(p, l)
 		default:
-			r := nat.Rule{Addr: p.bound.Addr.Unmap(), Port: p.bound.Port, Proto: unix.IPPROTO_TCP, To: l.to, Apart: l.place.Links, Here: l.here == ""}
+			r := nat.Rule{Addr: p.bound.Addr.Unmap(), Port: p.bound.Port, Proto: number(p.bound.Proto), To: l.to, Apart: l.place.Links, Here: l.here == ""}
 			if l.rule != nil && l.rule.Is(r) {
 				continue
 			}
@@ -352,8 +364,8 @@ func (w *Ways) ownObstacle(p *port, l *leg) string {
 // fixed is why a port never goes by the kernel, whatever it leads to.
 func fixed(p keeper.Port) string {
 	switch {
-	case p.Proto != keeper.TCP:
-		return "it is not TCP"
+	case p.Proto != keeper.TCP && p.Proto != keeper.UDP:
+		return "it is neither TCP nor UDP"
 	case p.Addr.Unmap().IsLoopback():
 		return "it is bound to the loopback"
 	case p.Addr.IsLinkLocalUnicast():
@@ -362,20 +374,34 @@ func fixed(p keeper.Port) string {
 	return ""
 }
 
+// number is the kernel's of a protocol.
+func number(proto string) byte {
+	if proto == keeper.UDP {
+		return unix.IPPROTO_UDP
+	}
+	return unix.IPPROTO_TCP
+}
+
 // withdraw takes a rule away. The caller holds mu.
 func (w *Ways) withdraw(p *port, l *leg) {
 	if l.rule == nil {
 		return
 	}
 	err := w.Rules.Remove(*l.rule)
-	p.depart(l)
+	w.depart(p, l)
 	if err != nil {
 		w.lost(err)
 	}
 }
 
-// depart notes that connections which the kernel has sent to a container may be open.
-func (p *port) depart(l *leg) {
+// depart notes that connections which the kernel has sent to a container may be open. Flows
+// of datagrams have no end: their clients come to the keeper with the next. The caller holds mu.
+func (w *Ways) depart(p *port, l *leg) {
+	if p.bound.Proto == keeper.UDP {
+		w.lose(nat.Flows{Is6: l.is6, Proto: unix.IPPROTO_UDP, To: l.rule.To, Through: p.bound.Port})
+		l.rule = nil
+		return
+	}
 	const most = 8 // of which the last are of interest
 	p.left = append(p.left, departure{l.place, l.rule.To.Port()})
 	p.left = p.left[max(0, len(p.left)-most):]
@@ -403,7 +429,7 @@ func (w *Ways) lost(err error) {
 	for _, p := range w.ports {
 		for _, l := range p.legs {
 			if l.rule != nil {
-				p.depart(l)
+				w.depart(p, l)
 			}
 			if l.why == "" {
 				l.why = why
@@ -467,6 +493,10 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 	isSame := p.version > 0 && p.route.Parked == r.Parked && slices.Equal(p.route.Backends, r.Backends)
 	if !isSame {
 		p.forget()
+		if p.version == 0 && p.bound.Proto == keeper.UDP { // those of an earlier engine's rule
+			w.lose(nat.Flows{Proto: unix.IPPROTO_UDP, Through: p.bound.Port})
+			w.lose(nat.Flows{Is6: true, Proto: unix.IPPROTO_UDP, Through: p.bound.Port})
+		}
 		p.version++
 		p.route = keeper.Route{Parked: true} // until the keeper knows
 		w.choose(p)
@@ -474,6 +504,9 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 	w.mu.Unlock()
 	if err := w.Listeners.Route(ctx, key, r); err != nil || isSame {
 		return err
+	}
+	if p.bound.Proto == keeper.UDP {
+		w.forgetNow()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -488,8 +521,8 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 	ready, p.forget = context.WithCancel(w.ctx)
 	for _, l := range p.legs {
 		if l.to.IsValid() {
-			version, netns, to := p.version, l.place.Netns, l.to
-			w.wg.Go(func() { w.await(ready, netns, to, func(leaves bool) { w.ready(p, l, version, leaves) }) })
+			version, netns, proto, to := p.version, l.place.Netns, number(p.bound.Proto), l.to
+			w.wg.Go(func() { w.await(ready, netns, proto, to, func(leaves bool) { w.ready(p, l, version, leaves) }) })
 		}
 	}
 	return nil
@@ -529,12 +562,12 @@ func (w *Ways) ready(p *port, l *leg, version int, leaves bool) {
 // mostPause is how often at least it is looked whether a program listens at last.
 const mostPause = 5 * time.Second
 
-// await waits until a program in a namespace accepts connections to an address, until ctx
-// ends.
-func (w *Ways) await(ctx context.Context, netns string, to netip.AddrPort, ready func(leaves bool)) {
+// await waits until a program in a namespace accepts connections of a protocol to an
+// address, until ctx ends.
+func (w *Ways) await(ctx context.Context, netns string, proto byte, to netip.AddrPort, ready func(leaves bool)) {
 	// The kernel has no event for a socket that begins to listen.
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, mostPause) {
-		listens, leaves, err := w.Listens(netns, to)
+		listens, leaves, err := w.Listens(netns, proto, to)
 		if err == nil && listens {
 			ready(leaves)
 			return
