@@ -63,11 +63,17 @@ type site struct {
 	t      *testing.T
 	engine *lab.Engine
 	dir    string
+	port   string // of the container
 }
 
 // newSite brings a stack up on a host: its service web answers at a port, as the command
 // says, and goes by the kernel.
 func newSite(t *testing.T, h *lab.Host, port int, command, order string) *site {
+	t.Helper()
+	return bringUp(t, h, strings.Replace(fmt.Sprintf(replacedStack, "outside", command, port, order), "127.0.0.1:", "", 1), "8080")
+}
+
+func bringUp(t *testing.T, h *lab.Host, stack, port string) *site {
 	t.Helper()
 	engine, err := stage.newEngine(programs(), 0)
 	if err != nil {
@@ -75,13 +81,12 @@ func newSite(t *testing.T, h *lab.Host, port int, command, order string) *site {
 	}
 	engine.Netns = h.Path()
 	t.Cleanup(func() { engine.Close(background()) })
-	s := &site{t, engine, t.TempDir()}
+	s := &site{t, engine, t.TempDir(), port}
 	build := exec.Command("go", "build", "-o", filepath.Join(s.dir, "server"), "./testdata/server")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	stack := strings.Replace(fmt.Sprintf(replacedStack, "outside", command, port, order), "127.0.0.1:", "", 1)
 	if err := os.WriteFile(filepath.Join(s.dir, "stack.yaml"), []byte(stack), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +110,7 @@ func (s *site) orlop(args ...string) string {
 func (s *site) awaitKernel() {
 	s.t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; {
-		said := s.orlop("port", "--verbose", "web", "8080")
+		said := s.orlop("port", "--verbose", "web", s.port)
 		if strings.Contains(said, "  kernel\n") {
 			return
 		}
@@ -258,4 +263,62 @@ func TestEnginesPublishBesideEachOther(t *testing.T) {
 	one.orlop("engine", "stop")
 	two.awaitKernel()
 	two.orlop("exec", "-T", "web", "wget", "-q", "-O", "-", "http://"+lab.HostAddress+":8081/")
+}
+
+// TestDatagramsFollowTheContainer: a client that goes on from one socket is heard by the next
+// container, and by an engine that has none of the last one's notes.
+func TestDatagramsFollowTheContainer(t *testing.T) {
+	h := hostOutside(t)
+	s := bringUp(t, h, `
+name: outside
+services:
+  web: {image: busybox, command: /server datagrams, volumes: ["./server:/server:ro"], ports: ["8053:53/udp"], stop_grace_period: 0s}
+`, "53/udp")
+	c, err := h.DialOutside(background(), "udp", lab.HostAddress+":8053")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// ask says who answers: a datagram may be lost.
+	ask := func() string {
+		t.Helper()
+		answer := make([]byte, 100)
+		for range 20 {
+			if _, err := c.Write([]byte("who")); err == nil {
+				_ = c.SetReadDeadline(time.Now().Add(time.Second))
+				if n, err := c.Read(answer); err == nil {
+					return strings.TrimSpace(string(answer[:n]))
+				}
+			}
+		}
+		t.Fatal("nobody answers")
+		return ""
+	}
+	drain := func() { // answers that came twice
+		_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		for buffer := make([]byte, 100); ; {
+			if _, err := c.Read(buffer); err != nil {
+				return
+			}
+		}
+	}
+	first := ask()
+	s.orlop("up", "-d", "--force-recreate")
+	drain()
+	second := ask()
+	if first == second {
+		t.Errorf("%s answers after its replacement", first)
+	}
+	s.awaitKernel()
+	if got := ask(); got != second {
+		t.Errorf("%s answers, and not %s", got, second)
+	}
+	if err := s.engine.Kill(background(), true); err != nil {
+		t.Fatal(err)
+	}
+	s.orlop("up", "-d", "--force-recreate")
+	drain()
+	if got := ask(); got == second {
+		t.Errorf("%s answers after its replacement by another engine", got)
+	}
 }

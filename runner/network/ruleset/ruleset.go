@@ -50,11 +50,11 @@ func (h Host) Read() (Obstacles, error) {
 	}
 	return Obstacles{
 		IPv4: Obstacle{
-			Any:  firstOf(all.obstacle(unix.NFPROTO_IPV4, h, hookInput, hookForward), legacy("ip"), routing(netlink.FAMILY_V4), forwarding("ipv4/ip_forward")),
+			Any:  firstOf(all.obstacle(unix.NFPROTO_IPV4, h, hookInput, hookForward), legacy("ip"), routing(netlink.FAMILY_V4), forwarding("ipv4")),
 			Here: all.obstacle(unix.NFPROTO_IPV4, h, hookOutput),
 		},
 		IPv6: Obstacle{
-			Any:  firstOf(all.obstacle(unix.NFPROTO_IPV6, h, hookInput, hookForward), legacy("ip6"), routing(netlink.FAMILY_V6), forwarding("ipv6/conf/all/forwarding")),
+			Any:  firstOf(all.obstacle(unix.NFPROTO_IPV6, h, hookInput, hookForward), legacy("ip6"), routing(netlink.FAMILY_V6), forwarding("ipv6")),
 			Here: all.obstacle(unix.NFPROTO_IPV6, h, hookOutput),
 		},
 	}, nil
@@ -104,10 +104,24 @@ func routing(family int) string {
 	return ""
 }
 
-func forwarding(path string) string {
-	value, err := os.ReadFile("/proc/sys/net/" + path)
-	if err != nil || strings.TrimSpace(string(value)) == "0" {
-		return "the host does not forward (net/" + path + ")"
+// forwarding says that a link does not take part in forwarding, or none does.
+func forwarding(family string) string {
+	dir := "/proc/sys/net/" + family + "/conf/"
+	links, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Sprintf("it can't be told whether the host forwards: %v", err)
+	}
+	isOff := func(link string) bool {
+		value, err := os.ReadFile(dir + link + "/forwarding")
+		return err == nil && strings.TrimSpace(string(value)) == "0"
+	}
+	if isOff("all") {
+		return "the host does not forward (net." + family + ".conf.all.forwarding)"
+	}
+	for _, link := range links {
+		if name := link.Name(); name != "default" && name != "lo" && isOff(name) {
+			return "the host does not forward by " + name + " (net." + family + ".conf." + name + ".forwarding)"
+		}
 	}
 	return ""
 }

@@ -121,6 +121,16 @@ func TestWhatMayStopAPacketIsSeen(t *testing.T) {
 		t.Errorf("what is redirected: %+v", got)
 	}
 	apply(t, "flush ruleset")
+	apply(t, "ip link add one type veth peer name two")
+	if got, _ := host().Read(); got != (Obstacles{}) {
+		t.Errorf("with links: %+v", got)
+	}
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/two/forwarding", []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := host().Read(); !strings.Contains(got.IPv4.Any, "does not forward by two") || got.IPv6.Any != "" {
+		t.Errorf("with a link that does not forward: %+v", got)
+	}
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +188,20 @@ func TestChangesAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	hear("forwarding")
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	hear("forwarding")
+	apply(t, "ip link add one type veth peer name two")
+	time.Sleep(100 * time.Millisecond) // what is not told has no end
+	for len(told) > 0 {
+		<-told
+		t.Error("it was told of a link that forwards")
+	}
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/two/forwarding", []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	hear("a link that does not forward")
 	if exec.Command("iptables-legacy", "-A", "INPUT", "-j", "ACCEPT").Run() == nil {
 		hear("a table of iptables-legacy")
 	}

@@ -2,6 +2,7 @@ package ruleset
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -33,7 +34,7 @@ func (h Host) Watch(ctx context.Context, changed func()) error {
 	changed()
 	var all sync.WaitGroup
 	all.Go(func() { hear(tables, h.concerns, changed) })
-	all.Go(func() { hear(routes, func(syscall.NetlinkMessage) bool { return true }, changed) })
+	all.Go(func() { hear(routes, concernsRouting, changed) })
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -59,6 +60,25 @@ func (h Host) concerns(m syscall.NetlinkMessage) bool {
 	}
 	const table = 1 // in messages of all kinds
 	return !h.Table(text(attributes(m.Data[nfgenmsg:])[table]))
+}
+
+// concernsRouting says that a message tells of a rule of routing, of forwarding altogether,
+// or of a link that does not forward; each new link says that it does.
+func concernsRouting(m syscall.NetlinkMessage) bool {
+	if m.Header.Type != unix.RTM_NEWNETCONF {
+		return true
+	}
+	// linux/netconf.h: NETCONFA_IFINDEX, NETCONFA_FORWARDING, NETCONFA_IFINDEX_ALL.
+	const netconfmsg, ofLink, ofForwarding, all = 4, 1, 2, ^uint32(0)
+	if len(m.Data) < netconfmsg {
+		return true
+	}
+	of := attributes(m.Data[netconfmsg:])
+	link, forwards := of[ofLink], of[ofForwarding]
+	if len(forwards) < 4 || len(link) < 4 {
+		return false
+	}
+	return binary.NativeEndian.Uint32(link) == all || binary.NativeEndian.Uint32(forwards) == 0
 }
 
 func subscribe(protocol int, groups ...int) (*os.File, error) {

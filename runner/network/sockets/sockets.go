@@ -1,4 +1,4 @@
-// Package sockets looks at the TCP sockets of a network namespace from outside: who listens
+// Package sockets looks at the sockets of a network namespace from outside: who listens
 // there, and whether its clients still wait for something.
 package sockets
 
@@ -19,19 +19,21 @@ const (
 	established = 1
 	synReceived = 3
 	closeWait   = 8
+	unconnected = 7 // of UDP
 	listening   = 10
 )
 
-// Listens says whether a program in the namespace at path accepts TCP connections to an
-// address of it, and whether what it sends elsewhere leaves by that address.
-func Listens(path string, at netip.AddrPort) (listens, leaves bool, err error) {
+// Listens says whether a program in the namespace at path accepts connections of TCP, or
+// datagrams of UDP, to an address of it, and whether what it sends elsewhere leaves by that
+// address.
+func Listens(path string, proto byte, at netip.AddrPort) (listens, leaves bool, err error) {
 	err = netns.In(path, func() error {
 		h, err := netlink.NewHandle(unix.NETLINK_INET_DIAG, unix.NETLINK_ROUTE)
 		if err != nil {
 			return err
 		}
 		defer h.Close()
-		if listens, err = isListening(h, at); err != nil || !listens {
+		if listens, err = isListening(h, proto, at); err != nil || !listens {
 			return err
 		}
 		routes, err := h.RouteGet(elsewhere(at.Addr()).AsSlice())
@@ -44,9 +46,13 @@ func Listens(path string, at netip.AddrPort) (listens, leaves bool, err error) {
 	return listens, leaves, err
 }
 
-func isListening(h *netlink.Handle, at netip.AddrPort) (bool, error) {
+func isListening(h *netlink.Handle, proto byte, at netip.AddrPort) (bool, error) {
+	dump, state := h.SocketDiagTCP, uint8(listening)
+	if proto == unix.IPPROTO_UDP {
+		dump, state = h.SocketDiagUDP, unconnected
+	}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		sockets, err := h.SocketDiagTCP(family)
+		sockets, err := dump(family)
 		if err != nil {
 			return false, err
 		}
@@ -55,7 +61,7 @@ func isListening(h *netlink.Handle, at netip.AddrPort) (bool, error) {
 			// A socket of IPv6 for all addresses is taken to be one of IPv4 as well, which it
 			// is unless its program has asked for another.
 			isAny := on.IsUnspecified() && (family == unix.AF_INET6 || at.Addr().Is4())
-			if s.State == listening && s.ID.SourcePort == at.Port() && (isAny || on == at.Addr()) {
+			if s.State == state && s.ID.SourcePort == at.Port() && (isAny || on == at.Addr()) {
 				return true, nil
 			}
 		}

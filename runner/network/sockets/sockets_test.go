@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const inHostEnv = "ORLOP_TEST_HOST"
@@ -67,21 +69,38 @@ func TestWhoListensIsSeen(t *testing.T) {
 	listen(t, "tcp", ":81")
 	listen(t, "tcp", "127.0.0.1:82")
 	listen(t, "tcp", "10.8.0.2:83")
+	for local, remote := range map[string]*net.UDPAddr{"0.0.0.0:53": nil, "10.8.0.2:54": {IP: net.IPv4(10, 8, 0, 1), Port: 1}} {
+		at := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(local))
+		c, err := net.ListenUDP("udp4", at)
+		if remote != nil {
+			c.Close()
+			c, err = net.DialUDP("udp4", at, remote)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
 	for _, c := range []struct {
+		proto           byte
 		at              string
 		listens, leaves bool
 	}{
-		{"10.8.0.2:80", true, true},
-		{"10.8.0.2:81", true, true},
-		{"10.8.0.2:82", false, false},
-		{"10.8.0.2:83", true, true},
-		{"10.8.0.2:84", false, false},
-		{"10.9.0.1:80", true, false}, // the default route is not that address's
-		{"10.9.0.1:83", false, false},
-		{"[fd00::1]:80", false, false},
-		{"[fd00::1]:81", true, false},
+		{unix.IPPROTO_TCP, "10.8.0.2:80", true, true},
+		{unix.IPPROTO_TCP, "10.8.0.2:81", true, true},
+		{unix.IPPROTO_TCP, "10.8.0.2:82", false, false},
+		{unix.IPPROTO_TCP, "10.8.0.2:83", true, true},
+		{unix.IPPROTO_TCP, "10.8.0.2:84", false, false},
+		{unix.IPPROTO_TCP, "10.9.0.1:80", true, false}, // the default route is not that address's
+		{unix.IPPROTO_TCP, "10.9.0.1:83", false, false},
+		{unix.IPPROTO_UDP, "10.8.0.2:80", false, false},
+		{unix.IPPROTO_UDP, "10.8.0.2:53", true, true},
+		{unix.IPPROTO_UDP, "10.8.0.2:54", false, false}, // it hears one other alone
+		{unix.IPPROTO_TCP, "10.8.0.2:53", false, false},
+		{unix.IPPROTO_TCP, "[fd00::1]:80", false, false},
+		{unix.IPPROTO_TCP, "[fd00::1]:81", true, false},
 	} {
-		listens, leaves, err := Listens(here, netip.MustParseAddrPort(c.at))
+		listens, leaves, err := Listens(here, c.proto, netip.MustParseAddrPort(c.at))
 		if err != nil || listens != c.listens || leaves != c.leaves {
 			t.Errorf("%s: listens %t, leaves %t, %v", c.at, listens, leaves, err)
 		}

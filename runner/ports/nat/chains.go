@@ -64,6 +64,8 @@ func (t *Table) addChains() {
 			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: first}, equal([]byte{unix.NFPROTO_IPV6}),
 			&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 16, DestRegister: first}, equal(netip.IPv6Loopback().AsSlice()), giveWay,
 		},
+		linkLocal(8),
+		linkLocal(24),
 		{
 			&expr.Fib{Register: first, FlagDADDR: true, ResultADDRTYPE: true},
 			unequal(binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)), giveWay,
@@ -80,6 +82,15 @@ func (t *Table) addChains() {
 		marks = append(marks, f.mark())
 	}
 	add("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, *nftables.ChainPriorityFilter-1, marks...)
+}
+
+// linkLocal leaves a packet alone whose address at an offset is one of a link (RFC 4291).
+func linkLocal(offset uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: first}, equal([]byte{unix.NFPROTO_IPV6}),
+		&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 2, DestRegister: first},
+		masked([]byte{0xff, 0xc0}), equal([]byte{0xfe, 0x80}), verdict(expr.VerdictReturn),
+	}
 }
 
 // dnat sends a packet where a map says.

@@ -4,39 +4,56 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// Forget has the machine know no connection any more that leads to one of some addresses:
-// nobody has it now, or somebody else will. Whoever goes on with one is refused by the
-// machine. (The kernel's own filter for that takes the wrong ones of IPv6, in Linux 6.18.)
-func Forget(addrs ...netip.Addr) error {
-	wanted := map[netip.Addr]bool{}
-	families := map[netlink.InetFamily]bool{}
-	for _, addr := range addrs {
-		wanted[addr] = true
-		if addr.Is4() {
-			families[unix.AF_INET] = true
-		} else {
-			families[unix.AF_INET6] = true
-		}
-	}
+// Flows are connections that have been sent to containers; what is zero is any.
+type Flows struct {
+	Is6   bool
+	Proto byte           // IPPROTO_TCP or IPPROTO_UDP
+	To    netip.AddrPort // the container; either part may be zero
+	// Through is the machine's port that they came to.
+	Through uint16
+}
+
+// Forget has the machine know some connections no more: nobody has the address that they
+// lead to now, or somebody else will. Whoever goes on with one comes to the machine itself.
+// (The kernel's own filter for that takes the wrong ones of IPv6, in Linux 6.18.)
+func Forget(all ...Flows) error {
 	var errs []error
-	for family := range families {
-		if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, leadingTo(wanted)); err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-			errs = append(errs, fmt.Errorf("cannot forget connections to containers that are gone: %w", err))
+	for _, is6 := range []bool{false, true} {
+		some := slices.DeleteFunc(slices.Clone(all), func(f Flows) bool { return f.Is6 != is6 })
+		if len(some) == 0 {
+			continue
+		}
+		family := netlink.InetFamily(unix.AF_INET)
+		if is6 {
+			family = unix.AF_INET6
+		}
+		// What the kernel was interrupted in telling is of connections that came or went.
+		if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, flows(some)); err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			errs = append(errs, fmt.Errorf("cannot forget connections to containers: %w", err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// leadingTo matches connections that are answered by one of some addresses.
-type leadingTo map[netip.Addr]bool
+type flows []Flows
 
 // MatchConntrackFlow implements netlink.CustomConntrackFilter.
-func (l leadingTo) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
-	from, ok := netip.AddrFromSlice(flow.Reverse.SrcIP)
-	return ok && l[from.Unmap()]
+func (all flows) MatchConntrackFlow(c *netlink.ConntrackFlow) bool {
+	from, _ := netip.AddrFromSlice(c.Reverse.SrcIP)
+	to, _ := netip.AddrFromSlice(c.Forward.DstIP)
+	if from.Unmap() == to.Unmap() {
+		return false // it was sent nowhere else
+	}
+	return slices.ContainsFunc(all, func(f Flows) bool {
+		return (f.Proto == 0 || f.Proto == c.Forward.Protocol) &&
+			(!f.To.Addr().IsValid() || f.To.Addr() == from.Unmap()) &&
+			(f.To.Port() == 0 || f.To.Port() == c.Reverse.SrcPort) &&
+			(f.Through == 0 || f.Through == c.Forward.DstPort)
+	})
 }

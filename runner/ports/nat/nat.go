@@ -47,6 +47,8 @@ type Rule struct {
 //	    meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn return
 //	    ip daddr 127.0.0.0/8 return
 //	    ip6 daddr ::1 return
+//	    ip6 saddr & ffc0:: == fe80:: return   # such an address means nothing on another link
+//	    ip6 daddr & ffc0:: == fe80:: return
 //	    fib daddr type != local return
 //	    dnat ip to ip daddr . meta l4proto . th dport map @bound4
 //	    dnat ip to meta l4proto . th dport map @any4

@@ -75,6 +75,7 @@ func place(t *testing.T) {
 		run(t, "ip", "-n", name, "addr", "add", far, "dev", "eth0")
 		run(t, "ip", "-n", name, "addr", "add", fmt.Sprintf("fd0%d::2/64", i+1), "dev", "eth0", "nodad")
 		run(t, "ip", "-n", name, "link", "set", "eth0", "addrgenmode", "none", "up")
+		run(t, "ip", "-n", name, "addr", "add", "fe80::2/64", "dev", "eth0", "nodad")
 		run(t, "ip", "-n", name, "link", "set", "lo", "up")
 		run(t, "ip", "-n", name, "route", "add", "default", "via", fmt.Sprintf("10.%d.0.1", i+1))
 		run(t, "ip", "-n", name, "route", "add", "default", "via", fmt.Sprintf("fd0%d::1", i+1))
@@ -117,7 +118,7 @@ func answer(t *testing.T, l net.Listener, word string) {
 			if err != nil {
 				return
 			}
-			fmt.Fprintf(c, "%s %s", word, c.RemoteAddr().(*net.TCPAddr).IP)
+			fmt.Fprintf(c, "%s %s", word, netip.MustParseAddrPort(c.RemoteAddr().String()).Addr().Unmap().WithZone(""))
 			c.Close()
 		}
 	}()
@@ -196,6 +197,7 @@ func TestARuleSendsAPortToItsContainer(t *testing.T) {
 	expect("at another port", "10.1.0.1:8081", "keeper 10.1.0.2")
 	add(any6)
 	expect("with a rule of its own", "[fd01::1]:8080", "container fd01::2")
+	expect("at an address of the link", "[fe80::1%eth0]:8080", "keeper fe80::2")
 	bound := tcp("10.1.0.1", 8081, "10.2.0.2:80")
 	add(bound)
 	expect("bound to an address", "10.1.0.1:8081", "container 10.1.0.2")
@@ -256,6 +258,88 @@ func TestARuleSendsAPortToItsContainer(t *testing.T) {
 	}
 }
 
+func leadingTo(addr string) Flows {
+	to := netip.MustParseAddr(addr)
+	return Flows{Is6: to.Is6(), To: netip.AddrPortFrom(to, 0)}
+}
+
+// TestDatagramsComeToTheMachineAgain, of a client that goes on, once its flow is forgotten; those
+// of other ports go on as they do.
+func TestDatagramsComeToTheMachineAgain(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	place(t)
+	run(t, "nft", "add table inet orlop_t1; add chain inet orlop_t1 post { type nat hook postrouting priority srcnat; }; add chain inet orlop_t1 through { type filter hook forward priority 0; }; add rule inet orlop_t1 through ct state established accept")
+	echo := func(address, word string) {
+		c, err := net.ListenPacket("udp", address)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { c.Close() })
+		go func() {
+			buffer := make([]byte, 100)
+			for {
+				_, from, err := c.ReadFrom(buffer)
+				if err != nil {
+					return
+				}
+				_, _ = c.WriteTo([]byte(word), from)
+			}
+		}()
+	}
+	echo("10.1.0.1:8053", "keeper")
+	in(t, "container", func() { echo("10.2.0.2:53", "container") })
+	var client net.Conn
+	in(t, "client", func() {
+		var err error
+		if client, err = net.Dial("udp", "10.1.0.1:8053"); err != nil {
+			t.Error(err)
+		}
+	})
+	defer client.Close()
+	expect := func(when, want string) {
+		t.Helper()
+		answer := make([]byte, 100)
+		_, err := client.Write([]byte("x"))
+		n := 0
+		if err == nil {
+			_ = client.SetReadDeadline(time.Now().Add(5 * time.Second))
+			n, err = client.Read(answer)
+		}
+		if err != nil || string(answer[:n]) != want {
+			t.Errorf("%s: %q, %v", when, answer[:n], err)
+		}
+	}
+	table := New("t1")
+	r := Rule{Port: 8053, Proto: unix.IPPROTO_UDP, To: netip.MustParseAddrPort("10.2.0.2:53")}
+	if err := table.Add(r); err != nil {
+		t.Fatal(err)
+	}
+	expect("with a rule", "container")
+	if err := table.Remove(r); err != nil {
+		t.Fatal(err)
+	}
+	expect("without it, while its flow is known", "container")
+	for _, f := range []Flows{
+		{Proto: unix.IPPROTO_UDP, To: netip.MustParseAddrPort("10.2.0.2:54")}, {Proto: unix.IPPROTO_TCP, To: r.To}, {Proto: unix.IPPROTO_UDP, Through: 8054}, {Is6: true},
+	} {
+		if err := Forget(f); err != nil {
+			t.Fatal(err)
+		}
+		expect("when others are forgotten", "container")
+	}
+	if err := Forget(Flows{Proto: unix.IPPROTO_UDP, To: r.To}); err != nil {
+		t.Fatal(err)
+	}
+	expect("when it is forgotten", "keeper")
+	if err := Forget(Flows{Proto: unix.IPPROTO_UDP, Through: 8053}); err != nil {
+		t.Fatal(err)
+	}
+	expect("what was never sent elsewhere stays", "keeper")
+}
+
 // TestAnAddressThatIsGivenUpIsForgotten: who has a connection to it is told, and those to others
 // go on.
 func TestAnAddressThatIsGivenUpIsForgotten(t *testing.T) {
@@ -297,13 +381,13 @@ func TestAnAddressThatIsGivenUpIsForgotten(t *testing.T) {
 		if err := passes(); err != nil {
 			t.Errorf("without the rule the connection does not go on: %v", err)
 		}
-		if err := Forget(netip.MustParseAddr(c.other)); err != nil {
+		if err := Forget(leadingTo(c.other)); err != nil {
 			t.Fatal(err)
 		}
 		if err := passes(); err != nil {
 			t.Errorf("a connection to another address does not go on: %v", err)
 		}
-		if err := Forget(netip.MustParseAddrPort(c.to).Addr()); err != nil {
+		if err := Forget(leadingTo(netip.MustParseAddrPort(c.to).Addr().String())); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := client.Write([]byte("x")); err != nil {

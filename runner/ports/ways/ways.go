@@ -49,14 +49,14 @@ type Config struct {
 	Listeners ports.Listeners
 	Places    Places
 	Rules     Rules
-	// Forget has the machine know no connection to some addresses any more; nat.Forget does.
-	Forget func(addrs ...netip.Addr) error
+	// Forget has the machine know some connections no more; nat.Forget does.
+	Forget func(...nat.Flows) error
 	// Off says that the engine is set to leave all ports to the keeper.
 	Off  bool
 	Host Host
 	// Listens says whether a program in a namespace accepts connections to an address, and
 	// whether its answers leave by it; sockets.Listens does.
-	Listens func(netns string, at netip.AddrPort) (listens, leaves bool, err error)
+	Listens func(netns string, proto byte, at netip.AddrPort) (listens, leaves bool, err error)
 	Log     *slog.Logger
 }
 
@@ -71,8 +71,10 @@ type Ways struct {
 	mu        sync.Mutex // one change of the rules at a time
 	ports     map[string]*port
 	obstacles ruleset.Obstacles
+	refusal   string              // what the kernel said last, of which the log tells once
+	pause     time.Duration       // till it is asked again
 	sent      map[netip.Addr]bool // addresses that the kernel has sent connections to
-	gone      []netip.Addr        // those of them that nobody has any more
+	gone      []nat.Flows         // what leads to who is not there any more
 	released  chan struct{}       // there are some
 }
 
@@ -192,7 +194,9 @@ func (w *Ways) read() ruleset.Obstacles {
 	}
 	o, err := w.Host.Read()
 	if err != nil {
-		time.AfterFunc(tryAgain, w.Stir)
+		w.mu.Lock()
+		w.askAgain()
+		w.mu.Unlock()
 		return inBoth(err.Error())
 	}
 	return o
@@ -248,7 +252,12 @@ func (w *Ways) Released(addr netip.Addr) {
 		return
 	}
 	delete(w.sent, addr)
-	w.gone = append(w.gone, addr)
+	w.lose(nat.Flows{Is6: addr.Is6(), To: netip.AddrPortFrom(addr, 0)})
+}
+
+// lose has connections be forgotten soon. The caller holds mu.
+func (w *Ways) lose(f nat.Flows) {
+	w.gone = append(w.gone, f)
 	select {
 	case w.released <- struct{}{}:
 	default:
@@ -259,7 +268,7 @@ func (w *Ways) Released(addr netip.Addr) {
 // for which the kernel looks at all that it knows.
 const together = 50 * time.Millisecond
 
-// forget has connections be forgotten that lead to addresses which nobody has any more.
+// forget has connections be forgotten that lead to who is not there any more.
 func (w *Ways) forget() {
 	for {
 		select {
@@ -271,13 +280,20 @@ func (w *Ways) forget() {
 		case <-w.ctx.Done():
 		case <-time.After(together):
 		}
-		w.mu.Lock()
-		gone := w.gone
-		w.gone = nil
-		w.mu.Unlock()
-		if err := w.Forget(gone...); err != nil {
-			w.Log.Warn("connections may lead to containers that are gone", "error", err)
-		}
+		w.forgetNow()
+	}
+}
+
+func (w *Ways) forgetNow() {
+	w.mu.Lock()
+	gone := w.gone
+	w.gone = nil
+	w.mu.Unlock()
+	if len(gone) == 0 {
+		return
+	}
+	if err := w.Forget(gone...); err != nil {
+		w.Log.Warn("connections may lead to containers that are gone", "error", err)
 	}
 }
 
@@ -292,7 +308,7 @@ func (w *Ways) choose(p *port) {
 		case l.why != "":
 			w.withdraw(p, l)
 		default:
-			r := nat.Rule{Addr: p.bound.Addr.Unmap(), Port: p.bound.Port, Proto: unix.IPPROTO_TCP, To: l.to, Apart: l.place.Links, Here: l.here == ""}
+			r := nat.Rule{Addr: p.bound.Addr.Unmap(), Port: p.bound.Port, Proto: number(p.bound.Proto), To: l.to, Apart: l.place.Links, Here: l.here == ""}
 			if l.rule != nil && l.rule.Is(r) {
 				continue
 			}
@@ -302,6 +318,7 @@ func (w *Ways) choose(p *port) {
 				return
 			}
 			l.rule = &r
+			w.refusal, w.pause = "", 0
 			w.sent[l.to.Addr()] = true
 		}
 	}
@@ -347,8 +364,8 @@ func (w *Ways) ownObstacle(p *port, l *leg) string {
 // fixed is why a port never goes by the kernel, whatever it leads to.
 func fixed(p keeper.Port) string {
 	switch {
-	case p.Proto != keeper.TCP:
-		return "it is not TCP"
+	case p.Proto != keeper.TCP && p.Proto != keeper.UDP:
+		return "it is neither TCP nor UDP"
 	case p.Addr.Unmap().IsLoopback():
 		return "it is bound to the loopback"
 	case p.Addr.IsLinkLocalUnicast():
@@ -357,39 +374,62 @@ func fixed(p keeper.Port) string {
 	return ""
 }
 
+// number is the kernel's of a protocol.
+func number(proto string) byte {
+	if proto == keeper.UDP {
+		return unix.IPPROTO_UDP
+	}
+	return unix.IPPROTO_TCP
+}
+
 // withdraw takes a rule away. The caller holds mu.
 func (w *Ways) withdraw(p *port, l *leg) {
 	if l.rule == nil {
 		return
 	}
 	err := w.Rules.Remove(*l.rule)
-	p.depart(l)
+	w.depart(p, l)
 	if err != nil {
 		w.lost(err)
 	}
 }
 
-// depart notes that connections which the kernel has sent to a container may be open.
-func (p *port) depart(l *leg) {
+// depart notes that connections which the kernel has sent to a container may be open. Flows
+// of datagrams have no end: their clients come to the keeper with the next. The caller holds mu.
+func (w *Ways) depart(p *port, l *leg) {
+	if p.bound.Proto == keeper.UDP {
+		w.lose(nat.Flows{Is6: l.is6, Proto: unix.IPPROTO_UDP, To: l.rule.To, Through: p.bound.Port})
+		l.rule = nil
+		return
+	}
 	const most = 8 // of which the last are of interest
 	p.left = append(p.left, departure{l.place, l.rule.To.Port()})
 	p.left = p.left[max(0, len(p.left)-most):]
 	l.rule = nil
 }
 
-// tryAgain is when the kernel is asked once more after it has refused.
-const tryAgain = 10 * time.Second
+// The kernel is asked once more after it has refused, ever later.
+const tryAgain, mostTries = 10 * time.Second, 10 * time.Minute
+
+// askAgain has the host's rules looked at again, and all ports be given their rules. The
+// caller holds mu.
+func (w *Ways) askAgain() {
+	w.pause = min(max(2*w.pause, tryAgain), mostTries)
+	time.AfterFunc(w.pause, w.Stir)
+}
 
 // lost notes that all rules are gone. The caller holds mu.
 func (w *Ways) lost(err error) {
-	w.Log.Warn("published ports are not sent to containers by the kernel", "error", err)
 	why := "the kernel refused: " + err.Error()
-	w.obstacles = inBoth(why)
-	time.AfterFunc(tryAgain, w.Stir)
+	if why != w.refusal {
+		w.Log.Warn("published ports are not sent to containers by the kernel", "error", err)
+	}
+	w.refusal, w.obstacles = why, inBoth(why)
+	w.askAgain()
 	for _, p := range w.ports {
 		for _, l := range p.legs {
 			if l.rule != nil {
-				p.depart(l)
+				w.depart(p, l)
 			}
 			if l.why == "" {
 				l.why = why
@@ -453,6 +493,10 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 	isSame := p.version > 0 && p.route.Parked == r.Parked && slices.Equal(p.route.Backends, r.Backends)
 	if !isSame {
 		p.forget()
+		if p.version == 0 && p.bound.Proto == keeper.UDP { // those of an earlier engine's rule
+			w.lose(nat.Flows{Proto: unix.IPPROTO_UDP, Through: p.bound.Port})
+			w.lose(nat.Flows{Is6: true, Proto: unix.IPPROTO_UDP, Through: p.bound.Port})
+		}
 		p.version++
 		p.route = keeper.Route{Parked: true} // until the keeper knows
 		w.choose(p)
@@ -460,6 +504,9 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 	w.mu.Unlock()
 	if err := w.Listeners.Route(ctx, key, r); err != nil || isSame {
 		return err
+	}
+	if p.bound.Proto == keeper.UDP {
+		w.forgetNow()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -474,8 +521,8 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 	ready, p.forget = context.WithCancel(w.ctx)
 	for _, l := range p.legs {
 		if l.to.IsValid() {
-			version, netns, to := p.version, l.place.Netns, l.to
-			w.wg.Go(func() { w.await(ready, netns, to, func(leaves bool) { w.ready(p, l, version, leaves) }) })
+			version, netns, proto, to := p.version, l.place.Netns, number(p.bound.Proto), l.to
+			w.wg.Go(func() { w.await(ready, netns, proto, to, func(leaves bool) { w.ready(p, l, version, leaves) }) })
 		}
 	}
 	return nil
@@ -513,14 +560,14 @@ func (w *Ways) ready(p *port, l *leg, version int, leaves bool) {
 }
 
 // mostPause is how often at least it is looked whether a program listens at last.
-const mostPause = time.Second
+const mostPause = 5 * time.Second
 
-// await waits until a program in a namespace accepts connections to an address, until ctx
-// ends.
-func (w *Ways) await(ctx context.Context, netns string, to netip.AddrPort, ready func(leaves bool)) {
+// await waits until a program in a namespace accepts connections of a protocol to an
+// address, until ctx ends.
+func (w *Ways) await(ctx context.Context, netns string, proto byte, to netip.AddrPort, ready func(leaves bool)) {
 	// The kernel has no event for a socket that begins to listen.
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, mostPause) {
-		listens, leaves, err := w.Listens(netns, to)
+		listens, leaves, err := w.Listens(netns, proto, to)
 		if err == nil && listens {
 			ready(leaves)
 			return

@@ -3,6 +3,7 @@ package ways
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -73,15 +74,22 @@ func (m *machine) Place(addr netip.Addr) (network.Place, bool) {
 	return p, ok
 }
 
-func (m *machine) isListening(string, netip.AddrPort) (listens, leaves bool, err error) {
+func (m *machine) isListening(string, byte, netip.AddrPort) (listens, leaves bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.listens, !m.astray, nil
 }
 
-func (m *machine) forget(addrs ...netip.Addr) error {
-	for _, addr := range addrs {
-		m.note("forget " + addr.String())
+func (m *machine) forget(all ...nat.Flows) error {
+	for _, f := range all {
+		switch {
+		case !f.To.IsValid():
+			m.note(fmt.Sprint("forget through ", f.Through))
+		case f.To.Port() == 0:
+			m.note("forget " + f.To.Addr().String())
+		default:
+			m.note("forget " + f.To.String())
+		}
 	}
 	return nil
 }
@@ -219,8 +227,8 @@ func TestWhatTheKernelMayNotSend(t *testing.T) {
 		why  string
 	}{
 		"nothing in the way":     {web, func(*machine) {}, []string{old}, ""},
-		"UDP":                    {keeper.Port{Key: "k", Proto: keeper.UDP}, func(*machine) {}, []string{old}, "not TCP"},
-		"SCTP":                   {keeper.Port{Key: "k", Proto: keeper.SCTP}, func(*machine) {}, []string{old}, "not TCP"},
+		"UDP":                    {keeper.Port{Key: "k", Proto: keeper.UDP}, func(*machine) {}, []string{old}, ""},
+		"SCTP":                   {keeper.Port{Key: "k", Proto: keeper.SCTP}, func(*machine) {}, []string{old}, "neither TCP nor UDP"},
 		"the loopback":           {keeper.Port{Key: "k", Proto: keeper.TCP, Addr: netip.MustParseAddr("127.0.0.1")}, func(*machine) {}, []string{old}, "loopback"},
 		"the loopback of IPv6":   {keeper.Port{Key: "k", Proto: keeper.TCP, Addr: netip.IPv6Loopback()}, func(*machine) {}, []string{old}, "loopback"},
 		"IPv6 to IPv4":           {keeper.Port{Key: "k", Proto: keeper.TCP, Addr: netip.IPv6Unspecified()}, func(*machine) {}, []string{old}, "no IPv6"},
@@ -330,6 +338,24 @@ func TestConnectionsToWhoIsGoneAreForgotten(t *testing.T) {
 		synctest.Wait()
 		if got := m.done[len(m.done)-2:]; !slices.Equal(got, []string{"park " + web.Key, "forget " + old}) {
 			t.Errorf("done at last: %v", got)
+		}
+	})
+}
+
+// TestDatagramsComeToTheKeeperWhenTheRuleGoes: those of clients, too, whose flow the machine knows
+// to lead to the container. So do those that an earlier engine has sent there.
+func TestDatagramsComeToTheKeeperWhenTheRuleGoes(t *testing.T) {
+	with(t, false, func(m *machine, w *Ways) {
+		dns := keeper.Port{Key: "p/dns/1/udp//53/80", Proto: keeper.UDP, Port: 53}
+		listen(t, w, dns)
+		lead(t, w, dns.Key, false, old)
+		lead(t, w, dns.Key, true)
+		want := []string{
+			"lead " + dns.Key + " 10.0.0.2:80", "forget through 53", "forget through 53", "rule 10.0.0.2:80",
+			"no rule 10.0.0.2:80", "park " + dns.Key, "forget 10.0.0.2:80",
+		}
+		if !slices.Equal(m.done, want) {
+			t.Errorf("done: %s", strings.Join(m.done, "\n\t"))
 		}
 	})
 }
