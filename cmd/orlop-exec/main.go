@@ -42,6 +42,9 @@ func heedSignals() {
 
 func main() {
 	heedSignals()
+	// libcontainer hands it to the process that becomes the program, whose Go then looks for
+	// no limits of processors. Our own has begun already.
+	_ = os.Setenv("GOMAXPROCS", "1")
 	logrus.SetOutput(io.Discard) // an error of libcontainer's is in its answer, too
 	file := os.NewFile(job.Socket, "engine")
 	conn, err := net.FileConn(file)

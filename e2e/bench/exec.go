@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -48,26 +49,85 @@ func checks(ctx context.Context, b *bench) ([]float64, error) {
 	return []float64{after - before, 1000 * (after - before) / (services * seconds)}, err
 }
 
-// used is the processor time of the engine's programs and of the processes that they
-// have reaped, in seconds.
+// used is the processor time of the engine's programs, of the containers that run
+// and of the processes that have been reaped by either, in seconds.
 func (b *bench) used() (float64, error) {
 	var ticks int64
 	for _, program := range []string{"orlopd", "orlop-engine", "orlop-exec", "containerd-shim-runc-v2"} {
 		for _, pid := range b.engine.Processes(program) {
-			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-			if err != nil {
-				continue // it has ended meanwhile
+			ticks += ticksOf(pid)
+			if program != "containerd-shim-runc-v2" {
+				continue
 			}
-			_, rest, _ := strings.Cut(string(stat), ") ")
-			fields := strings.Fields(rest)
-			for _, f := range fields[11:15] { // utime, stime, cutime, cstime
-				n, err := strconv.ParseInt(f, 10, 64)
-				if err != nil {
-					return 0, err
+			lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+			if err != nil || len(lists) == 0 {
+				return 0, fmt.Errorf("cannot tell the containers of process %d: %v", pid, err)
+			}
+			for _, list := range lists {
+				text, _ := os.ReadFile(list) // a thread that has ended has none
+				for _, word := range strings.Fields(string(text)) {
+					if child, err := strconv.Atoi(word); err == nil {
+						ticks += ticksOf(child)
+					}
 				}
-				ticks += n
 			}
 		}
 	}
 	return float64(ticks) / 100, nil
+}
+
+// ticksOf are the hundredths of a second that a process and those that it has reaped have
+// used; 0 of one that has ended.
+func ticksOf(pid int) int64 {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	var ticks int64
+	for _, f := range strings.Fields(rest)[11:15] { // utime, stime, cutime, cstime
+		n, _ := strconv.ParseInt(f, 10, 64)
+		ticks += n
+	}
+	return ticks
+}
+
+// processor measures what one of many containers costs the engine's programs, with all
+// that they have begun, to come up and to go away.
+func processor(ctx context.Context, b *bench) ([]float64, error) {
+	const services = 50
+	dir, err := b.stack(map[string]string{"stack.yaml": sleeping(services, "0s")})
+	if err != nil {
+		return nil, err
+	}
+	// A shim that ends takes what it has used along: this service keeps the stack's.
+	if _, err := b.steps(ctx, dir, "up -d s0"); err != nil {
+		return nil, err
+	}
+	var out []float64
+	for _, command := range []string{"up -d", "rm -s -f " + numbered(1, services)} {
+		before, err := b.used()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := b.steps(ctx, dir, command); err != nil {
+			return nil, err
+		}
+		after, err := b.used()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, 1000*(after-before)/(services-1))
+	}
+	_, err = b.steps(ctx, dir, "down")
+	return out, err
+}
+
+// numbered are the names of services from a number up to another.
+func numbered(from, to int) string {
+	var names []string
+	for i := from; i < to; i++ {
+		names = append(names, fmt.Sprint("s", i))
+	}
+	return strings.Join(names, " ")
 }
