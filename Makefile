@@ -22,7 +22,7 @@ RACED := ./api/... ./spec/... ./planner ./builder/... ./runner/... ./engine/... 
 
 export SHOP_PORT
 
-PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs pkg-config procps shellcheck strace util-linux \
+PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs openssl pkg-config procps shellcheck strace util-linux \
 	busybox-static debian-archive-keyring docker-registry mmdebstrap skopeo umoci
 # What guest machines need beside those: e2e/guest.
 GUEST := apt dpkg e2fsprogs qemu-system-x86
@@ -47,7 +47,7 @@ build: ## build the command, keeper, engine, shim and runc into bin/
 install: build ## install below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/orlop
 	install -m 0755 bin/orlop $(DESTDIR)$(PREFIX)/bin/orlop
-	install -m 0755 bin/orlopd bin/orlop-engine bin/containerd-shim-runc-v2 bin/runc $(DESTDIR)$(PREFIX)/libexec/orlop/
+	install -m 0755 bin/orlopd bin/orlop-engine bin/orlop-exec bin/containerd-shim-runc-v2 bin/runc $(DESTDIR)$(PREFIX)/libexec/orlop/
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|' dist/orlop.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
 	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
@@ -76,7 +76,7 @@ $(BASE) &: $(wildcard images/*.go) $(wildcard /bin/busybox /etc/apt/apt.conf /et
 	@touch $(BASE)
 
 .PHONY: foreign
-foreign: ## build the clients of others that tests need: buildx, buildctl
+foreign: ## build the clients of others that tests need: buildx, buildctl, cosign, notation
 	@.ci/foreign
 
 .PHONY: demo

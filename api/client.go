@@ -52,6 +52,7 @@ type Client struct {
 	// Container is about containers one by one.
 	Container ContainersClient
 	Registry  RegistryClient
+	Signature SignaturesClient
 	Volume    VolumesClient // their files
 	Port      PortsClient
 	Verb      string // what the command was called with, as others are told; set before the first call
@@ -97,6 +98,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		return nil, err
 	}
 	c.EngineClient, c.Vault, c.Image, c.Registry, c.History, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), NewRegistryClient(conn), NewHistoryClient(conn), conn
+	c.Signature = NewSignaturesClient(conn)
 	c.Container = NewContainersClient(conn)
 	c.File = NewFilesClient(conn)
 	c.Volume, c.Port = NewVolumesClient(conn), NewPortsClient(conn)

@@ -462,6 +462,7 @@ type ApplyRequest struct {
 	ReadFiles      map[string]string      `protobuf:"bytes,12,rep,name=read_files,json=readFiles,proto3" json:"read_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // of the host, by where the project names them: for the engine's policy
 	IgnoreFailures bool                   `protobuf:"varint,15,opt,name=ignore_failures,json=ignoreFailures,proto3" json:"ignore_failures,omitempty"`                                                              // of pulls, where nothing else is done: they are warnings
 	RemoteDirs     map[string]string      `protobuf:"bytes,14,rep,name=remote_dirs,json=remoteDirs,proto3" json:"remote_dirs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // directories of remote stacks, by the names that places have of them: for the engine's policy
+	Locked         map[string]string      `protobuf:"bytes,16,rep,name=locked,proto3" json:"locked,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`                           // digests of images that the stack's orlop.lock has: for the engine's policy
 	RealFiles      map[string]string      `protobuf:"bytes,13,rep,name=real_files,json=realFiles,proto3" json:"real_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // where the caller's links lead, by the absolute path that the project names: for the engine's policy
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -591,6 +592,13 @@ func (x *ApplyRequest) GetIgnoreFailures() bool {
 func (x *ApplyRequest) GetRemoteDirs() map[string]string {
 	if x != nil {
 		return x.RemoteDirs
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetLocked() map[string]string {
+	if x != nil {
+		return x.Locked
 	}
 	return nil
 }
@@ -6260,6 +6268,7 @@ type ImageDetails struct {
 	History       []*ImageStep           `protobuf:"bytes,8,rep,name=history,proto3" json:"history,omitempty"`
 	Variants      []*ImageVariant        `protobuf:"bytes,9,rep,name=variants,proto3" json:"variants,omitempty"` // of an index
 	Users         []*ImageUser           `protobuf:"bytes,10,rep,name=users,proto3" json:"users,omitempty"`
+	Trust         *ImageTrust            `protobuf:"bytes,11,opt,name=trust,proto3" json:"trust,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6364,6 +6373,90 @@ func (x *ImageDetails) GetUsers() []*ImageUser {
 	return nil
 }
 
+func (x *ImageDetails) GetTrust() *ImageTrust {
+	if x != nil {
+		return x.Trust
+	}
+	return nil
+}
+
+// ImageTrust is what the engine's policy says of an image, by what is known of it here.
+type ImageTrust struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MadeHere      bool                   `protobuf:"varint,1,opt,name=made_here,json=madeHere,proto3" json:"made_here,omitempty"` // built, committed, imported or loaded
+	SignedBy      []string               `protobuf:"bytes,2,rep,name=signed_by,json=signedBy,proto3" json:"signed_by,omitempty"`  // files of the rule's keys and certificates by which it was found signed
+	Require       string                 `protobuf:"bytes,3,opt,name=require,proto3" json:"require,omitempty"`
+	Place         string                 `protobuf:"bytes,4,opt,name=place,proto3" json:"place,omitempty"`     // of the rule; "": there is none
+	Refused       string                 `protobuf:"bytes,5,opt,name=refused,proto3" json:"refused,omitempty"` // why no container is made of it; "" where it may be
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageTrust) Reset() {
+	*x = ImageTrust{}
+	mi := &file_engine_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageTrust) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageTrust) ProtoMessage() {}
+
+func (x *ImageTrust) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageTrust.ProtoReflect.Descriptor instead.
+func (*ImageTrust) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *ImageTrust) GetMadeHere() bool {
+	if x != nil {
+		return x.MadeHere
+	}
+	return false
+}
+
+func (x *ImageTrust) GetSignedBy() []string {
+	if x != nil {
+		return x.SignedBy
+	}
+	return nil
+}
+
+func (x *ImageTrust) GetRequire() string {
+	if x != nil {
+		return x.Require
+	}
+	return ""
+}
+
+func (x *ImageTrust) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *ImageTrust) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 type ImageLayer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
@@ -6377,7 +6470,7 @@ type ImageLayer struct {
 
 func (x *ImageLayer) Reset() {
 	*x = ImageLayer{}
-	mi := &file_engine_proto_msgTypes[80]
+	mi := &file_engine_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6389,7 +6482,7 @@ func (x *ImageLayer) String() string {
 func (*ImageLayer) ProtoMessage() {}
 
 func (x *ImageLayer) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[80]
+	mi := &file_engine_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6402,7 +6495,7 @@ func (x *ImageLayer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageLayer.ProtoReflect.Descriptor instead.
 func (*ImageLayer) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{80}
+	return file_engine_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ImageLayer) GetDigest() string {
@@ -6452,7 +6545,7 @@ type ImageStep struct {
 
 func (x *ImageStep) Reset() {
 	*x = ImageStep{}
-	mi := &file_engine_proto_msgTypes[81]
+	mi := &file_engine_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6464,7 +6557,7 @@ func (x *ImageStep) String() string {
 func (*ImageStep) ProtoMessage() {}
 
 func (x *ImageStep) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[81]
+	mi := &file_engine_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6477,7 +6570,7 @@ func (x *ImageStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageStep.ProtoReflect.Descriptor instead.
 func (*ImageStep) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{81}
+	return file_engine_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ImageStep) GetCreatedUnixMs() int64 {
@@ -6520,7 +6613,7 @@ type ImageVariant struct {
 
 func (x *ImageVariant) Reset() {
 	*x = ImageVariant{}
-	mi := &file_engine_proto_msgTypes[82]
+	mi := &file_engine_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6532,7 +6625,7 @@ func (x *ImageVariant) String() string {
 func (*ImageVariant) ProtoMessage() {}
 
 func (x *ImageVariant) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[82]
+	mi := &file_engine_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6545,7 +6638,7 @@ func (x *ImageVariant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageVariant.ProtoReflect.Descriptor instead.
 func (*ImageVariant) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{82}
+	return file_engine_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ImageVariant) GetPlatform() string {
@@ -6586,7 +6679,7 @@ type ImageUser struct {
 
 func (x *ImageUser) Reset() {
 	*x = ImageUser{}
-	mi := &file_engine_proto_msgTypes[83]
+	mi := &file_engine_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6598,7 +6691,7 @@ func (x *ImageUser) String() string {
 func (*ImageUser) ProtoMessage() {}
 
 func (x *ImageUser) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[83]
+	mi := &file_engine_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6611,7 +6704,7 @@ func (x *ImageUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageUser.ProtoReflect.Descriptor instead.
 func (*ImageUser) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{83}
+	return file_engine_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ImageUser) GetContainer() string {
@@ -6642,7 +6735,7 @@ type PruneRequest struct {
 
 func (x *PruneRequest) Reset() {
 	*x = PruneRequest{}
-	mi := &file_engine_proto_msgTypes[84]
+	mi := &file_engine_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6654,7 +6747,7 @@ func (x *PruneRequest) String() string {
 func (*PruneRequest) ProtoMessage() {}
 
 func (x *PruneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[84]
+	mi := &file_engine_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6667,7 +6760,7 @@ func (x *PruneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneRequest.ProtoReflect.Descriptor instead.
 func (*PruneRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{84}
+	return file_engine_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *PruneRequest) GetUntilUnixMs() int64 {
@@ -6724,7 +6817,7 @@ type PruneReply struct {
 
 func (x *PruneReply) Reset() {
 	*x = PruneReply{}
-	mi := &file_engine_proto_msgTypes[85]
+	mi := &file_engine_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6736,7 +6829,7 @@ func (x *PruneReply) String() string {
 func (*PruneReply) ProtoMessage() {}
 
 func (x *PruneReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[85]
+	mi := &file_engine_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6749,7 +6842,7 @@ func (x *PruneReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneReply.ProtoReflect.Descriptor instead.
 func (*PruneReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{85}
+	return file_engine_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *PruneReply) GetNames() []string {
@@ -6790,7 +6883,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_engine_proto_msgTypes[86]
+	mi := &file_engine_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6802,7 +6895,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[86]
+	mi := &file_engine_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6815,7 +6908,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{86}
+	return file_engine_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *SaveRequest) GetNames() []string {
@@ -6877,7 +6970,7 @@ const file_engine_proto_rawDesc = "" +
 	"\rShutdownReply\";\n" +
 	"\aPayload\x12\x18\n" +
 	"\acontent\x18\x01 \x01(\fR\acontent\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xee\a\n" +
+	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xe5\b\n" +
 	"\fApplyRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\fR\aproject\x12@\n" +
 	"\bpayloads\x18\x02 \x03(\v2$.orlop.v1.ApplyRequest.PayloadsEntryR\bpayloads\x12\x18\n" +
@@ -6896,7 +6989,8 @@ const file_engine_proto_rawDesc = "" +
 	"read_files\x18\f \x03(\v2%.orlop.v1.ApplyRequest.ReadFilesEntryR\treadFiles\x12'\n" +
 	"\x0fignore_failures\x18\x0f \x01(\bR\x0eignoreFailures\x12G\n" +
 	"\vremote_dirs\x18\x0e \x03(\v2&.orlop.v1.ApplyRequest.RemoteDirsEntryR\n" +
-	"remoteDirs\x12D\n" +
+	"remoteDirs\x12:\n" +
+	"\x06locked\x18\x10 \x03(\v2\".orlop.v1.ApplyRequest.LockedEntryR\x06locked\x12D\n" +
 	"\n" +
 	"real_files\x18\r \x03(\v2%.orlop.v1.ApplyRequest.RealFilesEntryR\trealFiles\x1aN\n" +
 	"\rPayloadsEntry\x12\x10\n" +
@@ -6909,6 +7003,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a=\n" +
 	"\x0fRemoteDirsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
+	"\vLockedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
 	"\x0eRealFilesEntry\x12\x10\n" +
@@ -7414,7 +7511,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x06absent\x18\x01 \x01(\bR\x06absent\"A\n" +
 	"\x0fDescribeRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
-	"\bplatform\x18\x02 \x01(\tR\bplatform\"\xd0\x02\n" +
+	"\bplatform\x18\x02 \x01(\tR\bplatform\"\xfc\x02\n" +
 	"\fImageDetails\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05names\x18\x02 \x03(\tR\x05names\x12\x16\n" +
@@ -7426,7 +7523,15 @@ const file_engine_proto_rawDesc = "" +
 	"\ahistory\x18\b \x03(\v2\x13.orlop.v1.ImageStepR\ahistory\x122\n" +
 	"\bvariants\x18\t \x03(\v2\x16.orlop.v1.ImageVariantR\bvariants\x12)\n" +
 	"\x05users\x18\n" +
-	" \x03(\v2\x13.orlop.v1.ImageUserR\x05users\"\xa2\x01\n" +
+	" \x03(\v2\x13.orlop.v1.ImageUserR\x05users\x12*\n" +
+	"\x05trust\x18\v \x01(\v2\x14.orlop.v1.ImageTrustR\x05trust\"\x90\x01\n" +
+	"\n" +
+	"ImageTrust\x12\x1b\n" +
+	"\tmade_here\x18\x01 \x01(\bR\bmadeHere\x12\x1b\n" +
+	"\tsigned_by\x18\x02 \x03(\tR\bsignedBy\x12\x18\n" +
+	"\arequire\x18\x03 \x01(\tR\arequire\x12\x14\n" +
+	"\x05place\x18\x04 \x01(\tR\x05place\x12\x18\n" +
+	"\arefused\x18\x05 \x01(\tR\arefused\"\xa2\x01\n" +
 	"\n" +
 	"ImageLayer\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x17\n" +
@@ -7523,7 +7628,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -7606,149 +7711,153 @@ var file_engine_proto_goTypes = []any{
 	(*RemoveEntryReply)(nil),     // 78: orlop.v1.RemoveEntryReply
 	(*DescribeRequest)(nil),      // 79: orlop.v1.DescribeRequest
 	(*ImageDetails)(nil),         // 80: orlop.v1.ImageDetails
-	(*ImageLayer)(nil),           // 81: orlop.v1.ImageLayer
-	(*ImageStep)(nil),            // 82: orlop.v1.ImageStep
-	(*ImageVariant)(nil),         // 83: orlop.v1.ImageVariant
-	(*ImageUser)(nil),            // 84: orlop.v1.ImageUser
-	(*PruneRequest)(nil),         // 85: orlop.v1.PruneRequest
-	(*PruneReply)(nil),           // 86: orlop.v1.PruneReply
-	(*SaveRequest)(nil),          // 87: orlop.v1.SaveRequest
-	nil,                          // 88: orlop.v1.StatusReply.ComponentsEntry
-	nil,                          // 89: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                          // 90: orlop.v1.ApplyRequest.SessionsEntry
-	nil,                          // 91: orlop.v1.ApplyRequest.ReadFilesEntry
-	nil,                          // 92: orlop.v1.ApplyRequest.RemoteDirsEntry
-	nil,                          // 93: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 94: orlop.v1.Container.TurnedEntry
-	nil,                          // 95: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 96: orlop.v1.NetworkInfo.LabelsEntry
-	nil,                          // 97: orlop.v1.VaultEntry.LabelsEntry
-	nil,                          // 98: orlop.v1.PruneRequest.OnlyEntry
+	(*ImageTrust)(nil),           // 81: orlop.v1.ImageTrust
+	(*ImageLayer)(nil),           // 82: orlop.v1.ImageLayer
+	(*ImageStep)(nil),            // 83: orlop.v1.ImageStep
+	(*ImageVariant)(nil),         // 84: orlop.v1.ImageVariant
+	(*ImageUser)(nil),            // 85: orlop.v1.ImageUser
+	(*PruneRequest)(nil),         // 86: orlop.v1.PruneRequest
+	(*PruneReply)(nil),           // 87: orlop.v1.PruneReply
+	(*SaveRequest)(nil),          // 88: orlop.v1.SaveRequest
+	nil,                          // 89: orlop.v1.StatusReply.ComponentsEntry
+	nil,                          // 90: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                          // 91: orlop.v1.ApplyRequest.SessionsEntry
+	nil,                          // 92: orlop.v1.ApplyRequest.ReadFilesEntry
+	nil,                          // 93: orlop.v1.ApplyRequest.RemoteDirsEntry
+	nil,                          // 94: orlop.v1.ApplyRequest.LockedEntry
+	nil,                          // 95: orlop.v1.ApplyRequest.RealFilesEntry
+	nil,                          // 96: orlop.v1.Container.TurnedEntry
+	nil,                          // 97: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 98: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 99: orlop.v1.VaultEntry.LabelsEntry
+	nil,                          // 100: orlop.v1.PruneRequest.OnlyEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	88, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	89, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	90, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
-	91, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
-	92, // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
-	93, // 5: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
-	9,  // 6: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
-	16, // 7: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
-	9,  // 8: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
-	14, // 9: orlop.v1.Progress.event:type_name -> orlop.v1.Event
-	10, // 10: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
-	12, // 11: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
-	11, // 12: orlop.v1.Step.batch:type_name -> orlop.v1.Batch
-	13, // 13: orlop.v1.Reason.place:type_name -> orlop.v1.Place
-	15, // 14: orlop.v1.Event.part:type_name -> orlop.v1.Part
-	6,  // 15: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
-	26, // 16: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
-	30, // 17: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
-	29, // 18: orlop.v1.ContainerChange.job:type_name -> orlop.v1.JobEvent
-	31, // 19: orlop.v1.Container.published:type_name -> orlop.v1.Binding
-	32, // 20: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	94, // 21: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
-	36, // 22: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	37, // 23: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	37, // 24: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	40, // 25: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,  // 26: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	42, // 27: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	84, // 28: orlop.v1.ImageInfo.users:type_name -> orlop.v1.ImageUser
-	46, // 29: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	54, // 30: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	95, // 31: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	59, // 32: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	96, // 33: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	60, // 34: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	26, // 35: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	26, // 36: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	67, // 37: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	68, // 38: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	97, // 39: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
-	71, // 40: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
-	71, // 41: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
-	81, // 42: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
-	82, // 43: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
-	83, // 44: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
-	84, // 45: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
-	98, // 46: orlop.v1.PruneRequest.only:type_name -> orlop.v1.PruneRequest.OnlyEntry
-	5,  // 47: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 48: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 49: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 50: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 51: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17, // 52: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18, // 53: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20, // 54: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21, // 55: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23, // 56: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25, // 57: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23, // 58: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	33, // 59: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	35, // 60: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	35, // 61: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	39, // 62: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	43, // 63: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	45, // 64: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	48, // 65: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	50, // 66: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	52, // 67: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	54, // 68: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	55, // 69: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	57, // 70: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	59, // 71: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	61, // 72: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	63, // 73: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	65, // 74: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	69, // 75: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	72, // 76: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
-	73, // 77: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
-	75, // 78: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
-	77, // 79: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
-	79, // 80: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
-	87, // 81: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
-	85, // 82: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
-	2,  // 83: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 84: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 85: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 86: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 87: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19, // 88: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 89: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22, // 90: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24, // 91: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27, // 92: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28, // 93: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	34, // 94: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	38, // 95: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	38, // 96: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	41, // 97: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	44, // 98: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	47, // 99: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	49, // 100: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	51, // 101: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	53, // 102: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	54, // 103: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	56, // 104: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	58, // 105: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	59, // 106: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	62, // 107: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	64, // 108: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	66, // 109: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	70, // 110: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	71, // 111: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	74, // 112: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	76, // 113: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	78, // 114: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	80, // 115: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
-	43, // 116: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
-	86, // 117: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
-	83, // [83:118] is the sub-list for method output_type
-	48, // [48:83] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	89,  // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	90,  // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	91,  // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	92,  // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
+	93,  // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
+	94,  // 5: orlop.v1.ApplyRequest.locked:type_name -> orlop.v1.ApplyRequest.LockedEntry
+	95,  // 6: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
+	9,   // 7: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
+	16,  // 8: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
+	9,   // 9: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
+	14,  // 10: orlop.v1.Progress.event:type_name -> orlop.v1.Event
+	10,  // 11: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
+	12,  // 12: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
+	11,  // 13: orlop.v1.Step.batch:type_name -> orlop.v1.Batch
+	13,  // 14: orlop.v1.Reason.place:type_name -> orlop.v1.Place
+	15,  // 15: orlop.v1.Event.part:type_name -> orlop.v1.Part
+	6,   // 16: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
+	26,  // 17: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
+	30,  // 18: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
+	29,  // 19: orlop.v1.ContainerChange.job:type_name -> orlop.v1.JobEvent
+	31,  // 20: orlop.v1.Container.published:type_name -> orlop.v1.Binding
+	32,  // 21: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
+	96,  // 22: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
+	36,  // 23: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	37,  // 24: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	37,  // 25: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	40,  // 26: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,   // 27: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	42,  // 28: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	85,  // 29: orlop.v1.ImageInfo.users:type_name -> orlop.v1.ImageUser
+	46,  // 30: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	54,  // 31: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	97,  // 32: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	59,  // 33: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	98,  // 34: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	60,  // 35: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	26,  // 36: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	26,  // 37: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	67,  // 38: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	68,  // 39: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	99,  // 40: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
+	71,  // 41: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
+	71,  // 42: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
+	82,  // 43: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
+	83,  // 44: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
+	84,  // 45: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
+	85,  // 46: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
+	81,  // 47: orlop.v1.ImageDetails.trust:type_name -> orlop.v1.ImageTrust
+	100, // 48: orlop.v1.PruneRequest.only:type_name -> orlop.v1.PruneRequest.OnlyEntry
+	5,   // 49: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,   // 50: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,   // 51: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,   // 52: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,   // 53: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17,  // 54: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18,  // 55: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20,  // 56: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21,  // 57: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23,  // 58: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25,  // 59: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23,  // 60: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	33,  // 61: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	35,  // 62: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	35,  // 63: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	39,  // 64: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	43,  // 65: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	45,  // 66: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	48,  // 67: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	50,  // 68: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	52,  // 69: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	54,  // 70: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	55,  // 71: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	57,  // 72: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	59,  // 73: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	61,  // 74: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	63,  // 75: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	65,  // 76: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	69,  // 77: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	72,  // 78: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	73,  // 79: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	75,  // 80: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	77,  // 81: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	79,  // 82: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
+	88,  // 83: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
+	86,  // 84: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
+	2,   // 85: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,   // 86: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,   // 87: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,   // 88: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,   // 89: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19,  // 90: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,   // 91: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22,  // 92: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24,  // 93: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27,  // 94: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28,  // 95: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	34,  // 96: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	38,  // 97: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	38,  // 98: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	41,  // 99: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	44,  // 100: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	47,  // 101: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	49,  // 102: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	51,  // 103: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	53,  // 104: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	54,  // 105: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	56,  // 106: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	58,  // 107: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	59,  // 108: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	62,  // 109: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	64,  // 110: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	66,  // 111: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	70,  // 112: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	71,  // 113: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	74,  // 114: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	76,  // 115: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	78,  // 116: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	80,  // 117: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
+	43,  // 118: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
+	87,  // 119: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
+	85,  // [85:120] is the sub-list for method output_type
+	50,  // [50:85] is the sub-list for method input_type
+	50,  // [50:50] is the sub-list for extension type_name
+	50,  // [50:50] is the sub-list for extension extendee
+	0,   // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -7782,7 +7891,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   98,
+			NumMessages:   100,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

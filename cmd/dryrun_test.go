@@ -15,7 +15,7 @@ import (
 // One that is new is refused until somebody has looked at it.
 func TestDryRunsOfAllVerbs(t *testing.T) {
 	refused := strings.Split("attach, ci, config create, config rm, container attach, container exec, container export, diagnose, engine restart, engine start, "+
-		"engine stop, exec, export, image import, image load, image save, login, logout, "+
+		"engine stop, exec, export, image import, image load, image save, image sign, login, logout, "+
 		"secret create, secret rm, volume export, volume import", ", ")
 	all := map[string]bool{}
 	var walk func(c *cobra.Command)

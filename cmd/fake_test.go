@@ -477,6 +477,7 @@ type desk struct {
 
 	registry fakeRegistry
 	images   fakeImages
+	policy   fakePolicy
 }
 
 const shop = `name: shop
@@ -503,6 +504,21 @@ func newDesk(t *testing.T, stackFile string) *desk {
 	return d
 }
 
+// fakePolicy notes what it is asked about, and refuses all where it has a reason.
+type fakePolicy struct {
+	api.UnimplementedSignaturesServer
+	asked []*api.AdmitRequest
+	why   string
+}
+
+func (f *fakePolicy) Admit(_ context.Context, r *api.AdmitRequest) (*api.AdmitReply, error) {
+	f.asked = append(f.asked, r)
+	if f.why != "" {
+		return nil, errors.New(f.why)
+	}
+	return &api.AdmitReply{}, nil
+}
+
 // serve puts the fake engine on its socket.
 func (d *desk) serve() *desk {
 	d.t.Helper()
@@ -514,6 +530,7 @@ func (d *desk) serve() *desk {
 	api.RegisterEngineServer(server, d.engine)
 	api.RegisterRegistryServer(server, &d.registry)
 	api.RegisterImagesServer(server, &d.images)
+	api.RegisterSignaturesServer(server, &d.policy)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -23,13 +23,13 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/filesync", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/ownrange", "runner/network/pool", "runner/network/reconcile", "runner/network/ruleset", "runner/network/sockets", "runner/oci", "runner/op", "runner/ports", "runner/ports/nat", "runner/ports/ways", "runner/proc", "runner/push", "runner/record", "runner/retry", "runner/rootfs", "runner/routines",
+		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/exec/job", "runner/filesync", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/ownrange", "runner/network/pool", "runner/network/reconcile", "runner/network/ruleset", "runner/network/sockets", "runner/oci", "runner/op", "runner/ports", "runner/ports/nat", "runner/ports/ways", "runner/proc", "runner/push", "runner/record", "runner/retry", "runner/rootfs", "runner/routines",
 		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume", "runner/wiring",
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/ownrange", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/fetched", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper", "cmd/consent", "cmd/remote"}
-	verbs := append([]string{"api/archive", "cmd/files", "cmd/up", "cmd/why", "cmd/bake", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/container", "cmd/events", "cmd/lifecycle", "cmd/wait", "cmd/oneoff", "cmd/format", "cmd/graph", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
+	verbs := append([]string{"api/archive", "cmd/files", "cmd/up", "cmd/why", "cmd/bake", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/signing", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/container", "cmd/events", "cmd/lifecycle", "cmd/wait", "cmd/oneoff", "cmd/format", "cmd/graph", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/ownrange": {"runner/disk"}, "runner/network/reconcile": {}, "runner/network/ruleset": {}, "runner/network/sockets": {"runner/network/netns"},
@@ -52,10 +52,12 @@ func house() map[string][]string {
 		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/retry", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume"}, networks...),
 		"runner/changes":    {},
 		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/health", "runner/network/pool", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/supervisor", "runner/volume"},
-		"runner/exec":       {"spec", "runner/shim", "runner/proc"},
+		"runner/exec":       {"spec", "runner/exec/job", "runner/shim", "runner/proc"},
+		"runner/exec/job":   {},
+		"cmd/orlop-exec":    {"runner/exec/job"},
 		"runner/filesync":   {"spec", "spec/secret", "planner", "runner/op", "runner/rootfs"},
 		"runner/health":     {"spec", "planner"},
-		"runner/hook":       {"spec", "runner/exec", "runner/oci", "runner/proc", "runner/shim"},
+		"runner/hook":       {"spec", "runner/exec", "runner/exec/job", "runner/oci", "runner/proc", "runner/shim"},
 		"runner/instance":   {"spec", "planner"},
 		"runner/inventory":  append([]string{"runner/disk", "spec", "planner", "keeper", "runner/health", "runner/image", "runner/retry", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
 		"runner/logs":       {"runner/disk"},
@@ -88,9 +90,13 @@ func house() map[string][]string {
 		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk", "runner/proc", "runner/retry"}, networks...),
 		"engine/repair":     {"engine/boltfile"},
 		"engine/heap":       {},
+		"engine/collector":  append([]string{"api", "engine/settings"}, below...),
 		"engine/history":    {"spec", "planner"},
+		"engine/signature":  {"runner/push", "runner/retry"},
+		"engine/trust":      {"engine/signature", "runner/push", "runner/retry", "spec"},
+		"engine/admission":  append([]string{"api", "engine/settings", "engine/signature", "engine/trust"}, below...),
 		"engine/files":      append([]string{"api", "api/archive", "engine/tarball"}, below...),
-		"engine/published":  append([]string{"api", "engine/settings", "spec/privilege", "spec/userfile", "spec/yamlfile"}, below...),
+		"engine/published":  append([]string{"api", "engine/settings", "engine/signature", "engine/trust", "spec/privilege", "spec/userfile", "spec/yamlfile"}, below...),
 		"engine/images":     append([]string{"api"}, below...),
 		"engine/containers": append([]string{"api"}, below...),
 		"engine/registry":   append([]string{"api", "planner/walk", "engine/mailbox"}, below...),
@@ -106,7 +112,7 @@ func house() map[string][]string {
 		"engine/store":     {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":     {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":    {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":           append([]string{"builder", "planner/walk", "runner", "api", "engine/buildkit", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
+		"engine":           append([]string{"builder", "planner/walk", "runner", "api", "engine/buildkit", "engine/collector", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
 		"cmd/display":      {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":     {"spec"},
 		"cmd/consent":      {"spec"},
@@ -131,13 +137,14 @@ func house() map[string][]string {
 		"cmd/bake":         append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/inventory":    append([]string{"cmd/cli", "cmd/container", "cmd/format", "cmd/ps", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/registries":   append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/signing":      append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/vault":        {"api", "spec", "planner"},
 		"cmd/doctor":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/up":           append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd":              verbs,
 		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),
+		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/collector", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/container"
 	"github.com/orlop/orlop/cmd/inventory"
+	"github.com/orlop/orlop/cmd/signing"
 	"github.com/orlop/orlop/cmd/vault"
 )
 
@@ -24,8 +25,12 @@ func (a *app) volumeCommand() *cobra.Command {
 }
 
 func (a *app) imageCommand() *cobra.Command {
-	v := inventory.Verbs{Of: a.invocation}
-	return verbGroup("image", "Images that the engine has", "  orlop image ls\n  orlop image history shop-api\n  orlop image save -o shop.tar shop-api", append(v.Image(), a.imagePullCommand(), a.imagePushCommand(), a.files().Import(), a.files().ImageDiff())...)
+	v, s := inventory.Verbs{Of: a.invocation}, signing.Verbs{Of: a.invocation}
+	signatures := s.Commands()
+	for _, c := range signatures {
+		c.ValidArgsFunction = firstOnly(v.CompleteImages())
+	}
+	return verbGroup("image", "Images that the engine has", "  orlop image ls\n  orlop image history shop-api\n  orlop image save -o shop.tar shop-api", append(append(v.Image(), signatures...), a.imagePullCommand(), a.imagePushCommand(), a.files().Import(), a.files().ImageDiff())...)
 }
 
 func (a *app) containerCommand() *cobra.Command {

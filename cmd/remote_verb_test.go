@@ -82,6 +82,25 @@ func TestARemoteStackNeedsAYes(t *testing.T) {
 	}
 }
 
+// TestThePolicyIsAskedAboutAStack of a registry, with what the lock has for it, before anything is applied.
+func TestThePolicyIsAskedAboutAStack(t *testing.T) {
+	d := newRemoteDesk(t)
+	d.policy.why = "it is not signed"
+	if _, errs, code := d.run("up -d --allow-remotes"); code != 1 || !strings.Contains(errs, "the stack oci://") || !strings.Contains(errs, "/stacks/app:1 is not run: it is not signed") || d.engine.apply != nil {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	d.policy.why = ""
+	if _, errs, code := d.run("up -d --allow-remotes"); code != 0 || d.engine.apply == nil {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if len(d.policy.asked) != 2 {
+		t.Fatalf("asked: %v", d.policy.asked)
+	}
+	if r := d.policy.asked[1]; !strings.HasSuffix(r.Name, "/stacks/app:1") || strings.HasPrefix(r.Name, "oci:") || !strings.HasPrefix(r.Digest, "sha256:") || r.Locked != r.Digest {
+		t.Errorf("asked about %v", r)
+	}
+}
+
 // TestAFlagAllowsThisTime: it shows what it allows, and keeps nothing. --yes, which is
 // about volumes and networks, allows no remote stack.
 //

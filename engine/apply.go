@@ -251,6 +251,8 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox.
 	defer release()
 	defer s.doing("apply " + j.project.Name)()
 	defer s.planned.Hold(j.project.ImageNames())()
+	ctx, unlock := s.gate.Locked(ctx, req.Sessions, req.Locked)
+	defer unlock()
 	s.noteInstance(j)
 	s.enter(j.project.Name)
 	defer s.leave(j.project.Name)

@@ -23,6 +23,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 
 	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/engine/admission"
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/heap"
@@ -43,6 +44,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/disk"
+	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/freezer"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/instance"
@@ -83,6 +85,7 @@ type Engine struct {
 	kit       *buildkit.Kit // set by kitOnce
 	kitReady  chan struct{}
 	images    *image.Store
+	gate      admission.Gate
 	instances *instance.Book
 	builder   *builder.Builder
 
@@ -257,6 +260,8 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 	}
 	e.images = image.New(e.daemon.client, e.hosts, e.cfg.Root)
 	e.images.Telling, e.vault = unpack.Telling, vault.New(e.cfg.Root, time.Now)
+	e.gate.Root, e.gate.Now, e.gate.Content = e.cfg.Root, time.Now, e.images.Content
+	e.images.Gate = &e.gate
 	if err := e.images.DropKept(ctx); err != nil {
 		e.log.Warn("cannot let go of images that an update held", "error", err)
 	}
@@ -267,6 +272,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.ways, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.Shim, Runc: e.programs.Runc, Init: e.programs.Init,
+		Helper:  &exec.Helper{Program: e.programs.Helper, State: filepath.Join(e.cfg.State, "runc", Namespace), Log: e.log},
 		Rescued: rescued, Log: e.log, Stored: e.vault.Stored, Runtimes: settings.Runtimes(e.cfg.Root),
 	})
 	if err != nil {
@@ -297,6 +303,7 @@ func (e *Engine) startKit() {
 		e.kit, e.kitErr = buildkit.Start(e.ctx, buildkit.Config{
 			Dir: e.cacheDir(), CgroupPath: e.buildCgroup(), Namespace: Namespace, MaxMessage: maxMessage,
 			Steps: e.steps(), Services: e.daemon.services, Network: e.buildNetwork,
+			Admit: e.gate.Bases(Namespace, e.hostsOf),
 			Web:   &outbound.Transport{Base: http.DefaultTransport, Callers: &e.callersOut},
 			Hosts: registryHosts(e.cfg.Root, &e.callersOut), LoggedIn: loggedIn(registryHosts(e.cfg.Root, &e.callersOut), e.cfg.Root),
 		})

@@ -76,7 +76,7 @@ func (j *job) unattended(name string) ([]byte, error) {
 	opts := planner.Options{Services: []string{name}, Prepare: name, NoBuild: true, NoRecreate: true, Pull: "missing", Files: j.options.Files}
 	req := &api.ApplyRequest{
 		WorkingDir: j.request.WorkingDir, Files: j.request.Files, ReadFiles: j.request.ReadFiles, RealFiles: j.request.RealFiles,
-		RemoteDirs: j.request.RemoteDirs, Disabled: j.request.Disabled,
+		RemoteDirs: j.request.RemoteDirs, Disabled: j.request.Disabled, Locked: j.request.Locked,
 	}
 	var err error
 	for into, doc := range map[*[]byte]any{&req.Project: p, &req.Places: spec.PlacesOf(places), &req.Options: opts} {
@@ -209,6 +209,8 @@ func (f fires) make(ctx context.Context, j schedule.Job, name string) (err error
 		return err
 	}
 	job.claim = claim
+	ctx, unlock := f.gate.Locked(ctx, nil, job.request.Locked)
+	defer unlock()
 	plan, err := f.plan(ctx, job)
 	if err != nil {
 		return err

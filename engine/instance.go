@@ -6,7 +6,10 @@ import (
 	"slices"
 	"time"
 
+	controlapi "github.com/moby/buildkit/api/services/control"
+
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/collector"
 	"github.com/orlop/orlop/engine/heap"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/instance"
@@ -99,6 +102,19 @@ func (s *server) Projects(ctx context.Context, req *api.ProjectsRequest) (*api.P
 		}
 	}
 	return reply, nil
+}
+
+// collector removes what nobody uses, as the settings say.
+func (e *Engine) collector(kept collector.Images) *collector.Collector {
+	return &collector.Collector{
+		Root: e.cfg.Root, Images: kept, Store: e.images, Notes: e.store, Instances: e.instances.List, Log: e.log,
+		Control: func(ctx context.Context) (controlapi.ControlClient, error) {
+			if err := e.needKit(ctx); err != nil {
+				return nil, err
+			}
+			return e.kit.Control(), nil
+		},
+	}
 }
 
 // projectInfos joins the projects that have containers and the instances.

@@ -67,6 +67,11 @@ func (e *Engine) credentials(ctx context.Context, sessionID string) func(host st
 	}
 }
 
+// hostsOf are the registries with the logins that a session of the caller's lends.
+func (e *Engine) hostsOf(ctx context.Context, session string) docker.RegistryHosts {
+	return e.hosts(e.credentials(ctx, session))
+}
+
 // hosts gives the registries with their logins to the runner.
 func (e *Engine) hosts(credentials func(host string) (string, string, error)) docker.RegistryHosts {
 	base := registryHosts(e.cfg.Root, &e.callersOut)

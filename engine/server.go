@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/admission"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/containers"
 	"github.com/orlop/orlop/engine/files"
@@ -73,9 +74,12 @@ func newServer(e *Engine) *grpc.Server {
 	)
 	api.RegisterEngineServer(srv, &server{Engine: e})
 	api.RegisterFilesServer(srv, &files.Server{Containers: e.runner, Images: e.images, Freezer: e.freezer(), Now: time.Now})
-	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers, Remove: e.runner.Inventory().RemoveImage, Jobs: e.jobImages, Held: &e.planned})
+	kept := &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers, Remove: e.runner.Inventory().RemoveImage, Jobs: e.jobImages, Trust: e.gate.Trust, Held: &e.planned}
+	api.RegisterImagesServer(srv, kept)
+	go e.collector(kept).Run(e.ctx)
 	api.RegisterContainersServer(srv, &containers.Server{Runner: e.runner, Images: e.images, Client: e.daemon.client, LogDir: e.runner.LogDir, Flush: e.store.Flush})
 	api.RegisterRegistryServer(srv, &registry.Server{Images: e.images, Credentials: e.credentials, Doing: e.doing, Room: e.roomFor, Explain: e.explain})
+	api.RegisterSignaturesServer(srv, &admission.Server{Gate: &e.gate, Hosts: e.hostsOf, Doing: e.doing, Agent: "orlop/" + e.cfg.Version})
 	api.RegisterVolumesServer(srv, &volumes.Server{Inventory: e.runner.Inventory(), Freezer: e.freezer(), Flush: e.store.Flush})
 	api.RegisterVaultServer(srv, &vault.Server{Vault: e.vault, Users: e.runner.UsersOf})
 	api.RegisterPortsServer(srv, &published.Server{Listeners: e.ways})

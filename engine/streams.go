@@ -72,6 +72,8 @@ func (s *server) create(ctx context.Context, req *api.CreateRequest, notice func
 	}
 	defer release()
 	defer s.planned.Hold(j.project.ImageNames())()
+	ctx, unlock := s.gate.Locked(ctx, nil, req.Apply.Locked)
+	defer unlock()
 	s.noteInstance(j)
 	s.keepPayloads(j, req.Apply.Payloads)
 	// What is begun is finished, though the caller goes away, as with any step.

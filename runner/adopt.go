@@ -144,7 +144,7 @@ func (c *container) adopt(ctx context.Context) {
 			// It is there and can't be taken over: it must not run on beside its
 			// successor.
 			if lost, err := c.ctr.Task(ctx, nil); err == nil {
-				c.deleteTask(ctx, lost)
+				c.deleteTask(ctx, lost, false)
 			}
 		}
 		c.adoptWithoutTask(true)
@@ -155,7 +155,7 @@ func (c *container) adopt(ctx context.Context) {
 		if err != nil {
 			c.r.log.Warn("cannot look at a task", "container", c.name, "error", err)
 		}
-		c.deleteTask(ctx, task)
+		c.deleteTask(ctx, task, false)
 		c.adoptWithoutTask(false)
 		return
 	}

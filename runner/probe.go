@@ -5,15 +5,14 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/health"
+	"github.com/orlop/orlop/runner/routines"
 	"github.com/orlop/orlop/runner/supervisor"
 )
-
-// probeOutput is how much of what a probe prints is kept.
-const probeOutput = 4 << 10
 
 // startProbes begins to check the health of the process that runs now, by the
 // health check in force, if there is one.
@@ -46,9 +45,11 @@ func (c *container) stopProbes() {
 
 // probeLoop probes until ctx ends.
 func (c *container) probeLoop(ctx context.Context, p *health.Check, task containerd.Task, started time.Time) {
-	series := p.Begin(started)
+	defer c.r.Helper.Use()()
+	series := p.Begin(started, c.id)
+	var doc *specs.Process // of the container's process that runs, as long as it does
 	for {
-		info := c.probeOnce(ctx, p, task)
+		info := c.probeOnce(ctx, p, task, &doc)
 		if ctx.Err() != nil {
 			return
 		}
@@ -56,12 +57,8 @@ func (c *container) probeLoop(ctx context.Context, p *health.Check, task contain
 		var pause time.Duration
 		is, info.Failing, pause = series.Next(c.snapshot().Health, info.ExitCode == 0, c.r.Now())
 		c.onProbe(ctx, info, is, started)
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !routines.Pause(ctx, pause) {
 			return
-		case <-timer.C:
 		}
 	}
 }
@@ -85,16 +82,16 @@ func (c *container) onProbe(ctx context.Context, info planner.ProbeInfo, is plan
 
 // probeOnce runs the probe's command in the container. A probe that takes too
 // long is killed with all that it began, and fails.
-func (c *container) probeOnce(ctx context.Context, p *health.Check, task containerd.Task) planner.ProbeInfo {
-	begun := c.r.Now()
-	info := planner.ProbeInfo{At: begun, ExitCode: -1}
-	var code int
-	var output string
-	doc, err := c.processSpec(ctx, ProcessOptions{Command: p.Args})
-	if err == nil {
-		code, output, err = exec.Run(ctx, task, doc, exec.Bounds{Dir: c.r.fifoDir(c.id), Output: probeOutput, Time: p.Timeout})
+func (c *container) probeOnce(ctx context.Context, p *health.Check, task containerd.Task, doc **specs.Process) planner.ProbeInfo {
+	info, code, output, err := planner.ProbeInfo{At: c.r.Now(), ExitCode: -1}, -1, "", error(nil)
+	if *doc == nil {
+		*doc, err = c.processSpec(ctx, ProcessOptions{Command: p.Args})
 	}
-	info.Took, info.ExitCode = c.r.Now().Sub(begun), code
+	if err == nil {
+		helper := c.r.Helper.For(!c.foreign && c.snapshot().Applied.Service.OtherRuntime() == "")
+		code, output, err = helper.Run(ctx, task, *doc, exec.Bounds{Dir: c.r.fifoDir(c.id), Output: health.OutputSize, Time: p.Timeout})
+	}
+	info.Took, info.ExitCode = c.r.Now().Sub(info.At), code
 	if err != nil { // which ends in what it had printed
 		info.ExitCode, output = -1, err.Error()
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/runner/changes"
+	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/inventory"
 	"github.com/orlop/orlop/runner/network"
@@ -56,6 +57,7 @@ type Config struct {
 
 	Shim     string                        // path of containerd-shim-runc-v2
 	Runc     string                        // path of runc
+	Helper   *exec.Helper                  // runs probes; nil: they go by their shims
 	Runtimes func() (shim.Runtimes, error) // those of the settings that services may name
 	Init     string                        // path of the static program that "init: true" runs first
 	Rescued  map[string]*shim.Exit         // what Rescue found, by container ID
@@ -163,6 +165,7 @@ func (r *Runner) Close() {
 	for _, c := range r.all() {
 		c.detach()
 	}
+	r.Helper.Close()
 	done := make(chan struct{})
 	go func() { r.wg.Wait(); close(done) }()
 	select {

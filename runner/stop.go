@@ -101,7 +101,7 @@ func (c *container) stopUnreaped(ctx context.Context, grace Grace, byUser bool) 
 	wait, isChosen := c.graceOf(grace)
 	switch {
 	case was == planner.Created && task != nil:
-		c.deleteTask(ctx, task)
+		c.deleteTask(ctx, task, false)
 	case was != planner.Running && was != planner.Stopping:
 	case task != nil:
 		return end, c.stopTask(ctx, task, end, proc.StopSignal(sig), wait, isChosen)

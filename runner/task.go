@@ -63,7 +63,7 @@ func (c *container) prepare(ctx context.Context) error {
 	c.streams.HandOver()
 	c.mu.Unlock()
 	if !alive() { // by now the namespaces may be those of somebody else's processes
-		c.deleteTask(context.WithoutCancel(ctx), task)
+		c.deleteTask(context.WithoutCancel(ctx), task, false)
 		return fmt.Errorf("cannot prepare %s: the process whose namespace it shares has ended", c.name)
 	}
 	return nil
@@ -162,7 +162,7 @@ func (c *container) start(ctx context.Context) error {
 		err = task.Start(ctx)
 	}
 	if err != nil {
-		c.deleteTask(context.WithoutCancel(ctx), task)
+		c.deleteTask(context.WithoutCancel(ctx), task, false)
 		close(end.exited)
 		close(end.reaped)
 		rec := c.snapshot()
@@ -240,16 +240,16 @@ func (c *container) reapLost(task containerd.Task, end *ending) {
 // reap deletes what is left of a process that has ended, and then its end is
 // dealt with.
 func (c *container) reap(task containerd.Task, e supervisor.Exited) {
-	c.deleteTask(context.WithoutCancel(c.r.ctx), task)
+	c.deleteTask(context.WithoutCancel(c.r.ctx), task, !e.Lost)
 	e.Now = c.r.Now()
 	c.apply(e)
 }
 
-// deleteTask deletes what is left of a process, once its streams are drained.
-func (c *container) deleteTask(ctx context.Context, task containerd.Task) {
+// deleteTask deletes what is left of a process, once its streams are drained; one that may run is killed first.
+func (c *container) deleteTask(ctx context.Context, task containerd.Task, ended bool) {
 	err := failpoint.Fail("runner/deleting-process")
 	if err == nil {
-		_, err = task.Delete(ctx, containerd.WithProcessKill)
+		err = shim.Delete(ctx, task, ended)
 	}
 	switch {
 	case err == nil || errdefs.IsNotFound(err):

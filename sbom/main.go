@@ -123,6 +123,9 @@ func (d *document) add(path, version string, seen map[string]bool) error {
 		if m.Replace != nil {
 			m = m.Replace
 		}
+		if strings.HasPrefix(m.Path, ".") { // a module of this repository: a part of the program
+			continue
+		}
 		contain(m.Path, m.Version)
 	}
 	return nil

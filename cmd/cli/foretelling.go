@@ -15,7 +15,7 @@ func Foretelling() []string {
 		"up", "down", "create", "build", "pull", "publish", "run", "start", "stop", "restart", "pause", "unpause", "scale", "kill", "rm", "watch", "gc",
 		"commit", "container commit", "container run", "container create",
 		"plan", "why", "graph", "ps", "ls", "logs", "config", "images", "volumes", "port", "env", "events", "stats", "doctor", "trace", "version", "completion", "help",
-		"config ls", "config inspect", "secret ls", "secret inspect", "image ls", "image inspect", "image history", "volume ls", "volume inspect",
+		"config ls", "config inspect", "secret ls", "secret inspect", "image ls", "image inspect", "image history", "image verify", "volume ls", "volume inspect",
 		"network ls", "network inspect", "image prune", "volume prune", "network prune", "container prune", "system df", "system prune", "cache ls", "cache prune",
 		"container ls", "container inspect", "container logs", "container port", "container stats", "container top", "container wait", "top", "wait", "container start", "container stop", "container restart", "container pause", "container unpause", "container kill", "container rm",
 		"cp", "container cp", "push", "lock", "image rm", "image tag", "image pull", "image push", "volume create", "volume rm", "network create", "network rm", "network connect", "network disconnect",

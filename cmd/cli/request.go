@@ -9,6 +9,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/cmd/remote"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/privilege"
@@ -42,6 +43,9 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 		if err := inv.Consent(ctx, p.Project); err != nil {
 			return nil, err
 		}
+		if err := inv.admitStacks(ctx, client, p.Project); err != nil {
+			return nil, err
+		}
 	}
 	if err := inv.provide(ctx, client, &p); err != nil {
 		return nil, err
@@ -55,6 +59,10 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 		ReadFiles: p.Project.ReadFiles, RealFiles: privilege.Real(p.Project, p.Project.WorkingDir), RemoteDirs: remoteDirs(p.Project),
 		Disabled: slices.Sorted(maps.Keys(p.Project.Disabled)), IgnoreFailures: p.IgnoreFailures,
 	}}
+	var err error
+	if r.Message.Locked, _, err = remote.Images(p.Project.WorkingDir); err != nil {
+		return nil, err
+	}
 	for path, payload := range p.Project.Payloads {
 		r.Message.Payloads[path] = &api.Payload{Content: payload.Content, Secret: payload.Secret}
 	}
@@ -69,7 +77,6 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 			return nil, err
 		}
 	}
-	var err error
 	for _, doc := range []struct {
 		into *[]byte
 		from any

@@ -95,7 +95,7 @@ func (v *Verbs) Import() *cobra.Command {
 	var quiet bool
 	c := &cobra.Command{
 		Use: "import FILE|- [NAME]", Short: "Make an image of one layer of a tar archive",
-		Long:    "Make an image of one layer of a tar archive, which may be compressed with gzip, zstd or bzip2.\nWithout a name it is known by the ID that is printed.",
+		Long:    "Make an image of one layer of a tar archive, which may be compressed with gzip, zstd, bzip2 or xz.\nWithout a name it is known by the ID that is printed.",
 		Example: "  orlop image import rootfs.tar.gz base:1\n  orlop export api | orlop image import --change 'CMD [\"/api\"]' - api:flat",
 		Args:    cobra.MatchAll(cli.AtLeast(1, "an archive"), cobra.MaximumNArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {

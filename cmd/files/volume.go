@@ -92,7 +92,7 @@ func (v *Verbs) VolumeImport() *cobra.Command {
 	var quiet bool
 	c := &cobra.Command{
 		Use: "import NAME [FILE|-]", Short: "Put the files of a tar archive into a volume",
-		Long: "Put the files of a tar archive, which may be compressed with gzip, zstd or bzip2, into a volume that is made for it, or is empty.\n\n" +
+		Long: "Put the files of a tar archive, which may be compressed with gzip, zstd, bzip2 or xz, into a volume that is made for it, or is empty.\n\n" +
 			"Files belong to whom the archive says. No container with the volume can be made meanwhile.",
 		Example: "  orlop volume import shop_pgdata pgdata.tar\n  ssh old orlop volume export shop_pgdata | orlop volume import shop_pgdata",
 		Args:    cobra.MatchAll(cli.AtLeast(1, "a volume"), cobra.MaximumNArgs(2)),

@@ -34,6 +34,9 @@ func (v *Verbs) CompleteVolumes() cobra.CompletionFunc {
 	return v.complete(resourceKind{list: volumeThings}.names)
 }
 
+// CompleteImages completes the names of images.
+func (v *Verbs) CompleteImages() cobra.CompletionFunc { return v.complete(imageNames) }
+
 func (k resourceKind) names(ctx context.Context, client *api.Client) (names []string, err error) {
 	list, err := k.list(ctx, client)
 	for _, r := range list {

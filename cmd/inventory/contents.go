@@ -139,6 +139,16 @@ type imageDocument struct {
 	Layers       []layerDocument `json:"Layers"`
 	Platforms    []platformLine  `json:"Platforms,omitempty"`
 	UsedBy       []userLine      `json:"UsedBy"`
+	Trust        *trustDocument  `json:"Trust,omitempty"`
+}
+
+// trustDocument is what the engine's policy says of an image that is here.
+type trustDocument struct {
+	MadeHere bool
+	SignedBy []string `json:",omitempty"` // keys and certificates of the policy
+	Require  string   `json:",omitempty"`
+	Place    string   `json:",omitempty"`
+	Refused  string   `json:",omitempty"`
 }
 
 type rootFS struct {
@@ -236,6 +246,9 @@ func documentOf(d *api.ImageDetails) (imageDocument, error) {
 	}
 	for _, u := range d.Users {
 		out.UsedBy = append(out.UsedBy, userLine{u.Container, u.Project})
+	}
+	if t := d.Trust; t != nil {
+		out.Trust = &trustDocument{t.MadeHere, t.SignedBy, t.Require, t.Place, t.Refused}
 	}
 	return out, nil
 }

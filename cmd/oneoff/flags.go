@@ -38,7 +38,7 @@ func (o *Image) Flags(f *pflag.FlagSet) {
 	f.StringVar(&o.UTS, "uts", "", "`namespace` of the host's name: host")
 	f.StringArrayVarP(&o.Volumes, "volume", "v", nil, "mount a `volume` or a path: data:/data, ./src:/src:ro")
 	f.StringVarP(&o.WorkingDir, "workdir", "w", "", "`directory` to run in")
-	f.StringVar(&o.CIDFile, "cidfile", "", "`file` to write its name to")
+	f.StringVar(&o.CIDFile, "cidfile", "", "`file` to write its ID to")
 	f.StringVar(&o.CgroupParent, "cgroup-parent", "", "`control group` that it is below")
 	f.StringArrayVar(&o.Devices, "device", nil, "`device` of the machine: /dev/fuse, /dev/sda:/dev/xvda:r")
 	f.StringArrayVar(&o.Annotations, "annotation", nil, "`NAME=value` for its OCI runtime")

@@ -84,8 +84,23 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 	}
 	cancel()
 	o.NoDeps = true
-	if err := o.writeName(a.WorkingDir()); err != nil {
+	ids, err := o.idFile(a.WorkingDir())
+	if err != nil {
 		return err
+	}
+	o.made = func(made *api.CreateReply) error {
+		if ids != nil {
+			if _, err := ids.WriteString(made.Id); err != nil {
+				return fmt.Errorf("cannot write --cidfile %s: %w", o.CIDFile, errors.Unwrap(err))
+			}
+		}
+		if o.Detach || o.CreateOnly {
+			fmt.Fprintln(a.Stdout, made.Id)
+		}
+		return nil
+	}
+	if ids != nil {
+		defer ids.Close()
 	}
 	if o.CreateOnly {
 		return a.createOnly(ctx, project, o)
@@ -93,7 +108,7 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 	return a.start(ctx, project, o.Name, o.Options, tty)
 }
 
-// createOnly makes the container without starting it, and prints its name.
+// createOnly makes the container without starting it.
 func (a *maker) createOnly(ctx context.Context, project *spec.Project, o Image) error {
 	prepare, cancel := a.Interruptible(ctx)
 	defer cancel()
@@ -106,28 +121,23 @@ func (a *maker) createOnly(ctx context.Context, project *spec.Project, o Image) 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(a.Stdout, made.Name)
-	return nil
+	return o.made(made)
 }
 
-// writeName writes the file of --cidfile, which must not be there yet.
-func (o *Image) writeName(dir string) error {
+// idFile makes the file of --cidfile, which must not be there yet.
+func (o *Image) idFile(dir string) (*os.File, error) {
 	if o.CIDFile == "" {
-		return nil
+		return nil, nil
 	}
 	path := o.CIDFile
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err == nil {
-		_, err = f.WriteString(o.Name)
-		err = errors.Join(err, f.Close())
-	}
 	if err != nil {
-		return fmt.Errorf("cannot write --cidfile %s: %w", o.CIDFile, errors.Unwrap(err))
+		return nil, fmt.Errorf("cannot write --cidfile %s: %w", o.CIDFile, errors.Unwrap(err))
 	}
-	return nil
+	return f, nil
 }
 
 var (

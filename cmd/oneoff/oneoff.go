@@ -32,6 +32,7 @@ type Options struct {
 	Environment, EnvFiles, Publish, Volumes, Labels  []string
 	CapAdd, CapDrop                                  []string
 	EntrypointSet                                    bool
+	made                                             func(*api.CreateReply) error // called with what was made, to tell of it; nil prints its name
 }
 
 // maker makes containers for an invocation.
@@ -66,8 +67,14 @@ func (a *maker) start(ctx context.Context, project *spec.Project, service string
 	if err != nil || a.DryRun {
 		return err
 	}
-	if f.Detach {
+	if f.made != nil {
+		if err := f.made(made); err != nil {
+			return err
+		}
+	} else if f.Detach {
 		fmt.Fprintln(a.Stdout, made.Name)
+	}
+	if f.Detach {
 		return nil
 	}
 	cancel() // from here on interrupts belong to the process

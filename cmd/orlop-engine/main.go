@@ -60,7 +60,7 @@ func run() error {
 		return err
 	}
 	if *examine {
-		checks := doctor.Examine(doctor.Host{Root: *root, State: *state, Libexec: filepath.Dir(self), Runc: programs.CheckRunc, Settings: settings.Check, Fix: *fix})
+		checks := doctor.Examine(doctor.Host{Root: *root, State: *state, Libexec: filepath.Dir(self), Runc: programs.CheckRunc, Settings: settings.Examine, Fix: *fix})
 		return json.NewEncoder(os.Stdout).Encode(checks)
 	}
 	// Containerd's shim is asked for its features with runc on its path.

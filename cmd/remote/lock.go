@@ -133,6 +133,12 @@ func Images(projectDir string) (images map[string]string, isThere bool, err erro
 	return l.images, len(l.images) > 0, nil
 }
 
+// Locked is the digest that the lock file of a project has for a remote stack; "" if none.
+func Locked(projectDir, name string) (string, error) {
+	l, err := readLock(projectDir)
+	return l.digestOf(name), err
+}
+
 // SaveImages writes the digests of images into the lock file of a project, in place of those that it
 // has. A dry run only says what would change.
 func SaveImages(projectDir string, images map[string]string, dryRun bool) (changes []string, err error) {

@@ -10,14 +10,18 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/orlop/orlop/runner/image"
 )
 
 func TestACacheThatIsNotThereIsNamed(t *testing.T) {
@@ -39,7 +43,7 @@ func TestACacheThatIsNotThereIsNamed(t *testing.T) {
 // TestAnExportHasAnImport: but for inline, which is read as a registry's.
 func TestAnExportHasAnImport(t *testing.T) {
 	l := &localCache{}
-	importers := cacheImporters(nil, nil, nil, l)
+	importers := cacheImporters(nil, nil, nil, l, nil)
 	for kind := range cacheExporters(nil, nil, l) {
 		if importers[kind] == nil && kind != "inline" {
 			t.Errorf("what is written to %s can't be read", kind)
@@ -127,20 +131,38 @@ func (s *imageNames) Create(ctx context.Context, i images.Image) (images.Image, 
 	return s.Get(ctx, i.Name)
 }
 
+// markedContent notes of what it is told that it was made here.
+type markedContent struct {
+	content.Manager
+	list []string
+}
+
+func (m *markedContent) Update(ctx context.Context, info content.Info, paths ...string) (content.Info, error) {
+	ns, _ := namespaces.Namespace(ctx)
+	if info.Labels[image.LabelMade] != "" && slices.Equal(paths, []string{"labels." + image.LabelMade}) {
+		m.list = append(m.list, ns+" "+info.Digest.String())
+	}
+	return info, nil
+}
+
 func TestImagesHaveTheirFullNames(t *testing.T) {
 	store := &imageNames{}
-	named := namedImages{store, "orlop"}
+	marked := &markedContent{}
+	named := namedImages{store, marked, "orlop"}
 	for _, name := range []string{"web", "docker.io/library/web:latest", "NOT A NAME"} {
 		if _, err := named.Get(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := named.Create(t.Context(), images.Image{Name: "web:1"}); err != nil {
+	if _, err := named.Create(t.Context(), images.Image{Name: "web:1", Target: ocispec.Descriptor{Digest: "sha256:b"}}); err != nil {
 		t.Fatal(err)
 	}
 	want := "orlop docker.io/library/web:latest|orlop docker.io/library/web:latest|orlop NOT A NAME|orlop docker.io/library/web:1"
 	if got := strings.Join(store.asked, "|"); got != want {
 		t.Errorf("asked for %s", got)
+	}
+	if !slices.Equal(marked.list, []string{"orlop sha256:b"}) {
+		t.Errorf("marked as built here: %v", marked.list)
 	}
 }
 

@@ -28,10 +28,24 @@ func cacheExporters(sessions *session.Manager, hosts docker.RegistryHosts, l *lo
 	return exporters
 }
 
-func cacheImporters(sessions *session.Manager, contents content.Store, hosts docker.RegistryHosts, l *localCache) map[string]remotecache.ResolveCacheImporterFunc {
+func cacheImporters(sessions *session.Manager, contents content.Store, hosts docker.RegistryHosts, l *localCache, admit Admit) map[string]remotecache.ResolveCacheImporterFunc {
 	importers := cloudImporters()
-	importers["registry"], importers["local"] = registry.ResolveCacheImporterFunc(sessions, contents, hosts), l.importer
+	importers["registry"], importers["local"] = admitted(registry.ResolveCacheImporterFunc(sessions, contents, hosts), admit), l.importer
 	return importers
+}
+
+// admitted holds caches of registries to what images are held to: layers come from there all the same.
+func admitted(importer remotecache.ResolveCacheImporterFunc, admit Admit) remotecache.ResolveCacheImporterFunc {
+	return func(ctx context.Context, g session.Group, attrs map[string]string) (remotecache.Importer, ocispecs.Descriptor, error) {
+		found, root, err := importer(ctx, g, attrs)
+		if err == nil {
+			err = admit(ctx, idsOf(g), attrs["ref"], root.Digest, nil)
+		}
+		if err != nil {
+			return nil, ocispecs.Descriptor{}, err
+		}
+		return found, root, nil
+	}
 }
 
 // CheckCache says whether there is a kind of cache in this engine.

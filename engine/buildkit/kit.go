@@ -62,6 +62,8 @@ type Config struct {
 	// caller's session lends. LoggedIn does it with the logins of the engine's
 	// settings where that lends none.
 	Hosts, LoggedIn docker.RegistryHosts
+	// Admit says which images builds may start from.
+	Admit Admit
 	// Web sends what builds ask of other servers (ADD https://...).
 	Web http.RoundTripper
 }
@@ -86,7 +88,7 @@ func Start(ctx context.Context, cfg Config) (*Kit, error) {
 		return nil, fmt.Errorf("cannot start BuildKit's worker: %w", err)
 	}
 	workers := &worker.Controller{}
-	if err := workers.Add(w); err != nil {
+	if err := workers.Add(admittedWorker{w, cfg.Admit}); err != nil {
 		return nil, err
 	}
 	sessions, err := session.NewManager()
@@ -119,7 +121,7 @@ func Start(ctx context.Context, cfg Config) (*Kit, error) {
 		Entitlements:     spec.Entitlements(), // to those of a stack file that ask for them, see Proxy
 
 		ResolveCacheExporterFuncs: cacheExporters(sessions, cfg.Hosts, local),
-		ResolveCacheImporterFuncs: cacheImporters(sessions, w.ContentStore(), cfg.Hosts, local),
+		ResolveCacheImporterFuncs: cacheImporters(sessions, w.ContentStore(), cfg.Hosts, local, cfg.Admit),
 	})
 	if err != nil {
 		stop()

@@ -3,6 +3,7 @@ package buildkit
 import (
 	"context"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/mount"
@@ -47,6 +48,7 @@ func (d namedDiffer) Compare(ctx context.Context, lower, upper []mount.Mount, op
 // client of BuildKit may ask for a short one.
 type namedImages struct {
 	images.Store
+	content content.Manager
 	inNamespace
 }
 
@@ -74,6 +76,9 @@ func (s namedImages) Create(ctx context.Context, image images.Image) (images.Ima
 	if err := failpoint.Fail("buildkit/naming"); err != nil {
 		return image, err
 	}
+	if err := s.made(ctx, image); err != nil {
+		return image, err
+	}
 	return s.Store.Create(s.named(ctx), image)
 }
 
@@ -82,7 +87,15 @@ func (s namedImages) Update(ctx context.Context, image images.Image, fieldpaths 
 	if err := failpoint.Fail("buildkit/renaming"); err != nil {
 		return image, err
 	}
+	if err := s.made(ctx, image); err != nil {
+		return image, err
+	}
 	return s.Store.Update(s.named(ctx), image, fieldpaths...)
+}
+
+// made notes that an image was built here.
+func (s namedImages) made(ctx context.Context, img images.Image) error {
+	return image.MarkMade(s.named(ctx), s.content, img.Target.Digest)
 }
 
 func (s namedImages) Delete(ctx context.Context, name string, opts ...images.DeleteOpt) error {

@@ -26,7 +26,7 @@ func (o oneImage) Get(_ context.Context, name string) (images.Image, error) {
 // Held: BuildKit does not find it, and asks a registry
 func TestFROMWithADigestTakesNothingElse(t *testing.T) {
 	good, evil := digest.FromString("good"), digest.FromString("evil")
-	s := namedImages{oneImage{target: evil}, "orlop"}
+	s := namedImages{oneImage{target: evil}, nil, "orlop"}
 	for name, found := range map[string]bool{"app": true, "app:1": true, "app@" + evil.String(): true, "app:1@" + evil.String(): true,
 		"app@" + good.String(): false, "app:1@" + good.String(): false} {
 		if _, err := s.Get(t.Context(), name); found != (err == nil) || !found && !errdefs.IsNotFound(err) {

@@ -72,6 +72,7 @@ func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker
 		return nil, err
 	}
 	w.SourceManager.Register(web) // in place of the one that goes by the engine's environment
+	w.SourceManager.Register(admittedImages{w.ImageSource, cfg.Admit})
 	return w, nil
 }
 
@@ -112,7 +113,7 @@ func workerOpt(ctx context.Context, root string, cfg Config) (opt base.WorkerOpt
 	opt.Platforms = []ocispec.Platform{platforms.Normalize(platforms.DefaultSpec())}
 	opt.Applier = namedApplier{winlayers.NewFileSystemApplierWithWindows(content, client.DiffService()), ns}
 	opt.Differ = namedDiffer{winlayers.NewWalkingDiffWithWindows(content, client.DiffService()), ns}
-	opt.ImageStore = namedImages{client.ImageService(), ns}
+	opt.ImageStore = namedImages{client.ImageService(), client.ContentStore(), ns}
 	opt.Snapshotter = containerdsnapshot.NewSnapshotter(snapshotter, client.SnapshotService(snapshotter), cfg.Namespace, nil)
 	opt.LeaseManager = leaseutil.WithNamespace(client.LeasesService(), cfg.Namespace)
 	opt.GarbageCollect = collect(opt.LeaseManager)

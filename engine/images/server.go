@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/api"
@@ -37,6 +38,8 @@ type Server struct {
 	Remove func(ctx context.Context, ref string, force bool) error
 	// Jobs are the images of jobs that are run when it is time.
 	Jobs func() []string
+	// Trust is what the policy says of an image; nil: nothing.
+	Trust func(ctx context.Context, name string, digests ...digest.Digest) *api.ImageTrust
 	// Held are the images of plans that are being carried out.
 	Held *Held
 }
@@ -49,6 +52,9 @@ func (s *Server) Describe(ctx context.Context, r *api.DescribeRequest) (*api.Ima
 	}
 	out := &api.ImageDetails{
 		Name: d.Name, Names: d.Names, Digest: d.Digest.String(), Id: d.ID.String(), Platform: d.Platform, Config: d.Config,
+	}
+	if s.Trust != nil {
+		out.Trust = s.Trust(ctx, d.Name, d.Digest, d.Manifest())
 	}
 	for _, u := range s.Users(d.Digest.String()) {
 		out.Users = append(out.Users, &api.ImageUser{Container: u.Container, Project: u.Project})

@@ -14,6 +14,7 @@ import (
 
 	resolverconfig "github.com/moby/buildkit/util/resolver/config"
 
+	"github.com/orlop/orlop/engine/trust"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/userns"
 	"github.com/orlop/orlop/spec"
@@ -40,8 +41,12 @@ type Settings struct {
 	} `yaml:"policy"`
 	// Runtimes are those that services may name beside runc.
 	Runtimes shim.Runtimes `yaml:"runtimes"`
+	// Collection says which images and what of the build cache is removed when nobody uses it.
+	Collection Collection `yaml:"gc"`
 	// Remap says which users of the machine those of containers are.
 	Remap userns.Setting `yaml:"userns_remap"`
+	// Trust says which images of registries are used.
+	Trust trust.Policy `yaml:"trust"`
 }
 
 // Registry is what is set of one registry.
@@ -74,7 +79,8 @@ func Load(root string) (*Settings, error) {
 		return s, wrong
 	}
 	_, err = s.Remap.Map(path)
-	errs := []error{wrong, s.checkPools(at), s.checkPublished(at), s.checkSecurity(at), err}
+	s.Trust.Place(at.At)
+	errs := []error{wrong, s.checkPools(at), s.checkPublished(at), s.checkSecurity(at), s.Collection.check(at), err, s.Trust.Check(at.At)}
 	if wrong == nil { // a path that could not be read is no path that is missing
 		errs = append(errs, s.Runtimes.Check(func(name, key string) string { return at.At("runtimes", name, key) }))
 	}
@@ -96,6 +102,12 @@ func AtStart(root string) (s *Settings, warning string) {
 func Check(root string) error {
 	_, err := Load(root)
 	return err
+}
+
+// Examine is Check that looks into the files of the policy as well.
+func Examine(root string) error {
+	s, err := Load(root)
+	return errors.Join(err, s.Trust.Examine())
 }
 
 // Runtimes are those of the settings as they are at the time of the call.

@@ -29,6 +29,23 @@ func TestSettingsMayBeMissingOrEmpty(t *testing.T) {
 	}
 }
 
+// TestFilesOfThePolicyAreLookedInto by whom asks for it: they may be put in place later.
+func TestFilesOfThePolicyAreLookedInto(t *testing.T) {
+	root := settingsFile(t, "trust:\n  redis: {require: signed-by, keys: [/nonexistent/a.pub]}\n  a.b/c: {require: signed-by, certificates: [/nonexistent/c.crt]}\n")
+	if err := Check(root); err != nil {
+		t.Error(err)
+	}
+	err := Examine(root)
+	for _, want := range []string{Path(root) + ":2:10: cannot read a key: ", Path(root) + ":3:10: cannot read a certificate: "} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if err := Examine(t.TempDir()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAddressPools(t *testing.T) {
 	s, err := Load(settingsFile(t, `address_pools: [10.99.0.0/16, "fd00::/48"]`))
 	if err != nil {
@@ -68,7 +85,7 @@ func TestAnEngineStartsWithMistakes(t *testing.T) {
 		warning string
 	}{
 		"address_pools: [10.99.0.0/16]\n":                      {1, ""},
-		"address_pools: [10.99.0.0/16, 10.98.0.0]\nzz: 1\n":    {1, `PATH:2:1: unknown key "zz": there are registries, address_pools, published_ports, security, policy, runtimes, userns_remap; PATH:1:31: address_pools[1]: "10.98.0.0" is not a range of addresses: write one such as 10.89.0.0/16`},
+		"address_pools: [10.99.0.0/16, 10.98.0.0]\nzz: 1\n":    {1, `PATH:2:1: unknown key "zz": there are registries, address_pools, published_ports, security, policy, runtimes, gc, userns_remap, trust; PATH:1:31: address_pools[1]: "10.98.0.0" is not a range of addresses: write one such as 10.89.0.0/16`},
 		"address_pools: [10.99.0.0/16]\nuserns_remap: 1:2\n":   {1, "PATH:2:15: userns_remap: a container needs 65536 users, and 1:2 are 2: write FIRST:SIZE, such as 100000:65536"},
 		"address_pools: {a: b}\n":                              {0, "PATH:1:16: address_pools: expected a list, not a mapping"},
 		"address_pools: [10.99.0.0/16\nregistries: [\n":        {0, "PATH:1: not valid YAML: did not find expected ',' or ']'"},

@@ -30,7 +30,11 @@ func Open(in io.Reader, verb string) (io.ReadCloser, error) {
 	case len(begin) == 0:
 		return nil, errors.New("there is nothing in the archive")
 	case string(begin) == "\xfd7zXZ\x00":
-		return nil, fmt.Errorf("the archive is compressed with xz, which is not supported: \"xz -dc FILE | %s\" does it", verb)
+		stream, err := unxz(buffered, verb)
+		if err != nil {
+			return nil, err
+		}
+		out.Reader = stream
 	case strings.HasPrefix(string(begin), "BZh"):
 		out.Reader = bzip2.NewReader(buffered)
 	default:
@@ -49,7 +53,7 @@ func Open(in io.Reader, verb string) (io.ReadCloser, error) {
 	}
 	if _, err := tar.NewReader(bytes.NewReader(begin)).Next(); err != nil && !errors.Is(err, io.EOF) {
 		out.Close()
-		return nil, errors.New("it is no tar archive, nor one that is compressed with gzip, zstd or bzip2")
+		return nil, errors.New("it is no tar archive, nor one that is compressed with gzip, zstd, bzip2 or xz")
 	}
 	return out, nil
 }

@@ -5,6 +5,8 @@
 package health
 
 import (
+	"cmp"
+	"hash/fnv"
 	"time"
 
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -23,6 +25,9 @@ type Check struct {
 	StartPeriod   time.Duration `json:"start_period"`
 	StartInterval time.Duration `json:"start_interval"`
 }
+
+// OutputSize is how much is kept of what a probe prints, in bytes.
+const OutputSize = 4 << 10
 
 // Defaults of a health check, as Docker has them.
 const (
@@ -97,10 +102,17 @@ type Series struct {
 	early   time.Duration // pause before the next early probe
 	counted time.Time     // when a failure last counted
 	failing int           // failures in a row that count
+	first   time.Duration // the first pause once it is known how the container is; 0: it was made
 }
 
-// Begin is the series of a process that was started at a moment.
-func (c *Check) Begin(started time.Time) *Series { return &Series{check: c, started: started} }
+// Begin is the series of a process that was started at a moment, in the container
+// of this ID. Containers that started together are not probed together ever after: the first
+// whole interval of each is shorter by up to a half of it, as its ID falls out.
+func (c *Check) Begin(started time.Time, id string) *Series {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return &Series{check: c, started: started, first: c.Interval - c.Interval/2*time.Duration(h.Sum32()%1000)/1000}
+}
 
 // Next says, of a probe that has just ended, what the container's health is by it,
 // which was as given, how many probes in a row have failed, and after which pause
@@ -121,7 +133,9 @@ func (s *Series) Next(was planner.Health, ok bool, now time.Time) (is planner.He
 
 func (s *Series) pause(health planner.Health, now time.Time) time.Duration {
 	if health != planner.Starting {
-		return s.check.Interval
+		pause := cmp.Or(s.first, s.check.Interval)
+		s.first = 0
+		return pause
 	}
 	if s.check.StartInterval > 0 && now.Sub(s.started) < s.check.StartPeriod {
 		return min(s.check.StartInterval, s.nextEarly())

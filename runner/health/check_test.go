@@ -139,20 +139,46 @@ func TestHealthByItsProbes(t *testing.T) {
 		"+---+": "healthy/0 healthy/1 unhealthy/2 unhealthy/3 healthy/0",
 	} {
 		now := time.Unix(1_700_000_000, 0)
-		series, is := check.Begin(now), planner.Starting
+		series, is := check.Begin(now, ""), planner.Starting
 		var got []string
+		first := true
 		for _, o := range outcomes {
 			now = now.Add(check.Interval)
 			var failing int
 			var pause time.Duration
 			is, failing, pause = series.Next(is, o == '+', now)
 			got = append(got, fmt.Sprintf("%s/%d", is, failing))
-			if is != planner.Starting && pause != check.Interval {
+			if is == planner.Starting {
+				continue
+			}
+			if pause != check.Interval && (!first || pause < check.Interval/2 || pause > check.Interval) {
 				t.Errorf("%s: the pause is %s", outcomes, pause)
 			}
+			first = false
 		}
 		if text := strings.Join(got, " "); text != want {
 			t.Errorf("%s: %s, want %s", outcomes, text, want)
+		}
+	}
+}
+
+// Many containers that became healthy together are not probed together.
+func TestProbesAreSpread(t *testing.T) {
+	check := &Check{Interval: 10 * time.Second}
+	now := time.Unix(1_700_000_000, 0)
+	parts := map[time.Duration]int{}
+	for i := range 100 {
+		series := check.Begin(now, fmt.Sprint("container", i))
+		_, _, first := series.Next(planner.Starting, true, now)
+		_, _, second := series.Next(planner.Healthy, true, now.Add(first))
+		if second != check.Interval {
+			t.Fatalf("the second pause is %s", second)
+		}
+		parts[first.Truncate(time.Second)]++
+	}
+	for part := 5 * time.Second; part < check.Interval; part += time.Second {
+		if parts[part] < 5 {
+			t.Errorf("%d of 100 pause %s: %v", parts[part], part, parts)
 		}
 	}
 }
@@ -161,7 +187,7 @@ func TestHealthByItsProbes(t *testing.T) {
 func TestEarlyFailuresDoNotCount(t *testing.T) {
 	check := &Check{Interval: 10 * time.Second, Retries: 1, StartPeriod: 5 * time.Second}
 	start := time.Unix(1_700_000_000, 0)
-	series := check.Begin(start)
+	series := check.Begin(start, "")
 	for _, after := range []time.Duration{0, time.Second, 6 * time.Second, 14 * time.Second} {
 		if is, failing, _ := series.Next(planner.Starting, false, start.Add(after)); is != planner.Starting || failing != 0 {
 			t.Errorf("after %s it is %s, %d failures count", after, is, failing)

@@ -32,6 +32,9 @@ type Details struct {
 	manifest ocispec.Descriptor // of the platform
 }
 
+// Manifest is the digest of the platform's manifest.
+func (d *Details) Manifest() digest.Digest { return d.manifest.Digest }
+
 // Layer is what a step has changed of the files.
 type Layer struct {
 	Digest    digest.Digest // as it is sent

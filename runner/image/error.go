@@ -35,7 +35,10 @@ func pullError(ref string, err error) error {
 	status, _ := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
 	text := err.Error()
 	cut, isCut := errors.AsType[*cutBlob](err)
+	refused, isRefused := errors.AsType[*refusal](err)
 	switch {
+	case isRefused:
+		return refused.error
 	case isCut:
 		return fmt.Errorf("cannot pull %s: %w", ref, cut)
 	case largeManifest.MatchString(text):

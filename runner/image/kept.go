@@ -35,7 +35,24 @@ func (s *Store) At(ctx context.Context, ref, sum, platform string) (*Image, erro
 	if err != nil {
 		return nil, fmt.Errorf("image %s (%s) is not here: %w", ref, sum, err)
 	}
+	if hashBegin().MatchString(ref) {
+		if name, err = s.nameOfDigest(ctx, name, target.Digest); err != nil {
+			return nil, err
+		}
+	}
 	return s.read(ctx, ref, images.Image{Name: name, Target: target}, platform)
+}
+
+// nameOfDigest is the first name of what has a digest, or "", unless the digits by which it is given are a name as well.
+func (s *Store) nameOfDigest(ctx context.Context, digits string, sum digest.Digest) (string, error) {
+	if _, err := s.client.ImageService().Get(ctx, digits); err == nil {
+		return digits, nil
+	}
+	list, err := s.client.ImageService().List(ctx, "target.digest=="+sum.String())
+	if err != nil || len(list) == 0 {
+		return "", err
+	}
+	return list[0].Name, nil
 }
 
 // target describes a manifest or an index, which may have no name, by its digest.

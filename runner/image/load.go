@@ -117,8 +117,11 @@ func named(all []ocispec.Descriptor) (list []images.Image, err error) {
 	return list, nil
 }
 
-// name makes a name point to an image.
+// name makes a name point to an image that was made or loaded here.
 func (s *Store) name(ctx context.Context, img images.Image) error {
+	if err := MarkMade(ctx, s.client.ContentStore(), img.Target.Digest); err != nil {
+		return err
+	}
 	_, err := s.client.ImageService().Update(ctx, img, "target")
 	if errdefs.IsNotFound(err) {
 		_, err = s.client.ImageService().Create(ctx, img)

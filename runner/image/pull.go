@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/disk"
@@ -42,19 +43,34 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, credentials func
 	defer s.forget()
 	tracker := docker.NewInMemoryTracker()
 	watch := newPullWatch(s.client.ContentStore(), progress)
-	resolver := docker.NewResolver(docker.ResolverOptions{Hosts: patiently(s.hosts(credentials), watch.waits.set), Tracker: tracker})
+	hosts := patiently(s.hosts(credentials), watch.waits.set)
+	resolver := docker.NewResolver(docker.ResolverOptions{Hosts: hosts, Tracker: tracker})
+	noted := func(context.Context) error { return nil }
+	admit := func(ctx context.Context, name string, root ocispec.Descriptor) (err error) {
+		if s.Gate == nil {
+			return nil
+		}
+		if noted, err = s.Gate.Fetch(ctx, Arrival{Name: name, Root: root, Platform: matcher, Hosts: hosts}); err != nil {
+			return &refusal{err}
+		}
+		return nil
+	}
 	stop := watch.run(ctx)
 	defer stop()
 	var img containerd.Image
 	err = s.whole(s.telling(ctx, &watch.layers), name, func(ctx context.Context) error {
-		return trying(ctx, func() (err error) {
+		err := trying(ctx, func() (err error) {
 			img, err = s.client.Pull(ctx, name,
-				containerd.WithResolver(resuming{resolver}), containerd.WithPlatformMatcher(matcher), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
+				containerd.WithResolver(resuming{gated{resolver, admit}}), containerd.WithPlatformMatcher(matcher), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
 				containerd.WithUnpackOpts([]containerd.UnpackOpt{synced(), containerd.WithUnpackApplyOpts(diff.WithProgress(watch.layers.note))}),
 				containerd.WithImageHandlerWrapper(checkingManifests),
 				containerd.WithImageHandler(images.HandlerFunc(watch.handle)))
 			return err
 		})
+		if err != nil {
+			return err
+		}
+		return noted(ctx)
 	})
 	if err != nil {
 		return false, disk.Explain(pullError(ref, err), s.dir, 2*watch.total()) // as it comes, and unpacked

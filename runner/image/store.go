@@ -21,6 +21,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
@@ -39,6 +40,9 @@ const Snapshotter = "overlayfs"
 type Store struct {
 	// Telling, if it is set, has a function told how much of a layer is read while it is unpacked.
 	Telling func(ctx context.Context, tell func(layer ocispec.Descriptor, bytes int64)) context.Context
+
+	// Gate, if it is set, is asked which images are used.
+	Gate Gate
 
 	client *containerd.Client
 	hosts  HostsFunc
@@ -73,6 +77,8 @@ type Image struct {
 	diffs []digest.Digest
 	ctd   containerd.Image
 	store *Store
+
+	platform platforms.MatchComparer
 }
 
 // Normalize is the full form of a reference: "redis" is
@@ -120,13 +126,16 @@ func (s *Store) read(ctx context.Context, ref string, found images.Image, platfo
 	if err := json.Unmarshal(blob, &doc); err != nil {
 		return nil, fmt.Errorf("cannot read the configuration of image %s: %w", ref, err)
 	}
-	return &Image{Name: found.Name, Digest: ctd.Target().Digest, Config: doc.Config, diffs: doc.RootFS.DiffIDs, ctd: ctd, store: s}, nil
+	return &Image{Name: found.Name, Digest: ctd.Target().Digest, Config: doc.Config, diffs: doc.RootFS.DiffIDs, ctd: ctd, store: s, platform: matcher}, nil
 }
 
 // Prepare makes the writable layer of a container on the image, under the
 // container's ID, and gives its mounts. ids are the users of the machine that those of
 // the container are; nil where they are the same.
 func (i *Image) Prepare(ctx context.Context, id string, ids *spec.IDMap, now time.Time) ([]mount.Mount, error) {
+	if err := i.admit(ctx); err != nil {
+		return nil, err
+	}
 	chain := identity.ChainID(i.diffs).String() // the name of the snapshot that its layers unpack to
 	if err := i.unpack(ctx, chain); err != nil {
 		return nil, err
@@ -220,6 +229,7 @@ type Info struct {
 	ID        string // digest of its configuration
 	Size      int64  // bytes of its blobs
 	Created   time.Time
+	NamedAt   time.Time // when its name came to mean it
 	Platforms []string
 	OnBuild   []string // instructions that a build on it carries out
 	Labels    map[string]string
@@ -233,7 +243,7 @@ func (s *Store) List(ctx context.Context) ([]Info, error) {
 	}
 	var out []Info
 	for _, img := range list {
-		info := Info{Name: img.Name(), Digest: img.Target().Digest.String(), Created: img.Metadata().CreatedAt}
+		info := Info{Name: img.Name(), Digest: img.Target().Digest.String(), Created: img.Metadata().CreatedAt, NamedAt: img.Metadata().UpdatedAt}
 		if size, err := img.Size(ctx); err == nil {
 			info.Size = size
 		}

@@ -18,6 +18,9 @@ func viewOf(container string, n int) string { return container + "-image-" + str
 // View makes a view of the image's file system for a container that mounts it, as the
 // n-th of those. It keeps the layers, whatever becomes of the image, until RemoveViews.
 func (i *Image) View(ctx context.Context, container string, n int, now time.Time) error {
+	if err := i.admit(ctx); err != nil {
+		return err
+	}
 	chain := identity.ChainID(i.diffs).String()
 	if err := i.unpack(ctx, chain); err != nil {
 		return err

@@ -115,10 +115,8 @@ func (b *build) install(ctx context.Context, tree string) error {
 	if _, err := run(ctx, tree, "cp", nft, "bin/nft"); err != nil {
 		return err
 	}
-	for _, program := range []string{nft, filepath.Join(b.repository, "bin", "runc")} {
-		if err := libraries(ctx, tree, program); err != nil {
-			return err
-		}
+	if err := libraries(ctx, tree, nft); err != nil { // Orlop's own programs need none
+		return err
 	}
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {

@@ -1,0 +1,57 @@
+// Command orlop-exec runs processes in containers for the engine, which starts it
+// with a socket: health checks and hooks, which end soon and of which only the exit
+// code and some output are wanted. It does what "runc exec" does, by the same
+// libcontainer, without a runc, a shim and pipes for each. It ends with its socket.
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+
+	"github.com/opencontainers/runc/libcontainer"
+	_ "github.com/opencontainers/runc/libcontainer/nsenter"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/exec/job"
+)
+
+// init is where libcontainer goes on in the process that becomes the program.
+func init() {
+	if len(os.Args) > 1 && os.Args[1] == "init" {
+		libcontainer.Init()
+	}
+}
+
+// heedSignals takes all signals, so that a program begins with none ignored, whatever
+// the engine was started by ignores.
+func heedSignals() {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals)
+	go func() {
+		for s := range signals {
+			if s == unix.SIGTERM || s == unix.SIGINT || s == unix.SIGQUIT {
+				os.Exit(1)
+			}
+		}
+	}()
+}
+
+func main() {
+	heedSignals()
+	// libcontainer hands it to the process that becomes the program, whose Go then looks for
+	// no limits of processors. Our own has begun already.
+	_ = os.Setenv("GOMAXPROCS", "1")
+	logrus.SetOutput(io.Discard) // an error of libcontainer's is in its answer, too
+	file := os.NewFile(job.Socket, "engine")
+	conn, err := net.FileConn(file)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "orlop-exec: the engine starts this program, by itself it does nothing:", err)
+		os.Exit(2)
+	}
+	file.Close()
+	newServer(conn).serve()
+}

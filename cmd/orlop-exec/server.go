@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/runc/libcontainer"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/exec/job"
+)
+
+// leaveTime is how long the output of a process that has ended is read, which
+// what it leaves behind may hold open for ever.
+const leaveTime = time.Second
+
+type server struct {
+	conn       net.Conn
+	containers containers
+	starting   chan struct{} // holds one for each process that is being begun
+
+	mu      sync.Mutex
+	answers *json.Encoder          // guarded by mu
+	running map[uint64]*running    // guarded by mu
+	starts  map[chan struct{}]bool // guarded by mu; closed when a process has begun, or has not
+}
+
+// running is a process that is not reaped yet, so that its number is its own.
+type running struct {
+	pid       int // 0: it has not begun
+	cancelled bool
+	late      bool
+}
+
+func newServer(conn net.Conn) *server {
+	return &server{
+		conn: conn, answers: json.NewEncoder(conn), running: map[uint64]*running{}, starts: map[chan struct{}]bool{},
+		// More at once only wait for each other's processors.
+		starting: make(chan struct{}, 2*runtime.NumCPU()),
+	}
+}
+
+// serve does what it is asked for until the engine is gone, and then ends what runs.
+func (s *server) serve() {
+	requests := json.NewDecoder(s.conn)
+	var jobs sync.WaitGroup
+	for {
+		var q job.Request
+		if err := requests.Decode(&q); err != nil {
+			break
+		}
+		if q.Cancel {
+			s.kill(q.ID, false)
+			continue
+		}
+		s.mu.Lock()
+		s.running[q.ID] = &running{}
+		s.mu.Unlock()
+		jobs.Go(func() { s.do(&q) })
+	}
+	s.mu.Lock()
+	all := make([]uint64, 0, len(s.running))
+	for id := range s.running {
+		all = append(all, id)
+	}
+	s.mu.Unlock()
+	for _, id := range all {
+		s.kill(id, false)
+	}
+	jobs.Wait()
+}
+
+// kill ends the process of a job and what it has begun in its session.
+func (s *server) kill(id uint64, late bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.running[id]
+	if r == nil {
+		return
+	}
+	r.cancelled, r.late = true, r.late || late
+	if r.pid > 0 {
+		_ = unix.Kill(-r.pid, unix.SIGKILL)
+		_ = unix.Kill(r.pid, unix.SIGKILL) // before it has a session
+	}
+}
+
+func (s *server) do(q *job.Request) {
+	a := s.run(q)
+	a.ID = q.ID
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.running, q.ID)
+	_ = s.answers.Encode(a) // an engine that is gone needs none
+}
+
+func (s *server) run(q *job.Request) *job.Answer {
+	c, err := s.containers.load(q.State, q.Container)
+	if err != nil {
+		return &job.Answer{Unfit: true, Error: err.Error()}
+	}
+	p, err := processOf(q.Process)
+	if err != nil {
+		return &job.Answer{Unfit: true, Error: err.Error()}
+	}
+	from, to, err := os.Pipe()
+	if err != nil {
+		return &job.Answer{Unfit: true, Error: err.Error()}
+	}
+	defer from.Close()
+	p.Stdout, p.Stderr = to, to
+	err = s.begin(c, p, q.ID)
+	to.Close()
+	if err != nil {
+		return &job.Answer{Error: err.Error()}
+	}
+	var out output
+	out.limit = q.Output
+	read := make(chan struct{})
+	go func() { _, _ = io.Copy(&out, from); close(read) }()
+	if q.Time > 0 {
+		defer time.AfterFunc(q.Time, func() { s.kill(q.ID, true) }).Stop()
+	}
+	state, late := s.await(p, q.ID)
+	select {
+	case <-read:
+	case <-time.After(leaveTime):
+	}
+	a := &job.Answer{Output: out.String(), Late: late}
+	if state != nil {
+		a.Code = exitCode(state)
+	}
+	return a
+}
+
+// begin starts the process; one that is given up meanwhile is killed.
+func (s *server) begin(c *libcontainer.Container, p *libcontainer.Process, id uint64) error {
+	s.starting <- struct{}{}
+	defer func() { <-s.starting }()
+	if err := canJoin(c); err != nil {
+		return err
+	}
+	over := make(chan struct{})
+	s.mu.Lock()
+	s.starts[over] = true
+	s.mu.Unlock()
+	err := c.Run(p)
+	s.mu.Lock()
+	delete(s.starts, over)
+	close(over)
+	if err != nil {
+		s.reapStrangers()
+		s.mu.Unlock()
+		return err
+	}
+	r := s.running[id]
+	r.pid, _ = p.Pid() // it has begun, so it has one
+	cancelled, late := r.cancelled, r.late
+	s.mu.Unlock()
+	if cancelled {
+		s.kill(id, late)
+	}
+	return nil
+}
+
+// await returns when the process has ended and is reaped.
+func (s *server) await(p *libcontainer.Process, id uint64) (state *os.ProcessState, late bool) {
+	s.mu.Lock()
+	pid := s.running[id].pid
+	s.mu.Unlock()
+	for { // it stays a zombie, whose number nobody else gets
+		var info unix.Siginfo
+		if err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
+			break
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running[id].pid = 0
+	state, _ = p.Wait() // its error is that the exit code is not 0
+	return state, s.running[id].late
+}
+
+// exitCode is what a shell says of a process that has ended.
+func exitCode(state *os.ProcessState) int {
+	if status, ok := state.Sys().(unix.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return state.ExitCode()
+}
+
+// output keeps the first bytes of what is written.
+type output struct {
+	mu    sync.Mutex
+	limit int
+	text  bytes.Buffer // guarded by mu
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if room := o.limit - o.text.Len(); room > 0 {
+		o.text.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
