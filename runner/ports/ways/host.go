@@ -67,10 +67,7 @@ func (w *Ways) read() ruleset.Obstacles {
 }
 
 // inBoth is one obstacle in the way of both families.
-func inBoth(why string) ruleset.Obstacles {
-	o := ruleset.Obstacle{Any: why}
-	return ruleset.Obstacles{IPv4: o, IPv6: o}
-}
+func inBoth(why string) ruleset.Obstacles { return ruleset.Obstacles{IPv4: why, IPv6: why} }
 
 func (w *Ways) isClear() bool {
 	w.mu.Lock()

@@ -34,7 +34,6 @@ type leg struct {
 	astray  bool      // its answers don't come back
 	rule    *nat.Rule // that it has now
 	why     string    // there is none
-	here    string    // there is none for the machine's own programs
 }
 
 // legsOf are those of a listener.
@@ -57,8 +56,8 @@ func (w *Ways) choose(p *port) {
 		if w.ctx.Err() != nil {
 			return
 		}
-		l.why, l.here = w.obstacle(p, l)
-		r := nat.Rule{Addr: p.bound.Addr.Unmap(), Port: p.bound.Port, Proto: number(p.bound.Proto), To: l.to, Apart: l.place.Links, Here: l.here == ""}
+		l.why = w.obstacle(p, l)
+		r := nat.Rule{Addr: p.bound.Addr.Unmap(), Port: p.bound.Port, Proto: number(p.bound.Proto), To: l.to, Apart: l.place.Links}
 		if l.rule != nil && (l.why != "" || !l.rule.Is(r)) && !w.withdraw(p, l) {
 			return
 		}
@@ -75,21 +74,8 @@ func (w *Ways) choose(p *port) {
 	}
 }
 
-// obstacle is why a leg of a port is not to have a rule, or not for the machine's own
-// programs. The caller holds mu.
-func (w *Ways) obstacle(p *port, l *leg) (why, here string) {
-	if why := w.ownObstacle(p, l); why != "" {
-		return why, ""
-	}
-	of := w.obstacles.IPv4
-	if l.is6 {
-		of = w.obstacles.IPv6
-	}
-	return of.Any, of.Here
-}
-
-// ownObstacle is why the port's own state keeps a leg from having a rule. The caller holds mu.
-func (w *Ways) ownObstacle(p *port, l *leg) string {
+// obstacle is why a leg of a port is not to have a rule. The caller holds mu.
+func (w *Ways) obstacle(p *port, l *leg) string {
 	if why := fixed(p.bound); why != "" {
 		return why
 	}
@@ -108,8 +94,10 @@ func (w *Ways) ownObstacle(p *port, l *leg) string {
 		return "nothing listens in the container yet"
 	case l.astray:
 		return "its answers to clients elsewhere leave by another way"
+	case l.is6:
+		return w.obstacles.IPv6
 	}
-	return ""
+	return w.obstacles.IPv4
 }
 
 // fixed is why a port never goes by the kernel, whatever it leads to.

@@ -281,9 +281,8 @@ func (w *Ways) Close(ctx context.Context, key string) error {
 type Way struct {
 	keeper.Port // with an address of that family
 	// ByKernel says that the kernel sends it to the container; Why says why not.
-	// Here says why it does not so for the machine's own programs.
-	ByKernel  bool
-	Why, Here string
+	ByKernel bool
+	Why      string
 }
 
 // Ways lists how the published ports go, in the order of their keys, that of IPv4 first.
@@ -301,7 +300,7 @@ func (w *Ways) Ways() []Way {
 					at.Addr = netip.IPv6Unspecified()
 				}
 			}
-			list = append(list, Way{at, l.rule != nil, l.why, l.here})
+			list = append(list, Way{at, l.rule != nil, l.why})
 		}
 	}
 	return list
