@@ -118,7 +118,6 @@ type PortWay struct {
 	Port          int32                  `protobuf:"varint,4,opt,name=port,proto3" json:"port,omitempty"`
 	ByKernel      bool                   `protobuf:"varint,5,opt,name=by_kernel,json=byKernel,proto3" json:"by_kernel,omitempty"` // the kernel sends it to the container; else it goes by the keeper
 	Why           string                 `protobuf:"bytes,6,opt,name=why,proto3" json:"why,omitempty"`                            // it goes by the keeper
-	Here          string                 `protobuf:"bytes,7,opt,name=here,proto3" json:"here,omitempty"`                          // why it does so for the machine's own programs, if only for them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -195,13 +194,6 @@ func (x *PortWay) GetWhy() string {
 	return ""
 }
 
-func (x *PortWay) GetHere() string {
-	if x != nil {
-		return x.Here
-	}
-	return ""
-}
-
 var File_ports_proto protoreflect.FileDescriptor
 
 const file_ports_proto_rawDesc = "" +
@@ -210,15 +202,14 @@ const file_ports_proto_rawDesc = "" +
 	"\vWaysRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\"2\n" +
 	"\tWaysReply\x12%\n" +
-	"\x04ways\x18\x01 \x03(\v2\x11.orlop.v1.PortWayR\x04ways\"\xa6\x01\n" +
+	"\x04ways\x18\x01 \x03(\v2\x11.orlop.v1.PortWayR\x04ways\"\x92\x01\n" +
 	"\aPortWay\x12\x14\n" +
 	"\x05place\x18\x01 \x01(\tR\x05place\x12\x1a\n" +
 	"\bprotocol\x18\x02 \x01(\tR\bprotocol\x12\x12\n" +
 	"\x04host\x18\x03 \x01(\tR\x04host\x12\x12\n" +
 	"\x04port\x18\x04 \x01(\x05R\x04port\x12\x1b\n" +
 	"\tby_kernel\x18\x05 \x01(\bR\bbyKernel\x12\x10\n" +
-	"\x03why\x18\x06 \x01(\tR\x03why\x12\x12\n" +
-	"\x04here\x18\a \x01(\tR\x04here2;\n" +
+	"\x03why\x18\x06 \x01(\tR\x03why2;\n" +
 	"\x05Ports\x122\n" +
 	"\x04Ways\x12\x15.orlop.v1.WaysRequest\x1a\x13.orlop.v1.WaysReplyB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 

@@ -142,13 +142,10 @@ func portWays(ctx context.Context, client *api.Client, project string) (ways, er
 func (w ways) of(service string, number int, protocol, host string, port int) (way, why string) {
 	for _, one := range w {
 		if one.Place == service+"/"+strconv.Itoa(number) && one.Protocol == protocol && int(one.Port) == port && (host == "" || one.Host == host) {
-			switch {
-			case !one.ByKernel:
-				return byKeeper, one.Why
-			case one.Here != "":
-				return byKernel, "but not from this machine: " + one.Here
+			if one.ByKernel {
+				return byKernel, ""
 			}
-			return byKernel, ""
+			return byKeeper, one.Why
 		}
 	}
 	return "", ""

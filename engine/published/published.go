@@ -43,7 +43,7 @@ func (s *Server) Ways(_ context.Context, req *api.WaysRequest) (*api.WaysReply, 
 			continue
 		}
 		reply.Ways = append(reply.Ways, &api.PortWay{
-			Place: parts[0] + "/" + parts[1], Protocol: way.Proto, Host: way.Addr.String(), Port: int32(way.Port.Port), ByKernel: way.ByKernel, Why: way.Why, Here: way.Here,
+			Place: parts[0] + "/" + parts[1], Protocol: way.Proto, Host: way.Addr.String(), Port: int32(way.Port.Port), ByKernel: way.ByKernel, Why: way.Why,
 		})
 	}
 	return reply, nil

@@ -18,15 +18,8 @@ import (
 )
 
 // Obstacles say, for each family, why what is forwarded may fare otherwise than what is for
-// the machine; "" if it does not.
-type Obstacles struct{ IPv4, IPv6 Obstacle }
-
-// Obstacle is what is in the way of one family.
-type Obstacle struct {
-	// Any is in the way of all packets, Here of those alone that the machine's own programs
-	// send.
-	Any, Here string
-}
+// the machine, or its answer otherwise than the machine's; "" if they do not.
+type Obstacles struct{ IPv4, IPv6 string }
 
 // Host is the machine's rules; the fields tell what of them is the engine's own.
 type Host struct {
@@ -49,14 +42,8 @@ func (h Host) Read() (Obstacles, error) {
 		return Obstacles{}, fmt.Errorf("the host's firewall can't be read: %w", err)
 	}
 	return Obstacles{
-		IPv4: Obstacle{
-			Any:  firstOf(all.obstacle(unix.NFPROTO_IPV4, h, hookInput, hookForward), legacy("ip"), routing(netlink.FAMILY_V4), forwarding("ipv4")),
-			Here: all.obstacle(unix.NFPROTO_IPV4, h, hookOutput),
-		},
-		IPv6: Obstacle{
-			Any:  firstOf(all.obstacle(unix.NFPROTO_IPV6, h, hookInput, hookForward), legacy("ip6"), routing(netlink.FAMILY_V6), forwarding("ipv6")),
-			Here: all.obstacle(unix.NFPROTO_IPV6, h, hookOutput),
-		},
+		IPv4: firstOf(all.obstacle(unix.NFPROTO_IPV4, h), legacy("ip"), routing(netlink.FAMILY_V4), forwarding("ipv4")),
+		IPv6: firstOf(all.obstacle(unix.NFPROTO_IPV6, h), legacy("ip6"), routing(netlink.FAMILY_V6), forwarding("ipv6")),
 	}, nil
 }
 
@@ -129,9 +116,33 @@ func forwarding(family string) string {
 // accepts is NF_ACCEPT.
 const accepts = 1
 
-// Kinds of a chain that sees what is for the machine, what is forwarded, or what the
-// machine's programs send.
-const hookInput, hookForward, hookOutput = unix.NF_INET_LOCAL_IN, unix.NF_INET_FORWARD, unix.NF_INET_LOCAL_OUT
+// translation is the priority at which what is for the machine becomes what is forwarded.
+const translation = -99
+
+// sees says what packets a chain sees that fare otherwise by it when they are forwarded;
+// "" if there are none. What comes before the translation is the same to it; of chains that
+// translate addresses, those before it have had their turn, and one more finds it done.
+func (c *chain) sees() string {
+	switch c.hook {
+	case unix.NF_INET_PRE_ROUTING:
+		if c.priority >= translation {
+			return "arrives"
+		}
+	case unix.NF_INET_LOCAL_IN:
+		return "comes in"
+	case unix.NF_INET_FORWARD:
+		return "is forwarded"
+	case unix.NF_INET_LOCAL_OUT: // answers, too
+		if !c.translates || c.priority >= translation {
+			return "goes out"
+		}
+	case unix.NF_INET_POST_ROUTING:
+		if !c.translates {
+			return "leaves"
+		}
+	}
+	return ""
+}
 
 // tables are the chains of nftables with their rules.
 type tables struct {
@@ -142,6 +153,7 @@ type chain struct {
 	family      byte
 	table, name string
 	hook        int // -1: it is called by others
+	priority    int32
 	drops       bool
 	translates  bool // of type nat
 	rules       []rule
@@ -162,21 +174,20 @@ func (c *chain) String() string {
 	return family + " " + c.table + " " + c.name
 }
 
-// obstacle names the first chain of some hooks that may keep a packet of a family from
-// going on. Those that translate addresses are done with it before or don't see it.
-func (t *tables) obstacle(family byte, h Host, hooks ...int) string {
+// obstacle names the first chain that may keep a packet of a family from going on.
+func (t *tables) obstacle(family byte, h Host) string {
 	for _, c := range t.chains {
-		if !slices.Contains(hooks, c.hook) || c.translates && c.hook == hookOutput || c.family != family && c.family != unix.NFPROTO_INET || h.Table(c.table) {
+		what := c.sees()
+		if what == "" || c.family != family && c.family != unix.NFPROTO_INET || h.Table(c.table) {
 			continue
 		}
-		way := map[int]string{hookInput: "comes in", hookForward: "is forwarded", hookOutput: "goes out"}[c.hook]
 		passes, isOpened := t.passes(c, h, 0)
 		switch {
 		case isOpened:
 		case !passes:
-			return fmt.Sprintf("the host's firewall filters what %s (chain %s)", way, c)
+			return fmt.Sprintf("the host's firewall filters what %s (chain %s)", what, c)
 		case c.drops:
-			return fmt.Sprintf("the host's firewall drops what %s (policy of chain %s)", way, c)
+			return fmt.Sprintf("the host's firewall drops what %s (policy of chain %s)", what, c)
 		}
 	}
 	return ""
@@ -274,6 +285,9 @@ func readTables() (*tables, error) {
 		if hook, ok := attrs[unix.NFTA_CHAIN_HOOK]; ok {
 			if n := attributes(hook)[unix.NFTA_HOOK_HOOKNUM]; len(n) == 4 {
 				c.hook = int(binary.BigEndian.Uint32(n))
+			}
+			if n := attributes(hook)[unix.NFTA_HOOK_PRIORITY]; len(n) == 4 {
+				c.priority = int32(binary.BigEndian.Uint32(n))
 			}
 		}
 		if policy := attrs[unix.NFTA_CHAIN_POLICY]; len(policy) == 4 {

@@ -49,7 +49,6 @@ func (t *Table) addChains() {
 	isApart := []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: first}}
 	isApart = append(isApart, service(first+4)...)
 	isApart = append(isApart, &expr.Lookup{SourceRegister: first, SetName: "apart"}, giveWay)
-	isNotHere := append(service(first), &expr.Lookup{SourceRegister: first, SetName: "here", Invert: true}, giveWay)
 	led := [][]expr.Any{
 		{
 			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: first}, equal([]byte{unix.IPPROTO_TCP}),
@@ -76,7 +75,7 @@ func (t *Table) addChains() {
 	}
 	after := *nftables.ChainPriorityNATDest + 1
 	add("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, after, append([][]expr.Any{isApart}, led...)...)
-	add("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, after, append([][]expr.Any{isNotHere}, led...)...)
+	add("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, after, led...)
 	var marks [][]expr.Any
 	for _, f := range families() {
 		marks = append(marks, f.mark())

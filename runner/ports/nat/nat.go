@@ -30,8 +30,6 @@ type Rule struct {
 	// Apart are the links whose neighbours would be answered directly, past this machine:
 	// what comes by them is left alone.
 	Apart []string
-	// Here says that it is so for the machine's own programs, too.
-	Here bool
 }
 
 // Table is the table of one engine. Its rules never change; ports come and go as elements
@@ -41,7 +39,6 @@ type Rule struct {
 //	map bound4   { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }
 //	set targets4 { type ipv4_addr . inet_proto . inet_service }
 //	set apart    { type ifname . inet_proto . inet_service }
-//	set here     { type inet_proto . inet_service }
 //	chain prerouting {            # nat, after everybody else's
 //	    iifname . meta l4proto . th dport @apart return
 //	    meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn return
@@ -53,10 +50,7 @@ type Rule struct {
 //	    dnat ip to ip daddr . meta l4proto . th dport map @bound4
 //	    dnat ip to meta l4proto . th dport map @any4
 //	}
-//	chain output {                # nat, for the machine's own programs
-//	    meta l4proto . th dport != @here return
-//	    ...                       # as above
-//	}
+//	chain output { ... }          # the same, for the machine's own programs, but for the first rule
 //	chain forward {               # before everybody else's
 //	    ct state new ct status dnat ip daddr . meta l4proto . th dport @targets4 meta mark set MARK
 //	}
@@ -97,7 +91,7 @@ func (t *Table) Remove(r Rule) error {
 
 // Is says that a rule is the same as another.
 func (r *Rule) Is(other Rule) bool {
-	return r.Addr == other.Addr && r.Port == other.Port && r.Proto == other.Proto && r.To == other.To && r.Here == other.Here && slices.Equal(r.Apart, other.Apart)
+	return r.Addr == other.Addr && r.Port == other.Port && r.Proto == other.Proto && r.To == other.To && slices.Equal(r.Apart, other.Apart)
 }
 
 // Close takes all rules away.
@@ -175,7 +169,7 @@ func element(key, value string) nftables.SetElement {
 
 // elementsOf are what rules want of each set: key -> value, which is empty in what is no map.
 func elementsOf(rules []Rule) map[string]map[string]string {
-	all := map[string]map[string]string{"apart": {}, "here": {}}
+	all := map[string]map[string]string{"apart": {}}
 	for _, family := range []string{"4", "6"} {
 		for _, set := range []string{"any", "bound", "targets"} {
 			all[set+family] = map[string]string{}
@@ -194,9 +188,6 @@ func elementsOf(rules []Rule) map[string]map[string]string {
 			all["any"+family][what] = to
 		}
 		all["targets"+family][string(r.To.Addr().AsSlice())+string([]byte{r.Proto, 0, 0, 0})+padded(r.To.Port())] = ""
-		if r.Here {
-			all["here"][what] = ""
-		}
 		for _, link := range r.Apart {
 			name := make([]byte, unix.IFNAMSIZ)
 			copy(name, link)
@@ -291,7 +282,6 @@ func (t *Table) sets() []*nftables.Set {
 		add("targets"+f.name, false, nftables.SetDatatype{}, f.address, proto, port)
 	}
 	add("apart", false, nftables.SetDatatype{}, nftables.TypeIFName, proto, port)
-	add("here", false, nftables.SetDatatype{}, proto, port)
 	return list
 }
 

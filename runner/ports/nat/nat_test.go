@@ -233,12 +233,6 @@ func TestARuleSendsAPortToItsContainer(t *testing.T) {
 	}
 	here4, here6 := tcp("", 8080, "10.2.0.2:80"), tcp("", 8080, "[fd02::2]:80")
 	add(here4)
-	expect("with a rule for others", "10.1.0.1:8080", "keeper 10.1.0.1")
-	if err := table.Remove(here4); err != nil {
-		t.Fatal(err)
-	}
-	here4.Here, here6.Here = true, true
-	add(here4)
 	add(here6)
 	expect("with a rule", "10.1.0.1:8080", "container 10.1.0.1")
 	expect("with a rule", "[fd01::1]:8080", "container fd01::1")

@@ -78,47 +78,6 @@ type Ways struct {
 	released  chan struct{}       // there are some
 }
 
-// port is a published port. What is not Way's is guarded by Ways.mu.
-type port struct {
-	routing sync.Mutex // held while it is led elsewhere
-
-	bound   keeper.Port // with the port that it has
-	route   keeper.Route
-	version int // counts the changes of the route
-	forget  context.CancelFunc
-	legs    []*leg      // of IPv4, of IPv6, or both
-	left    []departure // where the kernel sent connections before, since the last drain
-}
-
-// leg is a port as clients of one family see it.
-type leg struct {
-	is6     bool
-	to      netip.AddrPort // of that family; not valid while it leads nowhere
-	place   network.Place
-	isReady bool      // who is there accepts connections
-	astray  bool      // its answers don't come back
-	rule    *nat.Rule // that it has now
-	why     string    // there is none
-	here    string    // there is none for the machine's own programs
-}
-
-// legsOf are those of a listener.
-func legsOf(p keeper.Port) []*leg {
-	if at := p.Addr.Unmap(); at.IsValid() {
-		return []*leg{{is6: at.Is6()}}
-	}
-	return []*leg{{}, {is6: true}}
-}
-
-// departure is a backend that the kernel sends no more connections to.
-type departure struct {
-	place network.Place
-	port  uint16
-}
-
-// notWatched is why nothing goes by the kernel before it is known what its rules are.
-const notWatched = "the host's firewall was not looked at yet"
-
 // New begins to watch the host's rules; End ends it. All ports go to the keeper's
 // listeners until then.
 func New(ctx context.Context, cfg Config) *Ways {
@@ -145,85 +104,6 @@ func (w *Ways) End() error {
 	return err
 }
 
-// watch hears of changes of the host's rules.
-func (w *Ways) watch() {
-	for w.ctx.Err() == nil {
-		err := w.Host.Watch(w.ctx, w.Stir)
-		if err == nil {
-			continue
-		}
-		w.Log.Warn("published ports are not sent to containers by the kernel", "error", err)
-		<-w.ctx.Done()
-	}
-}
-
-// Stir has the host's rules looked at again.
-func (w *Ways) Stir() {
-	select {
-	case w.stir <- struct{}{}:
-	default: // they will be anyway
-	}
-}
-
-// settle is how long changes of rules are waited for that let no port through as it is: a
-// reload of a firewall is many. Those that may stop some are looked at at once.
-const settle = 500 * time.Millisecond
-
-// look looks at the host's rules whenever they may have changed.
-func (w *Ways) look() {
-	for {
-		select {
-		case <-w.ctx.Done():
-			return
-		case <-w.stir:
-		}
-		w.decide(w.read())
-		if !w.isClear() {
-			select {
-			case <-w.ctx.Done():
-				return
-			case <-time.After(settle):
-			}
-		}
-	}
-}
-
-func (w *Ways) read() ruleset.Obstacles {
-	if w.Off {
-		return inBoth("the engine's settings say so (published_ports: userspace)")
-	}
-	o, err := w.Host.Read()
-	if err != nil {
-		w.mu.Lock()
-		w.askAgain()
-		w.mu.Unlock()
-		return inBoth(err.Error())
-	}
-	return o
-}
-
-// inBoth is one obstacle in the way of both families.
-func inBoth(why string) ruleset.Obstacles {
-	o := ruleset.Obstacle{Any: why}
-	return ruleset.Obstacles{IPv4: o, IPv6: o}
-}
-
-func (w *Ways) isClear() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.obstacles == ruleset.Obstacles{}
-}
-
-// decide has each port go the way that it may go with some obstacles.
-func (w *Ways) decide(o ruleset.Obstacles) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.obstacles = o
-	for _, p := range w.ports {
-		w.choose(p)
-	}
-}
-
 // Recheck looks again whether answers of the containers come back through the machine: the
 // kernel sends nothing to those whose don't when it returns.
 func (w *Ways) Recheck() {
@@ -241,200 +121,6 @@ func (w *Ways) Recheck() {
 			l.place = place
 		}
 		w.choose(p)
-	}
-}
-
-// Released is told that nobody has an address any more.
-func (w *Ways) Released(addr netip.Addr) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.sent[addr] {
-		return
-	}
-	delete(w.sent, addr)
-	w.lose(nat.Flows{Is6: addr.Is6(), To: netip.AddrPortFrom(addr, 0)})
-}
-
-// lose has connections be forgotten soon. The caller holds mu.
-func (w *Ways) lose(f nat.Flows) {
-	w.gone = append(w.gone, f)
-	select {
-	case w.released <- struct{}{}:
-	default:
-	}
-}
-
-// together is how long addresses are collected before connections to them are forgotten,
-// for which the kernel looks at all that it knows.
-const together = 50 * time.Millisecond
-
-// forget has connections be forgotten that lead to who is not there any more.
-func (w *Ways) forget() {
-	for {
-		select {
-		case <-w.ctx.Done():
-			return
-		case <-w.released:
-		}
-		select {
-		case <-w.ctx.Done():
-		case <-time.After(together):
-		}
-		w.forgetNow()
-	}
-}
-
-func (w *Ways) forgetNow() {
-	w.mu.Lock()
-	gone := w.gone
-	w.gone = nil
-	w.mu.Unlock()
-	if len(gone) == 0 {
-		return
-	}
-	if err := w.Forget(gone...); err != nil {
-		w.Log.Warn("connections may lead to containers that are gone", "error", err)
-	}
-}
-
-// choose gives a port its rules, or takes them away. The caller holds mu.
-func (w *Ways) choose(p *port) {
-	for _, l := range p.legs {
-		if w.ctx.Err() != nil {
-			return
-		}
-		l.why, l.here = w.obstacle(p, l)
-		switch {
-		case l.why != "":
-			w.withdraw(p, l)
-		default:
-			r := nat.Rule{Addr: p.bound.Addr.Unmap(), Port: p.bound.Port, Proto: number(p.bound.Proto), To: l.to, Apart: l.place.Links, Here: l.here == ""}
-			if l.rule != nil && l.rule.Is(r) {
-				continue
-			}
-			w.withdraw(p, l)
-			if err := w.Rules.Add(r); err != nil {
-				w.lost(err)
-				return
-			}
-			l.rule = &r
-			w.refusal, w.pause = "", 0
-			w.sent[l.to.Addr()] = true
-		}
-	}
-}
-
-// obstacle is why a leg of a port is not to have a rule, or not for the machine's own
-// programs. The caller holds mu.
-func (w *Ways) obstacle(p *port, l *leg) (why, here string) {
-	if why := w.ownObstacle(p, l); why != "" {
-		return why, ""
-	}
-	of := w.obstacles.IPv4
-	if l.is6 {
-		of = w.obstacles.IPv6
-	}
-	return of.Any, of.Here
-}
-
-// ownObstacle is why the port's own state keeps a leg from having a rule. The caller holds mu.
-func (w *Ways) ownObstacle(p *port, l *leg) string {
-	if why := fixed(p.bound); why != "" {
-		return why
-	}
-	switch {
-	case p.route.Parked:
-		return "connections wait: its container is not ready"
-	case len(p.route.Backends) != 1:
-		return "it leads to no container"
-	case !l.to.IsValid() && l.is6:
-		return "its container has no IPv6"
-	case !l.to.IsValid():
-		return "its container has no IPv4"
-	case l.place.Why != "":
-		return l.place.Why
-	case !l.isReady:
-		return "nothing listens in the container yet"
-	case l.astray:
-		return "its answers to clients elsewhere leave by another way"
-	}
-	return ""
-}
-
-// fixed is why a port never goes by the kernel, whatever it leads to.
-func fixed(p keeper.Port) string {
-	switch {
-	case p.Proto != keeper.TCP && p.Proto != keeper.UDP:
-		return "it is neither TCP nor UDP"
-	case p.Addr.Unmap().IsLoopback():
-		return "it is bound to the loopback"
-	case p.Addr.IsLinkLocalUnicast():
-		return "it is bound to an address of a link"
-	}
-	return ""
-}
-
-// number is the kernel's of a protocol.
-func number(proto string) byte {
-	if proto == keeper.UDP {
-		return unix.IPPROTO_UDP
-	}
-	return unix.IPPROTO_TCP
-}
-
-// withdraw takes a rule away. The caller holds mu.
-func (w *Ways) withdraw(p *port, l *leg) {
-	if l.rule == nil {
-		return
-	}
-	err := w.Rules.Remove(*l.rule)
-	w.depart(p, l)
-	if err != nil {
-		w.lost(err)
-	}
-}
-
-// depart notes that connections which the kernel has sent to a container may be open. Flows
-// of datagrams have no end: their clients come to the keeper with the next. The caller holds mu.
-func (w *Ways) depart(p *port, l *leg) {
-	if p.bound.Proto == keeper.UDP {
-		w.lose(nat.Flows{Is6: l.is6, Proto: unix.IPPROTO_UDP, To: l.rule.To, Through: p.bound.Port})
-		l.rule = nil
-		return
-	}
-	const most = 8 // of which the last are of interest
-	p.left = append(p.left, departure{l.place, l.rule.To.Port()})
-	p.left = p.left[max(0, len(p.left)-most):]
-	l.rule = nil
-}
-
-// The kernel is asked once more after it has refused, ever later.
-const tryAgain, mostTries = 10 * time.Second, 10 * time.Minute
-
-// askAgain has the host's rules looked at again, and all ports be given their rules. The
-// caller holds mu.
-func (w *Ways) askAgain() {
-	w.pause = min(max(2*w.pause, tryAgain), mostTries)
-	time.AfterFunc(w.pause, w.Stir)
-}
-
-// lost notes that all rules are gone. The caller holds mu.
-func (w *Ways) lost(err error) {
-	why := "the kernel refused: " + err.Error()
-	if why != w.refusal {
-		w.Log.Warn("published ports are not sent to containers by the kernel", "error", err)
-	}
-	w.refusal, w.obstacles = why, inBoth(why)
-	w.askAgain()
-	for _, p := range w.ports {
-		for _, l := range p.legs {
-			if l.rule != nil {
-				w.depart(p, l)
-			}
-			if l.why == "" {
-				l.why = why
-			}
-		}
 	}
 }
 
@@ -489,25 +175,37 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 	}
 	p.routing.Lock()
 	defer p.routing.Unlock()
-	w.mu.Lock()
-	isSame := p.version > 0 && p.route.Parked == r.Parked && slices.Equal(p.route.Backends, r.Backends)
-	if !isSame {
-		p.forget()
-		if p.version == 0 && p.bound.Proto == keeper.UDP { // those of an earlier engine's rule
-			w.lose(nat.Flows{Proto: unix.IPPROTO_UDP, Through: p.bound.Port})
-			w.lose(nat.Flows{Is6: true, Proto: unix.IPPROTO_UDP, Through: p.bound.Port})
-		}
-		p.version++
-		p.route = keeper.Route{Parked: true} // until the keeper knows
-		w.choose(p)
-	}
-	w.mu.Unlock()
+	isSame := w.leave(p, r)
 	if err := w.Listeners.Route(ctx, key, r); err != nil || isSame {
 		return err
 	}
 	if p.bound.Proto == keeper.UDP {
 		w.forgetNow()
 	}
+	w.enter(p, r)
+	return nil
+}
+
+// leave ends the route that a port has, unless the next is the same.
+func (w *Ways) leave(p *port, next keeper.Route) (isSame bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.version > 0 && p.route.Parked == next.Parked && slices.Equal(p.route.Backends, next.Backends) {
+		return true
+	}
+	p.forget()
+	if p.version == 0 && p.bound.Proto == keeper.UDP { // those of an earlier engine's rule
+		w.lose(nat.Flows{Proto: unix.IPPROTO_UDP, Through: p.bound.Port})
+		w.lose(nat.Flows{Is6: true, Proto: unix.IPPROTO_UDP, Through: p.bound.Port})
+	}
+	p.version++
+	p.route = keeper.Route{Parked: true} // until the keeper knows
+	w.choose(p)
+	return false
+}
+
+// enter begins a route that the keeper has.
+func (w *Ways) enter(p *port, r keeper.Route) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p.route = r
@@ -515,7 +213,7 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 	w.aim(p)
 	w.choose(p)
 	if r.Parked || fixed(p.bound) != "" || w.ctx.Err() != nil {
-		return nil
+		return
 	}
 	var ready context.Context
 	ready, p.forget = context.WithCancel(w.ctx)
@@ -523,59 +221,6 @@ func (w *Ways) Route(ctx context.Context, key string, r keeper.Route) error {
 		if l.to.IsValid() {
 			version, netns, proto, to := p.version, l.place.Netns, number(p.bound.Proto), l.to
 			w.wg.Go(func() { w.await(ready, netns, proto, to, func(leaves bool) { w.ready(p, l, version, leaves) }) })
-		}
-	}
-	return nil
-}
-
-// aim finds where the legs of a port lead. The caller holds mu.
-func (w *Ways) aim(p *port) {
-	for _, l := range p.legs {
-		l.to, l.place, l.isReady, l.astray = netip.AddrPort{}, network.Place{}, false, false
-		if len(p.route.Backends) != 1 {
-			continue
-		}
-		to := p.route.Backends[0]
-		place, ok := w.Places.Place(to.Addr())
-		if ok && to.Addr().Is6() != l.is6 {
-			to = netip.AddrPortFrom(place.Other, to.Port())
-			place, ok = w.Places.Place(to.Addr())
-		}
-		if ok && to.IsValid() {
-			l.to, l.place = to, place
-		}
-	}
-}
-
-// ready notes that who is at the end of a leg accepts connections, and whether its answers
-// leave by the address that it was asked at.
-func (w *Ways) ready(p *port, l *leg, version int, leaves bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if p.version != version {
-		return
-	}
-	l.isReady, l.astray = true, !leaves
-	w.choose(p)
-}
-
-// mostPause is how often at least it is looked whether a program listens at last.
-const mostPause = 5 * time.Second
-
-// await waits until a program in a namespace accepts connections of a protocol to an
-// address, until ctx ends.
-func (w *Ways) await(ctx context.Context, netns string, proto byte, to netip.AddrPort, ready func(leaves bool)) {
-	// The kernel has no event for a socket that begins to listen.
-	for pause := 2 * time.Millisecond; ; pause = min(2*pause, mostPause) {
-		listens, leaves, err := w.Listens(netns, proto, to)
-		if err == nil && listens {
-			ready(leaves)
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
 		}
 	}
 }
@@ -617,7 +262,9 @@ func (w *Ways) Close(ctx context.Context, key string) error {
 		p.forget()
 		p.version++
 		for _, l := range p.legs {
-			w.withdraw(p, l)
+			if l.rule != nil {
+				w.withdraw(p, l)
+			}
 		}
 		delete(w.ports, key)
 		if len(w.ports) == 0 {
@@ -634,9 +281,8 @@ func (w *Ways) Close(ctx context.Context, key string) error {
 type Way struct {
 	keeper.Port // with an address of that family
 	// ByKernel says that the kernel sends it to the container; Why says why not.
-	// Here says why it does not so for the machine's own programs.
-	ByKernel  bool
-	Why, Here string
+	ByKernel bool
+	Why      string
 }
 
 // Ways lists how the published ports go, in the order of their keys, that of IPv4 first.
@@ -654,7 +300,7 @@ func (w *Ways) Ways() []Way {
 					at.Addr = netip.IPv6Unspecified()
 				}
 			}
-			list = append(list, Way{at, l.rule != nil, l.why, l.here})
+			list = append(list, Way{at, l.rule != nil, l.why})
 		}
 	}
 	return list

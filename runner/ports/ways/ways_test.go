@@ -23,8 +23,8 @@ import (
 type machine struct {
 	mu       sync.Mutex
 	done     []string
-	rules    map[string]bool // and whether they are for the machine's own programs
-	refuses  error           // what the kernel says to the next rule
+	rules    map[string]bool
+	refuses  error // what the kernel says to the next rule
 	places   map[netip.Addr]network.Place
 	listens  bool
 	astray   bool // answers leave by another way
@@ -121,7 +121,7 @@ func (t table) Add(r nat.Rule) error {
 		return err
 	}
 	t.done = append(t.done, "rule "+r.To.String())
-	t.rules[r.To.String()] = r.Here
+	t.rules[r.To.String()] = true
 	return nil
 }
 
@@ -239,8 +239,8 @@ func TestWhatTheKernelMayNotSend(t *testing.T) {
 		"answers go astray":      {web, func(m *machine) { m.astray = true }, []string{old}, "leave by another way"},
 		"they would not be ours": {web, func(m *machine) { m.places[netip.MustParseAddr(old)] = network.Place{Why: "internal"} }, []string{old}, "internal"},
 		"a container unknown":    {web, func(m *machine) { clear(m.places) }, []string{old}, "no IPv4"},
-		"a firewall":             {web, func(m *machine) { m.obstacle.IPv4.Any = "filters"; m.changed() }, []string{old}, "filters"},
-		"one of IPv6":            {web, func(m *machine) { m.obstacle.IPv6.Any = "filters"; m.changed() }, []string{old}, ""},
+		"a firewall":             {web, func(m *machine) { m.obstacle.IPv4 = "filters"; m.changed() }, []string{old}, "filters"},
+		"one of IPv6":            {web, func(m *machine) { m.obstacle.IPv6 = "filters"; m.changed() }, []string{old}, ""},
 		"a kernel that refuses":  {web, func(m *machine) { m.refuses = errors.New("no nftables") }, []string{old}, "no nftables"},
 	} {
 		with(t, false, func(m *machine, w *Ways) {
@@ -275,7 +275,7 @@ func TestAPortFollowsWhatIsInItsWay(t *testing.T) {
 		m.expect(t, w, "once it listens", "")
 		block := func(why string) {
 			m.mu.Lock()
-			m.obstacle.IPv4.Any = why
+			m.obstacle.IPv4 = why
 			m.mu.Unlock()
 			m.changed()
 			synctest.Wait()
@@ -303,25 +303,6 @@ func TestAPortFollowsWhatIsInItsWay(t *testing.T) {
 		m.mu.Unlock()
 		w.Recheck()
 		m.expect(t, w, "on no network", "lost its address")
-	})
-}
-
-// TestTheMachinesOwnProgramsMayHaveAnotherWay: what goes out is filtered, what comes in is not.
-func TestTheMachinesOwnProgramsMayHaveAnotherWay(t *testing.T) {
-	with(t, false, func(m *machine, w *Ways) {
-		listen(t, w, web)
-		lead(t, w, web.Key, false, old)
-		for _, why := range []string{"", "filters what goes out", ""} {
-			m.mu.Lock()
-			m.obstacle.IPv4.Here = why
-			m.mu.Unlock()
-			m.changed()
-			time.Sleep(2 * settle)
-			m.expect(t, w, "with "+why, "")
-			if got := w.Ways()[0]; got.Here != why || m.rules["10.0.0.2:80"] != (why == "") {
-				t.Errorf("with %q: %+v, %v", why, got, m.rules)
-			}
-		}
 	})
 }
 
