@@ -90,10 +90,15 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 		}
 		return a.configVariables(ctx, f)
 	}
-	if f.kept != (stackfile.Kept{}) {
+	if f.kept != (stackfile.Kept{}) && (f.kept != stackfile.Kept{Environment: true} || !f.needsProject()) {
 		return a.configModel(ctx, services, f)
 	}
-	opts := a.Options(services)
+	asked := services
+	if f.hash != "" && f.hash != "*" && len(services) == 0 {
+		asked = strings.Split(f.hash, ",")
+	}
+	opts := a.Options(asked)
+	opts.SkipPayloads = f.kept.Environment
 	opts.Only, opts.SpareContents, opts.Foresee, opts.NoConsistency = true, true, !f.noConsistency, f.noConsistency
 	if f.profiles {
 		opts.Profiles = []string{"*"}
@@ -153,6 +158,11 @@ func (a *app) sayUnchanged(remotes int) {
 	default:
 		a.SayNotice(fmt.Sprintf("%s: %d remote stacks are as they were", remote.LockFile, remotes))
 	}
+}
+
+// needsProject says that what is asked for is told by a whole project alone.
+func (f configFlags) needsProject() bool {
+	return f.hash != "" || f.security || f.models || f.images || f.profiles || f.resolveDigests || f.lockDigests || f.updateAlone
 }
 
 func (f configFlags) text(p *spec.Project, own ...string) (string, error) {

@@ -13,8 +13,8 @@ import (
 // configModel prints the stack file less resolved than a project is: with variables,
 // without what Compose implies, or with paths as they are written.
 func (a *app) configModel(ctx context.Context, services []string, f configFlags) error {
-	if f.hash != "" || f.security || f.models || f.images || f.profiles || f.resolveDigests || f.lockDigests || f.updateAlone {
-		return errors.New("what is asked for needs the whole project: leave out --no-interpolate, --no-normalize, --no-env-resolution and --no-path-resolution")
+	if f.needsProject() {
+		return errors.New("what is asked for needs the whole project: leave out --no-interpolate, --no-normalize and --no-path-resolution")
 	}
 	if f.kept.Variables && len(services) > 0 {
 		a.SayWarnings([]string{"service filtering is not applied when --no-interpolate is set: all of the file is printed"})

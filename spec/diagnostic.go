@@ -94,6 +94,16 @@ func (ds Diagnostics) only(s Severity) Diagnostics {
 	return out
 }
 
+// Excuse has mistakes be warnings that are in services which matter to nobody now.
+func (ds Diagnostics) Excuse(isIdle func(service string) bool) {
+	for i := range ds {
+		section, rest, _ := strings.Cut(ds[i].Path, ".")
+		if name, _, _ := strings.Cut(rest, "."); section == "services" && isIdle(name) && ds[i].Severity == Error {
+			ds[i].Severity = Warning
+		}
+	}
+}
+
 // Sourced fills in the lines that diagnostics speak of which were found after
 // the load. dir is the directory that the load started from.
 func (ds Diagnostics) Sourced(dir string) Diagnostics {

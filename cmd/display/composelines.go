@@ -106,5 +106,9 @@ func (b *Board) containerName(r *row, project *spec.Project) string {
 			return s.ContainerName
 		}
 	}
-	return b.plan.Project + "-" + service + "-" + number
+	separator := "-"
+	if project != nil {
+		separator = project.Separator()
+	}
+	return b.plan.Project + separator + service + separator + number
 }

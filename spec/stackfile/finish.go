@@ -55,6 +55,9 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	if v.check(); l.opts.NoConsistency {
 		l.diagnostics = l.diagnostics[:known]
 	}
+	if l.opts.Only && len(l.opts.Services) > 0 {
+		l.diagnostics[known:].Excuse(func(name string) bool { return v.services.Value(name) != nil && !v.asked[name] })
+	}
 	v.reportUnset()
 	v.prune()
 	l.checkText(v.root, "")

@@ -160,3 +160,26 @@ func TestAModelIsOfTheServicesThatAreAskedFor(t *testing.T) {
 		t.Errorf("of variables that are missing: %v", err)
 	}
 }
+
+// TestMistakesOfServicesThatAreNotAskedForAreWarnings, and keep nobody from the others.
+func TestMistakesOfServicesThatAreNotAskedForAreWarnings(t *testing.T) {
+	dir := t.TempDir()
+	const text = `services:
+  web: {image: a, container_name: one, depends_on: [cache]}
+  cache: {image: a}
+  twin: {image: a, container_name: one}
+  db: {image: a, healthcheck: {test: "true", start_interval: 1s}}
+`
+	if err := os.WriteFile(filepath.Join(dir, "stack.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for asked, want := range map[string]int{"web": 0, "twin": 0, "db": 1, "web twin": 1, "web db": 1, "": 2} {
+		_, diagnostics, err := Load(context.Background(), Options{Dir: dir, Services: strings.Fields(asked), Only: true})
+		if got := len(diagnostics.Errors()); got != want || (err != nil) != (want > 0) {
+			t.Errorf("asked for %q: %d mistakes, want %d: %v", asked, got, want, err)
+		}
+		if asked == "web" && len(diagnostics.Warnings()) == 0 {
+			t.Error("nobody is told of what is wrong elsewhere")
+		}
+	}
+}

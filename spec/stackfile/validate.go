@@ -259,8 +259,8 @@ func replicasOf(s *tree.Node) int {
 
 func (v *validator) containerName(f tree.Field, taken map[string]string) {
 	name := f.Value.Value("container_name")
-	if name == nil || name.Kind != tree.ScalarNode {
-		return
+	if name == nil || name.Kind != tree.ScalarNode || !v.asked[f.Key] {
+		return // of another it matters once that is asked for
 	}
 	path := "services." + f.Key + ".container_name"
 	if count := replicasOf(f.Value); count > 1 {

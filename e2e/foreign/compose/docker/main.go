@@ -56,6 +56,8 @@ func run(args []string) {
 	switch {
 	case verb == "compose":
 		compose(append([]string{"--progress", progress()}, rest...))
+	case verb == "__complete" && len(rest) > 0 && rest[0] == "compose":
+		replace("orlop", append([]string{verb}, rest[1:]...))
 	case slices.Contains(groups, verb):
 		replace("orlop", args)
 	case verb == "build":
@@ -163,6 +165,7 @@ var wording = []struct {
 	{regexp.MustCompile(`(\S+) cannot share the network of (\S+): that has no container`), `cannot share network namespace with service $2: container missing`},
 	{regexp.MustCompile(`(\S+) cannot share the volumes of (\S+): that has no container`), `cannot share volume with service $2: container missing`},
 	{regexp.MustCompile(`services\.([^.]+)\.build\.platforms.*DOCKER_DEFAULT_PLATFORM is "([^"]+)", which is not one`), `service "$1" build.platforms does not support value set by DOCKER_DEFAULT_PLATFORM: $2`},
+	{regexp.MustCompile(`it can be built: orlop build (\S+)`), "Some service image(s) must be built from source by running: docker compose build $1"},
 	{regexp.MustCompile(`a terminal is asked for and the input is none`), `cannot attach stdin to a TTY-enabled container because stdin is not a terminal`},
 	{regexp.MustCompile(`^ ✗ up +(\S+)/\d+ +\S+ has no health check to wait for`), `optional dependency "$1" failed to start`},
 	{regexp.MustCompile(`^ ✗ up +(\S+)/(\d+) +unhealthy after`), `container PROJECT-$1-$2 is unhealthy`},
