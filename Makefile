@@ -101,8 +101,13 @@ fuzz: ## fuzz every parser for half a minute each; what is found becomes a test
 	@.ci/fuzz 30s
 
 .PHONY: bench
-bench: build images ## measure how long the common things take, beside the numbers to reach
-	go run ./e2e/bench
+bench: build images ## measure how long the common things take; BESIDE=/path/to/another/orlop compares both in turns
+	go run ./e2e/bench $(if $(BESIDE),-beside "$(BESIDE)")
+
+# What is measured against the last tag, or BASE=COMMIT.
+.PHONY: bench-check
+bench-check: build images ## fail if something has become slower than in the last tag (BASE=COMMIT: than there)
+	@.ci/bench-check "$(BASE)"
 
 .PHONY: bench-load
 bench-load: build images ## measure what stays bounded under load: 500 services, floods of logs, names, connections, contexts

@@ -3,12 +3,14 @@
 //
 //	go run ./e2e/bench -runs 5 -rows sleep10,engine
 //	go run ./e2e/bench -load -runs 1
+//	go run ./e2e/bench -beside /usr/local/bin/orlop
 //
 // It needs root and what "make build images" makes. Nothing else should run on
 // the machine meanwhile.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -30,6 +32,8 @@ func main() {
 	runs := flag.Int("runs", 5, "how often each row is measured; medians are shown")
 	rows := flag.String("rows", "", "rows to measure, with commas between: "+strings.Join(names(table()), ", ")+" (default: all)")
 	load := flag.Bool("load", false, "measure what a machine is loaded with instead: "+strings.Join(names(loadTable()), ", "))
+	other := flag.String("beside", "", "the program orlop of another `build`, or its directory: both are measured in turns, and ratios shown")
+	check := flag.Bool("check", false, "with -beside: fail if a row is slower by more than noise")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -37,7 +41,7 @@ func main() {
 	if *load {
 		all = loadTable()
 	}
-	if err := run(ctx, all, *runs, *rows); err != nil {
+	if err := run(ctx, all, *runs, *rows, *other, *check); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -77,7 +81,7 @@ func names(rows []row) []string {
 	return out
 }
 
-func run(ctx context.Context, rows []row, runs int, chosen string) (err error) {
+func run(ctx context.Context, rows []row, runs int, chosen, other string, check bool) (err error) {
 	if chosen != "" {
 		wanted := strings.Split(chosen, ",")
 		for _, name := range wanted {
@@ -90,11 +94,22 @@ func run(ctx context.Context, rows []row, runs int, chosen string) (err error) {
 	if runs < 1 {
 		return errors.New("-runs must be at least 1")
 	}
-	b, err := open(ctx)
+	b, err := open(ctx, "")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	if other != "" {
+		bin, err := programsBeside(other)
+		if err != nil {
+			return err
+		}
+		o, err := open(ctx, bin)
+		if err != nil {
+			return err
+		}
+		return errors.Join(beside(ctx, b, o, rows, runs, check), o.close())
+	}
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(out, "work\t\tmeasured\treach\tof %d: least, most\n", runs)
 	defer out.Flush()
@@ -135,12 +150,13 @@ func (b *bench) row(ctx context.Context, out *tabwriter.Writer, r row, runs int)
 
 // isWorse says that a number is not what is to be reached: of rates more is better.
 func (c column) isWorse(v float64) bool {
-	switch c.unit {
-	case "1/s", "times":
+	if c.isRate() {
 		return v < c.reach
 	}
 	return v > c.reach
 }
+
+func (c column) isRate() bool { return c.unit == "1/s" || c.unit == "times" || c.unit == "MB/s" }
 
 func (c column) show(v float64) string {
 	switch c.unit {
@@ -162,7 +178,8 @@ func median(sorted []float64) float64 {
 	return (sorted[n/2-1] + sorted[n/2]) / 2
 }
 
-func open(ctx context.Context) (*bench, error) {
+// open makes an engine of the programs in a directory; "": of those in bin.
+func open(ctx context.Context, bin string) (*bench, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("needs root: containers and networks are real")
 	}
@@ -170,9 +187,11 @@ func open(ctx context.Context) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{repo: repo, bin: filepath.Join(repo, "bin"), images: filepath.Join(repo, ".cache", "images")}
-	if err := lab.FindPrograms(b.bin); err != nil {
-		return nil, err
+	b := &bench{repo: repo, bin: cmp.Or(bin, filepath.Join(repo, "bin")), images: filepath.Join(repo, ".cache", "images")}
+	if bin == "" { // another build may consist of other programs
+		if err := lab.FindPrograms(b.bin); err != nil {
+			return nil, err
+		}
 	}
 	if b.reaper, err = lab.StartReaper(); err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package engine
+package meter
 
 import (
 	"testing"
@@ -9,9 +9,9 @@ import (
 
 func TestRatesAreThoseSinceTheReadingBefore(t *testing.T) {
 	start := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	m := &meter{}
+	m := &Meter{}
 	sample := func(after, cpu time.Duration, id string) float64 {
-		return m.read([]proc.Sample{{ID: id, At: start.Add(after), StartedAt: start, Usage: proc.Usage{CPU: cpu}}}).Containers[0].CpuPercent
+		return m.Read([]proc.Sample{{ID: id, At: start.Add(after), StartedAt: start, Usage: proc.Usage{CPU: cpu}}}).Containers[0].CpuPercent
 	}
 	for i, c := range []struct {
 		after, cpu time.Duration
