@@ -1,3 +1,5 @@
+//go:build cgo
+
 // Command orlop-exec runs processes in containers for the engine, which starts it
 // with a socket: health checks and hooks, which end soon and of which only the exit
 // code and some output are wanted. It does what "runc exec" does, by the same
