@@ -51,6 +51,7 @@ func commands() map[string]command {
 		"bigfile":    bigFile,
 		"occupy":     occupy,
 		"emulate":    emulate,
+		"filter":     filterOfContainer,
 		"proxy":      startProxy,
 		"spoof":      spoof,
 		"nameserver": nameServer,

@@ -1,5 +1,7 @@
+//go:build cgo
+
 // Command orlop-exec runs processes in containers for the engine, which starts it
-// with a socket: health checks and hooks, which end soon and of which only the exit
+// with a socket: health checks, which end soon and of which only the exit
 // code and some output are wanted. It does what "runc exec" does, by the same
 // libcontainer, without a runc, a shim and pipes for each. It ends with its socket.
 package main

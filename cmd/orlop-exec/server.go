@@ -1,3 +1,5 @@
+//go:build cgo
+
 package main
 
 import (
@@ -19,6 +21,10 @@ import (
 // leaveTime is how long the output of a process that has ended is read, which
 // what it leaves behind may hold open for ever.
 const leaveTime = time.Second
+
+// hungAfter is when a process that has not begun yet keeps others no longer: its
+// container may have been paused meanwhile, and it begins when that goes on.
+const hungAfter = 2 * time.Second
 
 type server struct {
 	conn       net.Conn
@@ -132,17 +138,18 @@ func (s *server) run(q *job.Request) *job.Answer {
 	case <-read:
 	case <-time.After(leaveTime):
 	}
-	a := &job.Answer{Output: out.String(), Late: late}
-	if state != nil {
-		a.Code = exitCode(state)
+	if state == nil {
+		return &job.Answer{Output: out.String(), Error: "nobody knows how the process has ended"}
 	}
-	return a
+	return &job.Answer{Code: exitCode(state), Output: out.String(), Late: late}
 }
 
 // begin starts the process; one that is given up meanwhile is killed.
 func (s *server) begin(c *libcontainer.Container, p *libcontainer.Process, id uint64) error {
 	s.starting <- struct{}{}
-	defer func() { <-s.starting }()
+	leave := sync.OnceFunc(func() { <-s.starting })
+	defer leave()
+	defer time.AfterFunc(hungAfter, leave).Stop()
 	if err := canJoin(c); err != nil {
 		return err
 	}

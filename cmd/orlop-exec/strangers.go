@@ -1,6 +1,9 @@
+//go:build cgo
+
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,12 +17,6 @@ import (
 // ended meanwhile, are children of ours that nobody waits for; and the container's first
 // process can't end before they are reaped. They are told from the children of other
 // starts by what is left of those once these starts are over.
-
-// child is a child process; began tells it from a later one with its number.
-type child struct {
-	pid   int
-	began string
-}
 
 // reapStrangers reaps what a start that failed has left; the caller holds s.mu.
 func (s *server) reapStrangers() {
@@ -35,8 +32,13 @@ func (s *server) reapStrangers() {
 		others = append(others, over)
 	}
 	go func() {
+		patience, end := context.WithTimeout(context.Background(), hungAfter)
+		defer end()
 		for _, over := range others {
-			<-over
+			select {
+			case <-over:
+			case <-patience.Done(): // it hangs: what it has begun is taken for strangers, and it fails when it goes on
+			}
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()

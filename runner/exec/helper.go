@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -43,6 +44,9 @@ type link struct {
 	requests *json.Encoder               // guarded by mu
 	waiting  map[uint64]chan *job.Answer // guarded by mu; nil once it is gone
 }
+
+// endTime bounds how long a helper may take to end what it runs, and itself.
+const endTime = 3 * time.Second
 
 // errLost is of a job whose helper is gone: nobody knows what became of it.
 var errLost = errors.New("the engine's helper for processes in containers has ended (orlop-exec)")
@@ -156,7 +160,9 @@ func (h *Helper) start() (*link, error) {
 	go func() {
 		defer close(l.ended)
 		l.listen()
+		late := time.AfterFunc(endTime, func() { _ = cmd.Process.Kill() })
 		_ = cmd.Wait()
+		late.Stop()
 	}()
 	return l, nil
 }

@@ -1,0 +1,95 @@
+//go:build cgo
+
+package main
+
+import (
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/runc/libcontainer/configs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/exec/job"
+)
+
+func TestProcessIsAsItsDocumentSays(t *testing.T) {
+	doc := &specs.Process{
+		Args: []string{"true"}, Env: []string{"A=b"}, Cwd: "/x", NoNewPrivileges: true, ApparmorProfile: "a",
+		User:         specs.User{UID: 1000, GID: 1001, AdditionalGids: []uint32{5, 6}},
+		Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_KILL"}, Ambient: []string{"CAP_CHOWN"}},
+		Rlimits:      []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 10, Hard: 20}},
+	}
+	p, err := processOf(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(p.Args, doc.Args) || !slices.Equal(p.Env, doc.Env) || p.Cwd != "/x" || p.UID != 1000 || p.GID != 1001 || !slices.Equal(p.AdditionalGroups, []int{5, 6}) ||
+		!*p.NoNewPrivileges || p.AppArmorProfile != "a" || !slices.Equal(p.Capabilities.Bounding, []string{"CAP_KILL"}) || !slices.Equal(p.Capabilities.Ambient, []string{"CAP_CHOWN"}) ||
+		len(p.Capabilities.Effective) > 0 || !slices.Equal(p.Rlimits, []configs.Rlimit{{Type: unix.RLIMIT_NOFILE, Soft: 10, Hard: 20}}) {
+		t.Errorf("%+v", p)
+	}
+	for what, doc := range map[string]*specs.Process{
+		"none": nil, "no program": {}, "a terminal": {Args: []string{"sh"}, Terminal: true}, "an unknown limit": {Args: []string{"true"}, Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_LOVE"}}},
+	} {
+		if _, err := processOf(doc); err == nil {
+			t.Errorf("%s: taken", what)
+		}
+	}
+}
+
+func TestContainerThatRuncDoesNotKnow(t *testing.T) {
+	engine, helper := net.Pipe()
+	defer engine.Close()
+	defer helper.Close()
+	s := newServer(helper)
+	s.running[1] = &running{}
+	a := s.run(&job.Request{ID: 1, State: t.TempDir(), Container: "nobody", Process: &specs.Process{Args: []string{"true"}}})
+	if !a.Unfit || !strings.Contains(a.Error, "nobody") {
+		t.Errorf("%+v", a)
+	}
+}
+
+// What a start has left is reaped, once those starts are over which it could belong to;
+// a process that somebody waits for is not.
+func TestStrangersAreReaped(t *testing.T) {
+	begin := func() int {
+		p, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "exit 7"}, &os.ProcAttr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var info unix.Siginfo
+		if err := unix.Waitid(unix.P_PID, p.Pid, &info, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+			t.Fatal(err)
+		}
+		return p.Pid
+	}
+	known, stranger := begin(), begin()
+	if c := children(); c[known] == "" || c[stranger] == "" {
+		t.Fatalf("%v are not all of %d and %d", c, known, stranger)
+	}
+	s := newServer(nil)
+	over := make(chan struct{})
+	s.mu.Lock()
+	s.running[1] = &running{pid: known}
+	s.starts[over] = true
+	s.reapStrangers()
+	s.mu.Unlock()
+	if beginOf(stranger) == "" {
+		t.Error("it is reaped while it could belong to another start")
+	}
+	close(over)
+	for end := time.Now().Add(10 * time.Second); beginOf(stranger) != ""; {
+		if time.Now().After(end) {
+			t.Fatal("it is not reaped")
+		}
+	}
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(known, &status, 0, nil); err != nil || status.ExitStatus() != 7 {
+		t.Errorf("who waits for the other one learns %v, %v", status.ExitStatus(), err)
+	}
+}
