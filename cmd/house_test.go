@@ -101,7 +101,7 @@ func house() map[string][]string {
 		"engine/images":     append([]string{"api"}, below...),
 		"engine/containers": append([]string{"api"}, below...),
 		"engine/registry":   append([]string{"api", "planner/walk", "engine/mailbox"}, below...),
-		"engine/tarball":    {"api/archive"},
+		"engine/tarball":    {"api", "spec", "planner", "api/archive"},
 		"engine/volumes":    append([]string{"api", "api/archive", "engine/tarball"}, below...),
 		"engine/programs":   {"runner/disk", "runner/proc"},
 		"engine/target":     {"api", "spec", "planner"},

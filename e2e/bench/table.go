@@ -27,6 +27,7 @@ func table() []row {
 		{"memory", "resident with 10 services", []column{{"engine, keeper and shims", "MB", 120}}, memory},
 		{"sleep10", "10 services", seconds(five, 0.50, 0.03, 0.15, 0.02, 0.35), sleepers(10)},
 		{"sleep50", "50 services", seconds(five, 2.2, 0.04, 0.16, 0.03, 1.2), sleepers(50)},
+		{"sleep100", "100 services", seconds("up cold", 2.4), sleepersUp(100)},
 		{"processor", "50 services, processor time of one", []column{{"up", "ms", 40}, {"down", "ms", 14}}, processor},
 		{"exec", "a process that joins a container", []column{{"exec of true, the whole command", "s", 0.03}}, execs},
 		{"checks", "50 services with a check a second", []column{{"processor time in 20 s", "s", 6}, {"of it a check", "ms", 8}}, checks},
@@ -72,6 +73,16 @@ func sleepers(n int) func(context.Context, *bench) ([]float64, error) {
 			return nil, err
 		}
 		return b.steps(ctx, dir, "up -d", "up -d", "-f changed.yaml up -d", "-f changed.yaml ps", "-f changed.yaml down")
+	}
+}
+
+func sleepersUp(n int) func(context.Context, *bench) ([]float64, error) {
+	return func(ctx context.Context, b *bench) ([]float64, error) {
+		dir, err := b.stack(map[string]string{"stack.yaml": sleeping(n, "0s")})
+		if err != nil {
+			return nil, err
+		}
+		return b.steps(ctx, dir, "up -d", ":down")
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/api/archive"
+	"github.com/orlop/orlop/engine/tarball"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/layer"
@@ -61,16 +62,16 @@ func (s *Server) read(ctx context.Context, c *planner.Container, tree *archive.T
 		return err
 	}
 	out := &archive.Pieces{Send: func(p []byte) error { return send(&api.TreePart{Of: &api.TreePart_Data{Data: p}}) }}
-	var left notes
+	var left tarball.Notes
 	w := tar.NewWriter(out)
-	packer := &archive.Packer{Tree: tree, Out: w, Note: left.add}
+	packer := &archive.Packer{Tree: tree, Out: w, Note: left.Add}
 	if err := packer.Pack(ctx, from, source.Name, false); err != nil {
 		return err
 	}
 	if err := errors.Join(w.Close(), out.Flush()); err != nil {
 		return err
 	}
-	for _, text := range left.all() {
+	for _, text := range left.All() {
 		if err := send(&api.TreePart{Of: &api.TreePart_Note{Note: text}}); err != nil {
 			return err
 		}
@@ -137,7 +138,7 @@ func (s *Server) Write(stream grpc.ClientStreamingServer[api.WriteTree, api.Writ
 	})
 	defer in.Close()
 	w.run(stream.Context(), in)
-	reply := &api.WriteTreeReply{Containers: w.done, Notes: w.notes.all()}
+	reply := &api.WriteTreeReply{Containers: w.done, Notes: w.notes.All()}
 	if err := errors.Join(w.errs...); err != nil {
 		if len(w.done) == 0 {
 			return err
@@ -151,7 +152,7 @@ func (s *Server) Write(stream grpc.ClientStreamingServer[api.WriteTree, api.Writ
 type writing struct {
 	start *api.WriteTree_Start
 	parts []*part
-	notes notes
+	notes tarball.Notes
 	done  []string // names of the containers that have all of it
 	errs  []error
 }
@@ -190,7 +191,7 @@ func (w *writing) add(ctx context.Context, s *Server, c *planner.Container) erro
 		return ofContainer(err, c.Name)
 	}
 	p := &part{name: c.Name, root: root, tree: tree}
-	p.unpacker = &archive.Unpacker{Tree: tree, At: at, Name: w.start.Name, Owners: w.start.Owners, Note: func(at, why string) { w.notes.add(c.Name+":"+at, why) }}
+	p.unpacker = &archive.Unpacker{Tree: tree, At: at, Name: w.start.Name, Owners: w.start.Owners, Note: func(at, why string) { w.notes.Add(c.Name+":"+at, why) }}
 	w.parts = append(w.parts, p)
 	return nil
 }

@@ -60,16 +60,16 @@ func (s *Server) Export(r *api.ExportVolumeRequest, stream grpc.ServerStreamingS
 		}
 	}
 	out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.VolumePart{Of: &api.VolumePart_Data{Data: p}}) }}
-	var left notes
+	var left tarball.Notes
 	w := tar.NewWriter(out)
-	packer := &archive.Packer{Tree: tree, Out: w, Note: left.add}
+	packer := &archive.Packer{Tree: tree, Out: w, Note: left.Add}
 	if err := packer.Pack(stream.Context(), ".", ".", false); err != nil {
 		return fmt.Errorf("cannot export volume %s: %w", r.Name, err)
 	}
 	if err := errors.Join(w.Close(), out.Flush()); err != nil {
 		return err
 	}
-	for _, text := range left.all() {
+	for _, text := range left.All() {
 		if err := stream.Send(&api.VolumePart{Of: &api.VolumePart_Note{Note: text}}); err != nil {
 			return err
 		}
@@ -191,8 +191,8 @@ func (s *Server) fill(ctx context.Context, tree *archive.Tree, in io.Reader, sta
 	case !isNew && !start.Force:
 		return isNew, errHasData
 	}
-	var left notes
-	u := &archive.Unpacker{Tree: tree, At: ".", Name: ".", Made: isNew, Owners: true, Note: left.add}
+	var left tarball.Notes
+	u := &archive.Unpacker{Tree: tree, At: ".", Name: ".", Made: isNew, Owners: true, Note: left.Add}
 	defer u.Close()
 	if err = archive.Unpack(ctx, tar.NewReader(in), u); err == nil {
 		err = u.Err()
@@ -203,6 +203,6 @@ func (s *Server) fill(ctx context.Context, tree *archive.Tree, in io.Reader, sta
 	if err == nil {
 		err = disk.Sync(tree.Path()) // what is said to be here is not lost with the power
 	}
-	reply.Notes, reply.Bytes = left.all(), u.Bytes
+	reply.Notes, reply.Bytes = left.All(), u.Bytes
 	return isNew, err
 }

@@ -1,4 +1,4 @@
-package volumes
+package tarball
 
 import (
 	"fmt"
@@ -9,13 +9,14 @@ import (
 // mostNotes is how many files that are left out are named.
 const mostNotes = 20
 
-// notes are words about files that are left out.
-type notes struct {
+// Notes are words about files that are left out.
+type Notes struct {
 	list []string
 	more int
 }
 
-func (n *notes) add(at, why string) {
+// Add says why a file is left out.
+func (n *Notes) Add(at, why string) {
 	if len(n.list) == mostNotes {
 		n.more++
 		return
@@ -23,7 +24,8 @@ func (n *notes) add(at, why string) {
 	n.list = append(n.list, api.Valid(at+": "+why))
 }
 
-func (n *notes) all() []string {
+// All are the words: of the first files each one, of the others how many.
+func (n *Notes) All() []string {
 	if n.more > 0 {
 		return append(n.list, fmt.Sprintf("and of %d more files", n.more))
 	}
