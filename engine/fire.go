@@ -367,7 +367,7 @@ func (e *Engine) jobImages() (refs []string) {
 	jobs, _ := e.schedules.Jobs()
 	for _, j := range jobs {
 		if j.Applied != nil && j.Applied.Service != nil {
-			refs = append(refs, cmp.Or(j.Applied.Service.Image, j.Project+"-"+j.Name))
+			refs = append(refs, cmp.Or(j.Applied.Service.Image, j.Project+"-"+j.Name), j.Project+"_"+j.Name) // see spec.Project.Separator
 		}
 	}
 	return refs
