@@ -88,6 +88,13 @@ func (m *Maker) Assemble(ctx context.Context, rec *supervisor.Record, img *image
 	if err := os.MkdirAll(m.Dir(rec.ID), 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of %s: %w", rec.Name, err)
 	}
+	if rec.Applied.Service.Platform != "" {
+		manifest, err := img.Manifest(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rec.Manifest = manifest.String()
+	}
 	rootfs, err := img.Prepare(ctx, rec.ID, rec.Applied.Service.IDMap(), m.Now())
 	if err != nil {
 		return nil, err

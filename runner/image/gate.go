@@ -88,15 +88,28 @@ func (i *Image) admit(ctx context.Context) error {
 	if i.store.Gate == nil {
 		return nil
 	}
-	digests := []digest.Digest{i.Digest}
-	if target := i.ctd.Target(); images.IsIndexType(target.MediaType) {
-		text, err := content.ReadBlob(ctx, i.store.client.ContentStore(), target)
-		if err != nil {
-			return fmt.Errorf("cannot read image %s: %w", i.Name, err)
-		}
-		if d, ok := ManifestIn(text, i.platform); ok {
-			digests = append(digests, d)
-		}
+	manifest, err := i.Manifest(ctx)
+	if err != nil {
+		return err
 	}
-	return i.store.Gate.Use(ctx, i.Name, digests...)
+	if manifest == i.Digest {
+		return i.store.Gate.Use(ctx, i.Name, i.Digest)
+	}
+	return i.store.Gate.Use(ctx, i.Name, i.Digest, manifest)
+}
+
+// Manifest is the digest of the manifest that is meant: of an index the one for its platform.
+func (i *Image) Manifest(ctx context.Context) (digest.Digest, error) {
+	target := i.ctd.Target()
+	if !images.IsIndexType(target.MediaType) {
+		return target.Digest, nil
+	}
+	text, err := content.ReadBlob(ctx, i.store.client.ContentStore(), target)
+	if err != nil {
+		return "", fmt.Errorf("cannot read image %s: %w", i.Name, err)
+	}
+	if d, ok := ManifestIn(text, i.platform); ok {
+		return d, nil
+	}
+	return target.Digest, nil
 }

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,7 +42,8 @@ type Metadata struct {
 	AutoRemove bool              `json:"auto_remove,omitempty"`
 	UseAliases bool              `json:"use_aliases,omitempty"` // of OneOff: it answers to its service's names
 	Applied    *planner.Applied  `json:"applied"`
-	Image      string            `json:"image"` // reference
+	Image      string            `json:"image"`              // reference
+	Manifest   string            `json:"manifest,omitempty"` // of a service that names its platform: the digest of that in its image
 	StopSignal string            `json:"stop_signal,omitempty"`
 	Probe      *health.Check     `json:"probe,omitempty"`     // the health check in force
 	Anonymous  map[string]string `json:"anonymous,omitempty"` // target -> volume that nobody named
@@ -248,7 +250,7 @@ func Labels(rec *Metadata) map[string]string {
 		labelConfigHash: rec.Applied.Service.Hash(rec.Image), labelVersion: rec.Version,
 	})
 	if rec.Applied.Image != "" {
-		labels[labelImage], labels[labelDigest] = rec.Applied.Image, rec.Applied.Image
+		labels[labelImage], labels[labelDigest] = rec.Applied.Image, cmp.Or(rec.Manifest, rec.Applied.Image)
 	}
 	for k, v := range labels {
 		if len(k)+len(v) > 4096 {
