@@ -5,7 +5,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"runtime"
@@ -108,6 +110,9 @@ func (s *server) do(q *job.Request) {
 
 func (s *server) run(q *job.Request) *job.Answer {
 	c, err := s.containers.load(q.State, q.Container)
+	if errors.Is(err, fs.ErrNotExist) { // it has been deleted meanwhile
+		return &job.Answer{Error: "cannot exec in a stopped container"}
+	}
 	if err != nil {
 		return &job.Answer{Unfit: true, Error: err.Error()}
 	}

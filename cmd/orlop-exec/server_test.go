@@ -5,6 +5,7 @@ package main
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -42,15 +43,25 @@ func TestProcessIsAsItsDocumentSays(t *testing.T) {
 	}
 }
 
-func TestContainerThatRuncDoesNotKnow(t *testing.T) {
+// One that has been deleted has ended; one whose note can't be read is left to its shim.
+func TestContainersThatCannotBeJoined(t *testing.T) {
 	engine, helper := net.Pipe()
 	defer engine.Close()
 	defer helper.Close()
 	s := newServer(helper)
 	s.running[1] = &running{}
-	a := s.run(&job.Request{ID: 1, State: t.TempDir(), Container: "nobody", Process: &specs.Process{Args: []string{"true"}}})
-	if !a.Unfit || !strings.Contains(a.Error, "nobody") {
-		t.Errorf("%+v", a)
+	q := &job.Request{ID: 1, State: t.TempDir(), Container: "box", Process: &specs.Process{Args: []string{"true"}}}
+	if a := s.run(q); a.Unfit || !strings.Contains(a.Error, "stopped container") {
+		t.Errorf("of one that is gone: %+v", a)
+	}
+	if err := os.MkdirAll(filepath.Join(q.State, "box"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(q.State, "box", "state.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.run(q); !a.Unfit || a.Error == "" {
+		t.Errorf("of one with half a note: %+v", a)
 	}
 }
 
