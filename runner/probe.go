@@ -81,7 +81,7 @@ func (c *container) onProbe(ctx context.Context, info planner.ProbeInfo, is plan
 }
 
 // probeOnce runs the probe's command in the container. A probe that takes too
-// long is killed with all that it began, and fails.
+// long is killed with its process group, and fails.
 func (c *container) probeOnce(ctx context.Context, p *health.Check, task containerd.Task, doc **specs.Process) planner.ProbeInfo {
 	info, code, output, err := planner.ProbeInfo{At: c.r.Now(), ExitCode: -1}, -1, "", error(nil)
 	if *doc == nil {

@@ -29,21 +29,20 @@ func init() {
 }
 
 // heedSignals takes all signals, so that a program begins with none ignored, whatever
-// the engine was started by ignores.
-func heedSignals() {
+// the engine was started by ignores. One that is to end the helper ends what it runs first.
+func heedSignals(end func()) {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals)
 	go func() {
 		for s := range signals {
 			if s == unix.SIGTERM || s == unix.SIGINT || s == unix.SIGQUIT {
-				os.Exit(1)
+				end()
 			}
 		}
 	}()
 }
 
 func main() {
-	heedSignals()
 	// libcontainer hands it to the process that becomes the program, whose Go then looks for
 	// no limits of processors. Our own has begun already.
 	_ = os.Setenv("GOMAXPROCS", "1")
@@ -55,5 +54,6 @@ func main() {
 		os.Exit(2)
 	}
 	file.Close()
+	heedSignals(func() { conn.Close() })
 	newServer(conn).serve()
 }

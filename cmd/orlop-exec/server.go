@@ -30,11 +30,11 @@ const hungAfter = 2 * time.Second
 
 type server struct {
 	conn       net.Conn
+	answers    chan *job.Answer // what the engine is told, by one who holds no lock over that
 	containers containers
 	starting   chan struct{} // holds one for each process that is being begun
 
 	mu      sync.Mutex
-	answers *json.Encoder          // guarded by mu
 	running map[uint64]*running    // guarded by mu
 	starts  map[chan struct{}]bool // guarded by mu; closed when a process has begun, or has not
 }
@@ -48,7 +48,7 @@ type running struct {
 
 func newServer(conn net.Conn) *server {
 	return &server{
-		conn: conn, answers: json.NewEncoder(conn), running: map[uint64]*running{}, starts: map[chan struct{}]bool{},
+		conn: conn, answers: make(chan *job.Answer, 64), running: map[uint64]*running{}, starts: map[chan struct{}]bool{},
 		// More at once only wait for each other's processors.
 		starting: make(chan struct{}, 2*runtime.NumCPU()),
 	}
@@ -57,7 +57,8 @@ func newServer(conn net.Conn) *server {
 // serve does what it is asked for until the engine is gone, and then ends what runs.
 func (s *server) serve() {
 	requests := json.NewDecoder(s.conn)
-	var jobs sync.WaitGroup
+	var jobs, telling sync.WaitGroup
+	telling.Go(s.tell)
 	for {
 		var q job.Request
 		if err := requests.Decode(&q); err != nil {
@@ -82,9 +83,19 @@ func (s *server) serve() {
 		s.kill(id, false)
 	}
 	jobs.Wait()
+	close(s.answers)
+	telling.Wait()
 }
 
-// kill ends the process of a job and what it has begun in its session.
+// tell passes answers on; an engine that is gone needs none.
+func (s *server) tell() {
+	answers := json.NewEncoder(s.conn)
+	for a := range s.answers {
+		_ = answers.Encode(a)
+	}
+}
+
+// kill ends the process of a job and what it has begun in its process group.
 func (s *server) kill(id uint64, late bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,9 +114,9 @@ func (s *server) do(q *job.Request) {
 	a := s.run(q)
 	a.ID = q.ID
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.running, q.ID)
-	_ = s.answers.Encode(a) // an engine that is gone needs none
+	s.mu.Unlock()
+	s.answers <- a
 }
 
 func (s *server) run(q *job.Request) *job.Answer {
@@ -126,6 +137,9 @@ func (s *server) run(q *job.Request) *job.Answer {
 	}
 	defer from.Close()
 	p.Stdout, p.Stderr = to, to
+	if q.Time > 0 { // to join a container takes time as well
+		defer time.AfterFunc(q.Time, func() { s.kill(q.ID, true) }).Stop()
+	}
 	err = s.begin(c, p, q.ID)
 	to.Close()
 	if err != nil {
@@ -135,9 +149,6 @@ func (s *server) run(q *job.Request) *job.Answer {
 	out.limit = q.Output
 	read := make(chan struct{})
 	go func() { _, _ = io.Copy(&out, from); close(read) }()
-	if q.Time > 0 {
-		defer time.AfterFunc(q.Time, func() { s.kill(q.ID, true) }).Stop()
-	}
 	state, late := s.await(p, q.ID)
 	select {
 	case <-read:

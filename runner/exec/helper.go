@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,16 +38,21 @@ type Helper struct {
 
 // link is a helper that runs.
 type link struct {
-	conn  net.Conn
-	ended chan struct{} // closed when it is gone
+	conn     net.Conn
+	ended    chan struct{}     // closed when it is gone
+	deaf     chan struct{}     // closed when no answer is to come any more
+	requests chan *job.Request // what it is to be told, by one who holds no lock over that
 
-	mu       sync.Mutex
-	requests *json.Encoder               // guarded by mu
-	waiting  map[uint64]chan *job.Answer // guarded by mu; nil once it is gone
+	mu      sync.Mutex
+	waiting map[uint64]chan *job.Answer // guarded by mu; nil once it is gone
 }
 
 // endTime bounds how long a helper may take to end what it runs, and itself.
 const endTime = 3 * time.Second
+
+// hangTime is how long an answer is waited for when the time of a process is over, or it is
+// not wanted any more: one that hangs while it joins its container can't be ended.
+const hangTime = 5 * time.Second
 
 // errLost is of a job whose helper is gone: nobody knows what became of it.
 var errLost = errors.New("the engine's helper for processes in containers has ended (orlop-exec)")
@@ -90,6 +96,10 @@ func (h *Helper) Run(ctx context.Context, task containerd.Task, doc *specs.Proce
 	}
 	a, err := l.ask(ctx, &job.Request{ID: id, State: h.State, Container: task.ID(), Process: doc, Output: b.Output, Time: b.Time})
 	switch {
+	case errors.Is(err, errLost) && ctx.Err() == nil && !h.isRetired(): // which says nothing of the process
+		return Run(ctx, task, doc, b)
+	case errors.Is(err, errHangs):
+		return -1, "", timedOut(b.Time, "")
 	case err != nil:
 		return -1, "", err
 	case a.Unfit:
@@ -117,6 +127,12 @@ func (h *Helper) Close() {
 		l.conn.Close()
 		<-l.ended
 	}
+}
+
+func (h *Helper) isRetired() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.retired
 }
 
 // reach is the helper that runs, begun if there is none, and a number for a job.
@@ -152,19 +168,71 @@ func (h *Helper) start() (*link, error) {
 	}
 	cmd := exec.Command(h.Program)
 	cmd.Dir, cmd.Env, cmd.ExtraFiles = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, []*os.File{its}
+	last := &words{}
+	cmd.Stderr, cmd.WaitDelay = last, time.Second
 	if err := cmd.Start(); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	l := &link{conn: conn, ended: make(chan struct{}), requests: json.NewEncoder(conn), waiting: map[uint64]chan *job.Answer{}}
+	l := newLink(conn)
 	go func() {
 		defer close(l.ended)
 		l.listen()
 		late := time.AfterFunc(endTime, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait()
+		err := cmd.Wait()
 		late.Stop()
+		if text := last.text(); text != "" {
+			h.Log.Warn("the helper for processes in containers has ended", "error", err, "said", text)
+		}
 	}()
 	return l, nil
+}
+
+// newLink is a helper at the other end of a socket, which is told what it is to do; what it answers is for listen.
+func newLink(conn net.Conn) *link {
+	l := &link{
+		conn: conn, ended: make(chan struct{}), deaf: make(chan struct{}), requests: make(chan *job.Request, 64), waiting: map[uint64]chan *job.Answer{},
+	}
+	go l.tell()
+	return l
+}
+
+// words are the first that a helper says before it ends.
+type words struct {
+	mu   sync.Mutex
+	said []byte // guarded by mu
+}
+
+// mostWords is how many bytes of them are kept.
+const mostWords = 4 << 10
+
+func (w *words) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said = append(w.said, p[:min(len(p), mostWords-len(w.said))]...)
+	return len(p), nil
+}
+
+func (w *words) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.TrimSpace(string(w.said))
+}
+
+// tell passes requests on until the helper is gone.
+func (l *link) tell() {
+	requests := json.NewEncoder(l.conn)
+	for {
+		select {
+		case q := <-l.requests:
+			if err := requests.Encode(q); err != nil {
+				l.conn.Close() // listen finds it gone
+				return
+			}
+		case <-l.deaf:
+			return
+		}
+	}
 }
 
 // isGone says that no answer is to come any more.
@@ -196,10 +264,15 @@ func (l *link) listen() {
 		close(to)
 	}
 	l.waiting = nil
+	close(l.deaf)
 	l.conn.Close()
 }
 
-// ask has a job done, or ended with ctx.
+// errHangs is of a process that neither ends nor can be ended.
+var errHangs = errors.New("it hangs")
+
+// ask has a job done, or ended with ctx: it returns when the process has ended, as a container
+// must not be paused while one is half-way into it, but does not wait for ever.
 func (l *link) ask(ctx context.Context, q *job.Request) (*job.Answer, error) {
 	answer := make(chan *job.Answer, 1)
 	l.mu.Lock()
@@ -208,23 +281,50 @@ func (l *link) ask(ctx context.Context, q *job.Request) (*job.Answer, error) {
 		return nil, errLost
 	}
 	l.waiting[q.ID] = answer
-	err := l.requests.Encode(q)
 	l.mu.Unlock()
-	if err != nil {
+	if !l.send(q) {
 		return nil, errLost
 	}
+	var late <-chan time.Time
+	if q.Time > 0 {
+		timer := time.NewTimer(q.Time + hangTime)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
-	case a, ok := <-answer:
-		if !ok {
-			return nil, errLost
-		}
-		return a, nil
+	case a := <-answer:
+		return given(a)
+	case <-late:
+		l.cancel(q.ID)
+		return nil, errHangs
 	case <-ctx.Done():
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.waiting != nil {
-			_ = l.requests.Encode(&job.Request{ID: q.ID, Cancel: true})
-		}
-		return nil, context.Cause(ctx)
+	}
+	l.cancel(q.ID)
+	timer := time.NewTimer(hangTime)
+	defer timer.Stop()
+	select {
+	case <-answer:
+	case <-timer.C:
+	}
+	return nil, context.Cause(ctx)
+}
+
+// given is an answer; nil stands for that of a helper that is gone.
+func given(a *job.Answer) (*job.Answer, error) {
+	if a == nil {
+		return nil, errLost
+	}
+	return a, nil
+}
+
+func (l *link) cancel(id uint64) { l.send(&job.Request{ID: id, Cancel: true}) }
+
+// send says whether the helper is there to be told.
+func (l *link) send(q *job.Request) bool {
+	select {
+	case l.requests <- q:
+		return true
+	case <-l.deaf:
+		return false
 	}
 }

@@ -111,7 +111,7 @@ type Series struct {
 func (c *Check) Begin(started time.Time, id string) *Series {
 	h := fnv.New32a()
 	h.Write([]byte(id))
-	return &Series{check: c, started: started, first: c.Interval - c.Interval/2*time.Duration(h.Sum32()%1000)/1000}
+	return &Series{check: c, started: started, first: c.Interval - c.Interval/2/1000*time.Duration(h.Sum32()%1000)}
 }
 
 // Next says, of a probe that has just ended, what the container's health is by it,
