@@ -67,6 +67,8 @@ type portLine struct {
 	// Way and Why are told with --verbose: see way.
 	Way string `json:"way,omitempty"`
 	Why string `json:"why,omitempty"`
+
+	bound string // the address that is listened on
 }
 
 func (l portLine) address() string { return net.JoinHostPort(l.Host, strconv.Itoa(l.Port)) }
@@ -82,13 +84,17 @@ func portLines(containers []planner.Container, services []string) []portLine {
 		}
 		for _, b := range display.SortedBindings(c) {
 			line := portLine{
-				Service: c.Service, Index: c.Number, Target: b.Target, Protocol: b.Protocol, Host: reachable(b.HostIP), Port: b.HostPort,
+				Service: c.Service, Index: c.Number, Target: b.Target, Protocol: b.Protocol, Host: reachable(b.HostIP), Port: b.HostPort, bound: b.HostIP,
 			}
 			line.URL = line.Protocol + "://" + line.address()
 			if b.Protocol == "tcp" && cli.IsWebPort(b.Target) {
 				line.URL = cli.WebScheme(b.Target) + "://" + line.address()
 			}
-			if !slices.Contains(lines, line) {
+			isSame := func(other portLine) bool { // of the other family
+				other.bound = line.bound
+				return other == line
+			}
+			if !slices.ContainsFunc(lines, isSame) {
 				lines = append(lines, line)
 			}
 		}
@@ -119,7 +125,7 @@ func (a *app) ports(ctx context.Context, services []string) (lines []portLine, e
 		all, err := portWays(ctx, client, s.Name)
 		for i := range lines {
 			l := &lines[i]
-			l.Way, l.Why = all.of(l.Service, l.Index, l.Protocol, "", l.Port)
+			l.Way, l.Why = all.of(l.Service, l.Index, l.Protocol, l.bound, l.Port)
 		}
 		return err
 	})

@@ -23,7 +23,7 @@ func Open(ctx context.Context, id string, listeners ports.Listeners, places ways
 	set, _ := settings.AtStart(root) // what is wrong with them was told
 	return ways.New(ctx, ways.Config{
 		Listeners: listeners, Places: places, Rules: nat.New(id), Off: set.PublishesInUserspace(), Listens: sockets.Listens, Forget: nat.Forget, Log: log,
-		Host: ruleset.Host{Table: firewall.IsOurs, Opens: func(data []byte) bool { return firewall.Opens(id, data) }},
+		Host: ruleset.Host{Table: func(table string) bool { return firewall.IsOurs(id, table) }, Opens: func(data []byte) bool { return firewall.Opens(id, data) }},
 	})
 }
 

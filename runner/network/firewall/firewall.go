@@ -105,8 +105,19 @@ func New(id, prefix string, isOurs func(link string) bool, log *slog.Logger) *Fi
 // port sends to a container ("orlp"), while it is forwarded.
 const PublishedMark = 0x6f726c70
 
-// IsOurs says that a table of nftables is an engine's, and bears on containers only.
-func IsOurs(table string) bool { return strings.HasPrefix(table, "orlop_") }
+// IsOurs says that a table of nftables is that of the engine of an ID, of another engine, or of all of
+// them, and so bears on containers only. A name that merely begins like one is somebody else's.
+func IsOurs(id, table string) bool {
+	name, isLike := strings.CutPrefix(table, "orlop_")
+	if !isLike || table == forwardTable || table == dnsTable().Name || table == "orlop_doctor" {
+		return isLike
+	}
+	name = strings.TrimSuffix(name, "_ports")
+	return name == id || len(name) == idLength && strings.Trim(name, "0123456789abcdef") == ""
+}
+
+// idLength is how many hexadecimal digits the ID of an engine has.
+const idLength = 4
 
 // Opens says, by its user data, that a rule of the host's firewall is the one that lets the
 // published ports of the engine of an ID through.

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ func (h Host) Read() (Obstacles, error) {
 	}
 	return Obstacles{
 		IPv4: firstOf(all.obstacle(unix.NFPROTO_IPV4, h), legacy("ip"), routing(netlink.FAMILY_V4), forwarding("ipv4")),
-		IPv6: firstOf(all.obstacle(unix.NFPROTO_IPV6, h), legacy("ip6"), routing(netlink.FAMILY_V6), forwarding("ipv6")),
+		IPv6: firstOf(all.obstacle(unix.NFPROTO_IPV6, h), legacy("ip6"), routing(netlink.FAMILY_V6), sourced(), forwarding("ipv6")),
 	}, nil
 }
 
@@ -61,7 +62,7 @@ func firstOf(all ...string) string {
 // legacy says that rules of the old iptables filter, which nftables does not show.
 func legacy(words string) string {
 	for _, table := range legacyTables(words) {
-		if table == "filter" || table == "mangle" || table == "security" {
+		if table == "filter" || table == "mangle" || table == "security" || table == unread {
 			return fmt.Sprintf("the host's firewall has the table %s of %stables-legacy, whose rules can't be read", table, words)
 		}
 	}
@@ -70,10 +71,35 @@ func legacy(words string) string {
 
 func legacyTables(words string) []string {
 	names, err := os.ReadFile("/proc/net/" + words + "_tables_names")
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil // this kernel has none
+	case err != nil:
+		return []string{unread}
 	}
 	return strings.Fields(string(names))
+}
+
+// unread stands for tables whose names can't be read.
+const unread = "unknown"
+
+// sourced says that the machine's own answers have a way of IPv6 that goes by their source, which is the
+// container's where they are forwarded.
+func sourced() string {
+	text, err := os.ReadFile("/proc/net/ipv6_route")
+	if errors.Is(err, fs.ErrNotExist) {
+		return "" // no IPv6
+	}
+	if err != nil {
+		return fmt.Sprintf("the host's routes of IPv6 can't be read: %v", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		// Destination and its length, source and its length, ...
+		if fields := strings.Fields(line); len(fields) > 3 && fields[3] != "00" {
+			return "the host has routes of IPv6 that go by the sender's address (ip -6 route, from)"
+		}
+	}
+	return ""
 }
 
 // routing says that answers may take another way when they are forwarded: rules go by who
@@ -100,7 +126,10 @@ func forwarding(family string) string {
 	}
 	isOff := func(link string) bool {
 		value, err := os.ReadFile(dir + link + "/forwarding")
-		return err == nil && strings.TrimSpace(string(value)) == "0"
+		if errors.Is(err, fs.ErrNotExist) {
+			return false // the link is gone
+		}
+		return err != nil || strings.TrimSpace(string(value)) == "0"
 	}
 	if isOff("all") {
 		return "the host does not forward (net." + family + ".conf.all.forwarding)"

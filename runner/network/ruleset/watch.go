@@ -14,8 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lookAgain is how often it is looked whether tables of the old iptables have come or gone,
-// of which the kernel tells nobody.
+// lookAgain is how often it is looked at what the kernel does not tell of.
 const lookAgain = 2 * time.Second
 
 // Watch calls changed whenever what Read tells may be otherwise, until ctx ends. It has
@@ -30,18 +29,21 @@ func (h Host) Watch(ctx context.Context, changed func()) error {
 		tables.Close()
 		return fmt.Errorf("cannot watch the rules of routing: %w", err)
 	}
-	was := append(legacyTables("ip"), legacyTables("ip6")...)
+	was := untold()
 	changed()
 	var all sync.WaitGroup
-	all.Go(func() { hear(tables, h.concerns, changed) })
-	all.Go(func() { hear(routes, concernsRouting, changed) })
+	deaf := make(chan error, 2)
+	all.Go(func() { deaf <- hear(tables, h.concerns, changed) })
+	all.Go(func() { deaf <- hear(routes, concernsRouting, changed) })
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && err == nil {
 		select {
 		case <-ctx.Done():
+		case err = <-deaf:
+			err = fmt.Errorf("cannot hear of changes of the host's rules: %w", err)
 		case <-tick.C:
-			if is := append(legacyTables("ip"), legacyTables("ip6")...); !slices.Equal(is, was) {
+			if is := untold(); !slices.Equal(is, was) {
 				was = is
 				changed()
 			}
@@ -50,8 +52,15 @@ func (h Host) Watch(ctx context.Context, changed func()) error {
 	tables.Close()
 	routes.Close()
 	all.Wait()
-	return nil
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
+
+// untold is what the kernel tells nobody of, or of which it would tell with each address: tables of the old
+// iptables, and routes that go by the sender.
+func untold() []string { return append(append(legacyTables("ip"), legacyTables("ip6")...), sourced()) }
 
 // concerns says that a message of nftables is of somebody else's table.
 func (h Host) concerns(m syscall.NetlinkMessage) bool {
@@ -101,7 +110,7 @@ func subscribe(protocol int, groups ...int) (*os.File, error) {
 
 // hear tells of messages that are of interest until the socket is closed. Where there was
 // more than could be heard, something was.
-func hear(socket *os.File, concerns func(syscall.NetlinkMessage) bool, changed func()) {
+func hear(socket *os.File, concerns func(syscall.NetlinkMessage) bool, changed func()) error {
 	buffer := make([]byte, 64<<10) // the longest that the kernel sends at once
 	for {
 		n, err := socket.Read(buffer)
@@ -112,7 +121,7 @@ func hear(socket *os.File, concerns func(syscall.NetlinkMessage) bool, changed f
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil:
-			return
+			return err
 		}
 		messages, err := syscall.ParseNetlinkMessage(buffer[:n])
 		if err != nil || slices.ContainsFunc(messages, concerns) {

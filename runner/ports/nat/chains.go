@@ -75,7 +75,18 @@ func (t *Table) addChains() {
 	}
 	after := *nftables.ChainPriorityNATDest + 1
 	add("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, after, append([][]expr.Any{isApart}, led...)...)
-	add("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, after, led...)
+	// The machine's answer to its own loopback would leave by a bridge.
+	own := [][]expr.Any{
+		{
+			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: first}, equal([]byte{unix.NFPROTO_IPV4}),
+			&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 1, DestRegister: first}, equal([]byte{127}), giveWay,
+		},
+		{
+			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: first}, equal([]byte{unix.NFPROTO_IPV6}),
+			&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 8, Len: 16, DestRegister: first}, equal(netip.IPv6Loopback().AsSlice()), giveWay,
+		},
+	}
+	add("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, after, append(own, led...)...)
 	var marks [][]expr.Any
 	for _, f := range families() {
 		marks = append(marks, f.mark())

@@ -17,6 +17,8 @@ type Flows struct {
 	To    netip.AddrPort // the container; either part may be zero
 	// Through is the machine's port that they came to.
 	Through uint16
+	Bound   netip.Addr            // the machine's address that they came to; not valid, or unspecified: any
+	Ours    func(netip.Addr) bool // says of an address that it is a container's; nil: it is
 }
 
 // Forget has the machine know some connections no more: nobody has the address that they
@@ -54,6 +56,8 @@ func (all flows) MatchConntrackFlow(c *netlink.ConntrackFlow) bool {
 		return (f.Proto == 0 || f.Proto == c.Forward.Protocol) &&
 			(!f.To.Addr().IsValid() || f.To.Addr() == from.Unmap()) &&
 			(f.To.Port() == 0 || f.To.Port() == c.Reverse.SrcPort) &&
-			(f.Through == 0 || f.Through == c.Forward.DstPort)
+			(f.Through == 0 || f.Through == c.Forward.DstPort) &&
+			(!f.Bound.IsValid() || f.Bound.IsUnspecified() || f.Bound.Unmap() == to.Unmap()) &&
+			(f.Ours == nil || f.Ours(from.Unmap()))
 	})
 }

@@ -17,7 +17,11 @@ func (w *Ways) watch() {
 			continue
 		}
 		w.Log.Warn("published ports are not sent to containers by the kernel", "error", err)
-		<-w.ctx.Done()
+		w.decide(inBoth(err.Error()))
+		select {
+		case <-w.ctx.Done():
+		case <-time.After(tryAgain):
+		}
 	}
 }
 
@@ -80,8 +84,35 @@ func (w *Ways) decide(o ruleset.Obstacles) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.obstacles = o
+	if o.IPv4 != "" && o.IPv6 != "" { // all of them at once: one after the other takes its time
+		w.takeAll()
+	}
 	for _, p := range w.ports {
 		w.choose(p)
+	}
+}
+
+// takeAll takes all rules away. The caller holds mu.
+func (w *Ways) takeAll() {
+	led := false
+	for _, p := range w.ports {
+		for _, l := range p.legs {
+			led = led || l.rule != nil
+		}
+	}
+	if !led {
+		return
+	}
+	if err := w.Rules.Close(); err != nil {
+		w.lost(err)
+		return
+	}
+	for _, p := range w.ports {
+		for _, l := range p.legs {
+			if l.rule != nil {
+				w.depart(p, l)
+			}
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ type port struct {
 	bound   keeper.Port // with the port that it has
 	route   keeper.Route
 	version int // counts the changes of the route
+	closed  bool
 	forget  context.CancelFunc
 	legs    []*leg      // of IPv4, of IPv6, or both
 	left    []departure // where the kernel sent connections before, since the last drain

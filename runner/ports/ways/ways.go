@@ -195,8 +195,8 @@ func (w *Ways) leave(p *port, next keeper.Route) (isSame bool) {
 	}
 	p.forget()
 	if p.version == 0 && p.bound.Proto == keeper.UDP { // those of an earlier engine's rule
-		w.lose(nat.Flows{Proto: unix.IPPROTO_UDP, Through: p.bound.Port})
-		w.lose(nat.Flows{Is6: true, Proto: unix.IPPROTO_UDP, Through: p.bound.Port})
+		w.lose(nat.Flows{Proto: unix.IPPROTO_UDP, Through: p.bound.Port, Bound: p.bound.Addr, Ours: w.isContainer})
+		w.lose(nat.Flows{Is6: true, Proto: unix.IPPROTO_UDP, Through: p.bound.Port, Bound: p.bound.Addr, Ours: w.isContainer})
 	}
 	p.version++
 	p.route = keeper.Route{Parked: true} // until the keeper knows
@@ -204,10 +204,19 @@ func (w *Ways) leave(p *port, next keeper.Route) (isSame bool) {
 	return false
 }
 
+// isContainer says that an address is a container's of this engine.
+func (w *Ways) isContainer(addr netip.Addr) bool {
+	_, ok := w.Places.Place(addr)
+	return ok
+}
+
 // enter begins a route that the keeper has.
 func (w *Ways) enter(p *port, r keeper.Route) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if p.closed {
+		return
+	}
 	p.route = r
 	p.route.Backends = slices.Clone(r.Backends)
 	w.aim(p)
@@ -258,8 +267,16 @@ func (w *Ways) Drain(ctx context.Context, key string, patience keeper.Patience) 
 // Close implements ports.Listeners.
 func (w *Ways) Close(ctx context.Context, key string) error {
 	w.mu.Lock()
-	if p := w.ports[key]; p != nil {
+	p := w.ports[key]
+	w.mu.Unlock()
+	if p != nil { // who is leading it elsewhere finishes that first
+		p.routing.Lock()
+		defer p.routing.Unlock()
+	}
+	w.mu.Lock()
+	if p != nil && w.ports[key] == p {
 		p.forget()
+		p.closed = true
 		p.version++
 		for _, l := range p.legs {
 			if l.rule != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type machine struct {
 	obstacle ruleset.Obstacles
 	changed  func()
 	ports    []keeper.PortState
+	routing  func() // called while the keeper leads a port elsewhere; may be nil
 }
 
 func (m *machine) note(what string) {
@@ -52,6 +54,9 @@ func (m *machine) Route(_ context.Context, key string, r keeper.Route) error {
 		}
 	}
 	m.note(what)
+	if m.routing != nil {
+		m.routing()
+	}
 	return nil
 }
 
@@ -214,6 +219,29 @@ func TestTheKernelIsToldLastAndAskedFirst(t *testing.T) {
 		}
 		if !slices.Equal(m.done, want) {
 			t.Errorf("done: %s", strings.Join(m.done, "\n\t"))
+		}
+	})
+}
+
+// TestAPortThatIsClosedWhileItIsLedHasNoRule: nobody would take it away any more.
+func TestAPortThatIsClosedWhileItIsLedHasNoRule(t *testing.T) {
+	with(t, false, func(m *machine, w *Ways) {
+		listen(t, w, web)
+		closed := make(chan error, 1)
+		m.routing = func() {
+			m.routing = nil
+			go func() { closed <- w.Close(t.Context(), web.Key) }()
+			for range 1000 { // it waits for a lock, which the test's own time does not know as waiting
+				runtime.Gosched()
+			}
+		}
+		lead(t, w, web.Key, false, old)
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if len(m.rules) > 0 || len(w.Ways()) > 0 {
+			t.Errorf("there are rules: %v, and ports: %v", m.rules, w.Ways())
 		}
 	})
 }
