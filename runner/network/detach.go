@@ -79,7 +79,7 @@ func (m *Manager) occupy(id, network string) (*sandbox, int, error) {
 	if !ok {
 		return nil, 0, nil
 	}
-	i := slices.IndexFunc(s.Endpoints, func(e endpoint) bool { return e.Network == network })
+	i := s.place(network)
 	switch {
 	case i < 0:
 		return nil, 0, nil
