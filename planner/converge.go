@@ -55,6 +55,7 @@ type converger struct {
 	network  map[string]*Step   // network key -> step
 	volume   map[string]*Step   // volume key -> step
 	ups      map[string][]*Step // service -> steps of its containers
+	back     map[string][]*Step // service -> steps that bring its containers back to networks that are made anew
 	await    map[string]*Step   // service and condition -> step
 	imaged   map[string]bool    // services whose image was planned
 	pulls    map[string]*Step   // reference -> its pull
@@ -82,7 +83,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	c := &converger{
 		project: project, observed: observed, opts: opts, plan: &Plan{Project: project.Name, Steps: []*Step{}, Limit: opts.Limit},
 		image: map[string]*Step{}, mounted: map[string][]*Step{}, network: map[string]*Step{}, volume: map[string]*Step{},
-		ups: map[string][]*Step{}, await: map[string]*Step{}, over: map[string]string{},
+		ups: map[string][]*Step{}, back: map[string][]*Step{}, await: map[string]*Step{}, over: map[string]string{},
 		imaged: map[string]bool{}, pulls: map[string]*Step{}, anew: map[string]string{}, makers: map[string]string{},
 	}
 	order, err := c.order()
@@ -133,6 +134,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 			return nil, err
 		}
 	}
+	c.reattachOthers()
 	c.warnAbsent()
 	c.planSharers(order)
 	c.planRestarts(order)

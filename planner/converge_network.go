@@ -35,7 +35,7 @@ func (c *converger) planNetworks(order []string) {
 			if len(step.Reasons) == 0 && have.Applied != nil && have.Project == c.project.Name {
 				c.relabel(UpdateNetwork, step, append(lost(have.Lost), compareLabels(path, have.Applied.Labels, want.Labels, c.project.Places)...))
 			}
-			if len(step.Reasons) == 0 || !c.mayRenew(key, want.Name, order) {
+			if len(step.Reasons) == 0 {
 				continue
 			}
 			if len(have.Guests) > 0 && !c.opts.Disturb {
@@ -89,36 +89,37 @@ func HasRoom(subnet string, containers int) bool {
 	return containers <= 1<<(32-p.Bits())-3
 }
 
-// mayRenew says whether a network can be made anew: all that is attached to it
-// is made anew too, so that nothing else may be.
-func (c *converger) mayRenew(key, name string, order []string) bool {
-	blocked := ""
-	for i := range c.observed.Containers {
-		k := &c.observed.Containers[i]
-		if !k.isAttached(name) {
-			continue
-		}
-		chosen := !k.OneOff && slices.Contains(order, k.Service) && !c.opts.NoRecreate
-		if !chosen && !(c.isOrphan(k) && c.opts.RemoveOrphans) {
-			blocked = containerResource(k)
+// reattach has a container brought back to those of its networks that are made anew.
+func (c *converger) reattach(k *Container) {
+	for _, key := range slices.Sorted(maps.Keys(c.network)) {
+		step := c.network[key]
+		if _, existed := c.observed.Networks[step.Name]; existed && slices.Contains(k.Networks, step.Name) {
+			c.back[k.Service] = append(c.back[k.Service], c.plan.add(attachment(containerResource(k), k.ID, key, step)))
 		}
 	}
-	if blocked != "" {
-		c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("network %s stays as it is: %s uses it and is not to be replaced", key, blocked))
-	}
-	return blocked == ""
 }
 
-func (k *Container) isAttached(network string) bool {
-	if k.Applied == nil {
-		return false
-	}
-	for _, name := range k.Applied.Networks {
-		if name == network {
-			return true
+// backOf are the steps that bring the containers of a service back to their networks, or
+// one of them.
+func (c *converger) backOf(service, id string) (ids []string) {
+	for _, step := range c.back[service] {
+		if id == "" || step.Container == id {
+			ids = append(ids, step.ID)
 		}
 	}
-	return false
+	return ids
+}
+
+// reattachOthers does so for what runs and the plan has nothing else for: runs, orphans,
+// and containers of services that were not chosen.
+func (c *converger) reattachOthers() {
+	for i := range c.observed.Containers {
+		k := &c.observed.Containers[i]
+		isPlanned := slices.ContainsFunc(c.ups[k.Service], func(s *Step) bool { return s.Container == k.ID })
+		if k.IsUp() && !isPlanned && !slices.Contains(c.going, k) && len(c.backOf(k.Service, k.ID)) == 0 {
+			c.reattach(k)
+		}
+	}
 }
 
 // relabel adds a step for labels that changed; it needs nothing anew.

@@ -79,13 +79,20 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 	case !isUp && !c.opts.NoStart:
 		step.Action, step.Reasons = Start, append([]Reason{{Text: whyDown(k)}}, ch.update...)
 	default:
-		if len(c.reattach(k)) == 0 {
+		c.reattach(k)
+		if len(c.backOf(name, k.ID)) == 0 {
 			c.plan.Leave++
 		}
 		return
 	}
-	if step.Action != Replace {
-		step.Needs = c.reattach(k)
+	if step.Action != Replace || step.IfChanged { // it may stay
+		c.reattach(k)
+		step.Needs = c.backOf(name, k.ID)
+	}
+	for key := range s.Networks {
+		if made := c.network[key]; made != nil && step.Action == Update { // which brings it back where it was taken off
+			step.Needs = append(step.Needs, made.ID)
+		}
 	}
 	if at := k.rolledBack(); step.Action == Replace && !at.IsZero() {
 		path := "services." + name + ".deploy.update_config.failure_action"
@@ -179,24 +186,6 @@ func imageReason(step *Step, name string, places spec.Places) Reason {
 	}
 	path := "services." + name + ".image"
 	return Reason{Path: path, Text: text, Place: places.Nearest("services." + name)}
-}
-
-// reattach has a container that stays brought back to its networks that are made anew. It gives
-// the steps that do so.
-func (c *converger) reattach(k *Container) (ids []string) {
-	if k.Applied == nil {
-		return nil
-	}
-	for _, key := range slices.Sorted(maps.Keys(k.Applied.Networks)) {
-		step := c.network[key]
-		if step == nil {
-			continue
-		}
-		if _, existed := c.observed.Networks[step.Name]; existed {
-			ids = append(ids, c.plan.add(attachment(resource(k.Service, k.Number), k.ID, key, step)).ID)
-		}
-	}
-	return ids
 }
 
 func (c *converger) renewed(service string) bool {
@@ -332,6 +321,7 @@ func (c *converger) needs(name string, s *spec.Service) (needs, after []string) 
 		for _, step := range c.ups[other] {
 			needs = append(needs, step.ID)
 		}
+		needs = append(needs, c.backOf(other, "")...)
 	}
 	if c.opts.NoStart || c.opts.NoDeps && len(c.opts.Services) > 0 {
 		return compact(needs), nil
@@ -356,7 +346,7 @@ func (c *converger) dependency(name, condition string) []string {
 	if c.project.Services[name] == nil {
 		return nil
 	}
-	var ids []string
+	ids := c.backOf(name, "")
 	for _, step := range c.ups[name] {
 		ids = append(ids, step.ID)
 	}
@@ -367,8 +357,8 @@ func (c *converger) dependency(name, condition string) []string {
 	if condition == spec.ServiceStarted || condition == "" {
 		return append(ids, over...)
 	}
-	if len(ids) == 0 && c.holds(name, condition) {
-		return nil
+	if len(c.ups[name]) == 0 && c.holds(name, condition) {
+		return ids
 	}
 	return append(over, c.awaitStep(name, condition, ids).ID)
 }

@@ -59,9 +59,10 @@ func (c *converger) follow(k *Container, key, owner string, isChosen bool, why s
 	for _, step := range c.ups[owner] {
 		needs = append(needs, step.ID)
 	}
+	needs = append(needs, c.backOf(k.Service, k.ID)...)
 	i := slices.IndexFunc(c.ups[k.Service], func(s *Step) bool { return s.Container == k.ID })
 	switch {
-	case i < 0 && isChosen:
+	case i < 0 && isChosen && len(c.backOf(k.Service, k.ID)) == 0:
 		c.plan.Leave--
 	case i < 0:
 	case c.ups[k.Service][i].Action == Update:

@@ -32,6 +32,7 @@ var update = flag.Bool("update", false, "write the wanted plans anew")
 //	exit web/1 3         it ended by itself
 //	health db/1 unhealthy
 //	guest NETWORK PROJECT web/1 ID  another project's container is on it
+//	connect web/1 NETWORK     it was brought there by hand; disconnect takes it off
 //	adrift app/1         its network's owner was replaced without it
 //	digest redis:7       another image is under this name now
 //	forget image redis:7 | network shop_default | volume shop_data | record web/1
@@ -213,6 +214,13 @@ func (s *scenario) line(line string) {
 		n := o.Networks[words[1]]
 		n.Guests = append(n.Guests, Guest{Project: words[2], Resource: words[3], Container: words[4]})
 		o.Networks[words[1]] = n
+	case "connect":
+		k := s.w.find(s.t, words[1])
+		k.Networks = append(k.Networks, words[2])
+	case "disconnect":
+		k := s.w.find(s.t, words[1])
+		k.Networks = slices.DeleteFunc(k.Networks, func(name string) bool { return name == words[2] })
+		k.Lost = append(k.Lost, "it was taken off network "+words[2])
 	case "adrift":
 		s.w.find(s.t, words[1]).Adrift = true
 	case "left-out":
@@ -244,7 +252,7 @@ func (s *scenario) line(line string) {
 		n, _ := strconv.Atoi(number)
 		o.Containers = append(o.Containers, Container{ID: s.w.next(), Service: service, Number: n, State: Running, Applied: &Applied{Service: &spec.Service{}}})
 	case "run":
-		o.Containers = append(o.Containers, Container{ID: s.w.next(), Name: words[1], Service: words[2], OneOff: true, State: State(words[3]), Applied: &Applied{Service: &spec.Service{}}})
+		o.Containers = append(o.Containers, Container{ID: s.w.next(), Name: words[1], Service: words[2], OneOff: true, State: State(words[3]), Networks: words[4:], Applied: &Applied{Service: &spec.Service{}}})
 	case "add-network":
 		o.Networks[words[1]] = Network{Name: words[1]}
 	case "add-volume":

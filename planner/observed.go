@@ -130,6 +130,7 @@ type Container struct {
 	NextTry   time.Time  `json:"next_try"` // while Restarting
 	Error     string     `json:"error,omitempty"`
 	Applied   *Applied   `json:"applied,omitempty"`
+	Networks  []string   `json:"networks,omitempty"` // that it is on, by full name: also where it was brought, and not what it was taken off
 	Addresses []string   `json:"addresses,omitempty"`
 	Published []Binding  `json:"published,omitempty"`
 	Exposed   []string   `json:"exposed,omitempty"` // ports that its image exposes: "80/tcp"

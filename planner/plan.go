@@ -22,7 +22,7 @@ const (
 	Push          Action = "push" // of an image to its registry; in no plan that converges a project
 	CreateNetwork Action = "create-network"
 	UpdateNetwork Action = "update-network" // its labels, in place
-	AttachNetwork Action = "attach-network" // a container of another project to a network that was made anew
+	AttachNetwork Action = "attach-network" // a container to a network that was made anew under it
 	RemoveNetwork Action = "remove-network"
 	CreateVolume  Action = "create-volume"
 	UpdateVolume  Action = "update-volume" // its labels, in place

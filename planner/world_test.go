@@ -188,6 +188,7 @@ func (w *world) container(project string, s *Step) error {
 		ID: w.next(), Name: fmt.Sprintf("%s-%s-%d", project, s.Service, s.Number), Service: s.Service, Number: s.Number,
 		State: Created, Applied: roundTrip(&applied), CreatedAt: time.Unix(int64(w.made), 0).UTC(),
 	}
+	k.Networks = slices.Sorted(maps.Values(k.Applied.Networks))
 	w.run(&k, s)
 	o.Containers = append(o.Containers, k)
 	return nil

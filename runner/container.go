@@ -126,6 +126,9 @@ func (c *container) observe() planner.Container {
 		NextTry: s.RetryAt, Error: s.Error, Applied: m.Applied, Addresses: s.Addresses,
 		LeftOut: m.LeftOut, Unready: s.Unready, Unsent: unsent, Published: s.Published, Exposed: m.Exposed, Version: m.Version, Command: m.Command, LastProbe: c.last,
 	}
+	if m.Applied != nil {
+		out.Networks = m.NetworkNames()
+	}
 	if s.State == planner.Exited && !c.yields {
 		out.Published = nil // nobody answers there; who is being replaced is as good as back
 	}

@@ -11,8 +11,7 @@ import (
 )
 
 func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
-	stop := func(ctx context.Context, id string) error { return r.stopAndDisconnect(ctx, r.lookup(id), o.Grace) }
-	result, err := r.Wiring().Create(ctx, &wiring.Order{Project: o.Project, Plan: o.Plan, Stop: stop}, s)
+	result, err := r.Wiring().Create(ctx, &wiring.Order{Project: o.Project, Plan: o.Plan}, s)
 	return result, topology.Placed(err, o.Places)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/supervisor"
 )
@@ -59,7 +60,7 @@ func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 func (r *Runner) portOwner(rec *supervisor.Record) ports.Owner {
 	o := ports.Owner{
 		Project: rec.Project, Service: rec.Service, Number: rec.Number, Ports: rec.Applied.Service.Ports, Published: rec.Published,
-		HostIP: cmp.Or(rec.Applied.HostIP, r.topology.HostBinding(rec.Applied)),
+		HostIP: cmp.Or(rec.Applied.HostIP, r.topology.HostBinding(assembly.Member(rec))),
 	}
 	if mode := rec.Applied.Service.NetworkMode; mode == "host" || mode == "none" {
 		o.Ports = nil // there is nothing of its own to lead to
@@ -148,7 +149,7 @@ func (c *container) unroute(again bool) {
 // machine reaches it, if any.
 func (c *container) lead(addresses []string, parked bool) {
 	rec := c.snapshot()
-	to := c.r.topology.Reached(rec.Applied, addresses)
+	to := c.r.topology.Reached(assembly.Member(&rec), addresses)
 	if err := c.r.ports.Lead(c.r.ctx, c.r.portOwner(&rec), to, parked); err != nil && c.r.ctx.Err() == nil {
 		c.r.log.Warn("cannot route the published ports of a container", "container", c.name, "error", err)
 	}

@@ -281,7 +281,7 @@ func (m *Maker) Copies(project string) rootfs.Copies {
 // Etc gives a container its files below /etc.
 func (m *Maker) Etc(rec *supervisor.Record, names map[netip.Addr][]string) ([]specs.Mount, error) {
 	e := rootfs.Etc{
-		Dir: m.Dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: m.Topology.Hosts(rec.Applied), Service: rec.Applied.Service, Owner: m.owner(rec),
+		Dir: m.Dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: m.Topology.Hosts(Member(rec)), Service: rec.Applied.Service, Owner: m.owner(rec),
 	}
 	return e.Mounts()
 }

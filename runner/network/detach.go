@@ -57,6 +57,14 @@ func (m *Manager) Attach(_ context.Context, id, network string) (moved bool, err
 	return moved, nil
 }
 
+// Has says that a sandbox has a place on a network, be it detached from it or not.
+func (m *Manager) Has(id, network string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sandboxes[id]
+	return s != nil && s.place(network) >= 0
+}
+
 // Detached lists the sandboxes that wait for a network to come back.
 func (m *Manager) Detached(network string) []string {
 	m.mu.Lock()
@@ -79,7 +87,7 @@ func (m *Manager) occupy(id, network string) (*sandbox, int, error) {
 	if !ok {
 		return nil, 0, nil
 	}
-	i := slices.IndexFunc(s.Endpoints, func(e endpoint) bool { return e.Network == network })
+	i := s.place(network)
 	switch {
 	case i < 0:
 		return nil, 0, nil

@@ -65,6 +65,11 @@ func (e *endpoint) has(is6 bool) bool {
 	return is6 && e.Address6.IsValid() || !is6 && e.Address.IsValid()
 }
 
+// place is the number of a sandbox's endpoint on a network, -1 if it has none.
+func (s *sandbox) place(network string) int {
+	return slices.IndexFunc(s.Endpoints, func(e endpoint) bool { return e.Network == network })
+}
+
 // inside is what a sandbox's link is called in its namespace.
 func (s *sandbox) inside(i int) string {
 	if name := s.Endpoints[i].Inside; name != "" {

@@ -290,14 +290,14 @@ func (m *Manager) sandboxFaults(s *sandbox, host links.Look, inside bool) []faul
 		add("its network namespace is mounted no more", func() error { return m.pinAgain(s) })
 		return list
 	}
-	for i, e := range s.Endpoints {
+	for _, e := range s.Endpoints {
 		n, ok := m.Network(e.Network)
 		if e.Detached || !ok || n.isOutside() {
 			continue
 		}
 		link, isThere := host.Links[e.Link]
 		bridge, hasBridge := host.Links[n.Bridge]
-		mend := func() error { return m.mendEndpoint(s, i, s.Endpoints[i]) } // as they are by then
+		mend := func() error { return m.mendEndpoint(s, e.Network) }
 		switch {
 		case !isThere:
 			add("its link to network "+n.Name+" is gone", mend)
@@ -324,8 +324,14 @@ func (m *Manager) sandboxFaults(s *sandbox, host links.Look, inside bool) []faul
 	return list
 }
 
-// mendEndpoint puts back the link of a sandbox, unless that was removed meanwhile.
-func (m *Manager) mendEndpoint(s *sandbox, i int, e endpoint) error {
+// mendEndpoint puts back the link of a sandbox to a network, unless either was left
+// meanwhile.
+func (m *Manager) mendEndpoint(s *sandbox, network string) error {
+	i := s.place(network) // as they are by now
+	if i < 0 {
+		return nil
+	}
+	e := s.Endpoints[i]
 	links, err := m.ourLinks()
 	if err != nil {
 		return err

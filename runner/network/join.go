@@ -7,17 +7,15 @@ import (
 	"slices"
 )
 
-// ErrNotConnected is the error of Leave for a sandbox that is not on the network.
-var ErrNotConnected = errors.New("it is not on this network")
-
 // Join gives a sandbox a place on one more network while its programs run.
 func (m *Manager) Join(_ context.Context, id string, to Endpoint) error {
-	s, err := m.enlarge(id, to)
+	s, err := m.admit(id, to)
 	if err != nil {
 		return fmt.Errorf("cannot connect %s to network %s: %w", m.labelOf(id), to.Network, err)
 	}
 	m.awaitGuard()
 	defer m.vacate(s)
+	m.enlarge(s, to)
 	// On record first, as detached: a link that a crash leaves is removed when adopted.
 	if err = m.recordSandbox(s); err == nil {
 		_, err = m.reattach(s, len(s.Endpoints)-1)
@@ -36,7 +34,7 @@ func (m *Manager) Leave(ctx context.Context, id, network string) error {
 	}
 	s, i, err := m.occupy(id, network)
 	if err == nil && s == nil {
-		err = ErrNotConnected
+		err = errors.New("it is not on this network")
 	}
 	if err != nil {
 		return fmt.Errorf("cannot disconnect %s from network %s: %w", m.labelOf(id), network, err)
@@ -56,9 +54,8 @@ func (m *Manager) labelOf(id string) string {
 	return id
 }
 
-// enlarge enters a place on a network in a sandbox's books, without a link yet, and marks
-// the sandbox as being changed.
-func (m *Manager) enlarge(id string, to Endpoint) (*sandbox, error) {
+// admit marks a sandbox as being changed that may get a place on a network.
+func (m *Manager) admit(id string, to Endpoint) (*sandbox, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, n := m.sandboxes[id], m.networks[to.Network]
@@ -69,27 +66,32 @@ func (m *Manager) enlarge(id string, to Endpoint) (*sandbox, error) {
 		return nil, errors.New("there is no such network")
 	case s.busy || !s.Ready:
 		return nil, errors.New("it is just being connected or disconnected: try again")
-	case slices.ContainsFunc(s.Endpoints, func(e endpoint) bool { return e.Network == to.Network }):
+	case s.place(to.Network) >= 0:
 		return nil, errors.New("it is on this network already")
 	}
-	inside := to.Interface
+	if to.Interface != "" && s.hasInside(to.Interface) {
+		return nil, fmt.Errorf("one of its links is called %s already", to.Interface)
+	}
+	s.busy, s.seen = true, false
+	return s, nil
+}
+
+// enlarge enters a place on a network in a sandbox's books, without a link yet. The guard
+// has let go of it.
+func (m *Manager) enlarge(s *sandbox, to Endpoint) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	inside, prefix := to.Interface, InterfacePrefix
+	if n := m.networks[to.Network]; n != nil && n.InterfacePrefix != "" {
+		prefix = n.InterfacePrefix
+	}
 	for number := 0; inside == ""; number++ {
-		prefix := n.InterfacePrefix
-		if prefix == "" {
-			prefix = InterfacePrefix
-		}
 		if name := fmt.Sprintf("%s%d", prefix, number); !s.hasInside(name) {
 			inside = name
 		}
 	}
-	if to.Interface != "" && s.hasInside(inside) {
-		return nil, fmt.Errorf("one of its links is called %s already", inside)
-	}
-	s.busy, s.seen = true, false
-	// Others may be reading what was there.
 	s.Spec.Endpoints = append(slices.Clone(s.Spec.Endpoints), to)
 	s.Endpoints = append(slices.Clone(s.Endpoints), endpoint{Network: to.Network, Link: m.newLinkNameLocked("v"), Inside: inside, Detached: true})
-	return s, nil
 }
 
 func (s *sandbox) hasInside(name string) bool {
@@ -110,9 +112,10 @@ func (m *Manager) diminish(s *sandbox, i int) {
 		n.give(e)
 	}
 	delete(m.linkNames, e.Link)
-	for at := range s.Endpoints { // their names must not change with their numbers
-		s.Endpoints[at].Inside = s.inside(at)
+	left := slices.Clone(s.Endpoints)
+	for at := range left { // their names must not change with their numbers
+		left[at].Inside = s.inside(at)
 	}
 	s.Spec.Endpoints = slices.Delete(slices.Clone(s.Spec.Endpoints), i, i+1)
-	s.Endpoints = slices.Delete(slices.Clone(s.Endpoints), i, i+1)
+	s.Endpoints = slices.Delete(left, i, i+1)
 }

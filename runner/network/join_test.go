@@ -2,7 +2,9 @@ package network
 
 import (
 	"net/netip"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/orlop/orlop/keeper"
@@ -77,4 +79,115 @@ func TestASandboxJoinsAndLeavesNetworksWhileItRuns(t *testing.T) {
 	if err := m.Join(t.Context(), "other", Endpoint{Network: "back", IPv4: want}); err == nil {
 		t.Error("it joins a network twice")
 	}
+}
+
+// TestWhatIsMendedMayHaveLeftMeanwhile: what is found of an endpoint is put right by its
+// network, whatever number it has by then.
+func TestWhatIsMendedMayHaveLeftMeanwhile(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	for _, name := range []string{"a", "b", "c"} {
+		ensure(t, m, Spec{Name: name, Internal: true})
+	}
+	guest := create(t, m, "guest", on("a", "b", "c"))
+	for _, e := range m.sandboxes["guest"].Endpoints[1:] {
+		run(t, "ip", "link", "del", e.Link)
+	}
+	m.netMu.Lock()
+	found, err := m.faults(func(string) bool { return true })
+	m.netMu.Unlock()
+	if err != nil || len(found) != 2 {
+		t.Fatalf("%d faults, %v", len(found), err)
+	}
+	for _, name := range []string{"a", "b"} {
+		if err := m.Leave(t.Context(), "guest", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range found {
+		if err := f.mend(); err != nil {
+			t.Errorf("%s: %v", f.text, err)
+		}
+	}
+	want := guest.Addresses["c"].String()
+	if got := run(t, "nsenter", "--net="+guest.NetnsPath, "ip", "-4", "-o", "addr", "show", "dev", "eth2"); !strings.Contains(got, want) {
+		t.Errorf("its link to the network that it has not left has\n%s", got)
+	}
+}
+
+// TestNobodyIsEnlargedUnderTheGuard: a sandbox that is looked at keeps its endpoints until
+// the look is over.
+func TestNobodyIsEnlargedUnderTheGuard(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, Spec{Name: "front"})
+	ensure(t, m, Spec{Name: "back"})
+	create(t, m, "guest", on("front"))
+	s, joined := m.sandboxes["guest"], make(chan error)
+	m.atRest(s, func() {
+		go func() { joined <- m.Join(t.Context(), "guest", Endpoint{Network: "back"}) }()
+		for isBusy := false; !isBusy; runtime.Gosched() {
+			m.mu.Lock()
+			isBusy = s.busy
+			m.mu.Unlock()
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if len(s.Endpoints) != 1 || len(s.Spec.Endpoints) != 1 {
+			t.Errorf("while it is looked at, it has got %d endpoints", len(s.Endpoints))
+		}
+	})
+	if err := <-joined; err != nil {
+		t.Fatal(err)
+	}
+	if state, _ := m.Sandbox("guest"); len(state.Of("back")) != 1 {
+		t.Errorf("it is on %v", state.Addresses)
+	}
+}
+
+// TestARecordIsWrittenWhileEndpointsChange: the race detector sees who reads what another
+// writes.
+func TestARecordIsWrittenWhileEndpointsChange(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, Spec{Name: "front"})
+	ensure(t, m, Spec{Name: "back"})
+	create(t, m, "guest", on("front"))
+	m.sandboxes["guest"].Endpoints[0].Inside = "" // as engines before made it
+	var others sync.WaitGroup
+	stop := make(chan struct{})
+	others.Go(func() {
+		for active := true; ; active = !active {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := m.SetNames("guest", active); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 5 {
+		if err := m.Join(t.Context(), "guest", Endpoint{Network: "back"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Detach(t.Context(), "guest", "front"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Attach(t.Context(), "guest", "front"); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Leave(t.Context(), "guest", "back"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	others.Wait()
 }

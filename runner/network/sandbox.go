@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -314,6 +315,7 @@ func (m *Manager) recordSandbox(s *sandbox) error {
 	defer m.recordMu.Unlock()
 	m.mu.Lock()
 	now, known := *s, m.sandboxes[s.ID] == s
+	now.Endpoints = slices.Clone(s.Endpoints) // others write to them while this is written
 	m.mu.Unlock()
 	if !known {
 		return nil

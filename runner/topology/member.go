@@ -162,11 +162,7 @@ func (m *Member) Addresses(state network.SandboxState) (list []string, names map
 	if m.Applied.Service.NetworkMode != "" {
 		return nil, names
 	}
-	var on []string
-	for _, key := range m.order() {
-		on = append(on, m.Applied.Networks[key])
-	}
-	on = append(on, slices.Sorted(maps.Keys(m.Joined))...)
+	on := m.networks()
 	slices.SortStableFunc(on, func(x, y string) int { // those first where the machine reaches it
 		return cmp.Compare(rank(state, x), rank(state, y))
 	})
@@ -181,9 +177,9 @@ func (m *Member) Addresses(state network.SandboxState) (list []string, names map
 
 // Reached is the first of a container's addresses at which the machine reaches it: none
 // on a network outside is. It is the zero Addr if there is none.
-func (t *Store) Reached(applied *planner.Applied, addresses []string) netip.Addr {
+func (t *Store) Reached(m *Member, addresses []string) netip.Addr {
 	isOutside := func(addr netip.Addr) bool {
-		for _, name := range applied.Networks {
+		for _, name := range m.networks() {
 			n, ok := t.nets.Network(name)
 			if ok && n.Driver != "" && (n.Subnet.Contains(addr) || n.Subnet6.Contains(addr)) {
 				return true
@@ -221,31 +217,47 @@ func (m *Member) hostNames() []string {
 
 // HostBinding is where a container's published ports are bound that name no address: the
 // network says so by which its default route leads. It is "" for everywhere.
-func (t *Store) HostBinding(applied *planner.Applied) string {
-	lookup := func(key string) (network.Network, bool) { return t.nets.Network(applied.Networks[key]) }
-	key := applied.Service.Gateway(func(key string) bool { n, ok := lookup(key); return ok && !n.Internal })
-	if key == "" {
-		return ""
+func (t *Store) HostBinding(m *Member) string {
+	var way *network.Network
+	most := 0
+	for _, name := range m.networks() {
+		n, ok := t.nets.Network(name)
+		if priority := m.gatewayPriority(name); ok && !n.Internal && (way == nil || priority > most) {
+			way, most = &n, priority
+		}
 	}
-	way, _ := lookup(key)
-	if !way.HostBinding.IsValid() {
+	if way == nil || !way.HostBinding.IsValid() {
 		return ""
 	}
 	return way.HostBinding.String()
 }
 
+// gatewayPriority is what is asked for on one of the container's networks.
+func (m *Member) gatewayPriority(name string) int {
+	asked, isJoined := m.Joined[name]
+	for key, of := range m.Applied.Networks {
+		if of == name && !isJoined {
+			asked = m.Applied.Service.Networks[key]
+		}
+	}
+	if asked == nil {
+		return 0
+	}
+	return asked.GatewayPriority
+}
+
 // Hosts are the extra hosts of the container's service with "host-gateway" filled
 // in: the address at which it reaches its host.
-func (t *Store) Hosts(applied *planner.Applied) []string {
+func (t *Store) Hosts(m *Member) []string {
 	gateway := "127.0.0.1"
-	for _, key := range order(applied) {
-		if n, ok := t.nets.Network(applied.Networks[key]); ok && n.Driver == "" && applied.Service.NetworkMode == "" {
+	for _, name := range m.networks() {
+		if n, ok := t.nets.Network(name); ok && n.Driver == "" && m.Applied.Service.NetworkMode == "" {
 			gateway = n.HostAddress().String()
 			break
 		}
 	}
 	var out []string
-	for _, e := range applied.Service.ExtraHosts {
+	for _, e := range m.Applied.Service.ExtraHosts {
 		if i := strings.IndexAny(e, "=:"); i > 0 && e[i+1:] == "host-gateway" {
 			e = e[:i+1] + gateway
 		}
@@ -254,9 +266,21 @@ func (t *Store) Hosts(applied *planner.Applied) []string {
 	return out
 }
 
-// order is that of the networks of its stack that the container is on.
+// order is that of the networks of its stack that the container is on as its service asks.
 func (m *Member) order() []string {
-	return slices.DeleteFunc(order(m.Applied), func(key string) bool { return slices.Contains(m.Left, m.Applied.Networks[key]) })
+	return slices.DeleteFunc(order(m.Applied), func(key string) bool {
+		name := m.Applied.Networks[key]
+		_, isJoined := m.Joined[name] // it has left, and was brought back in another way
+		return isJoined || slices.Contains(m.Left, name)
+	})
+}
+
+// networks are those that the container is on, in the order of its links.
+func (m *Member) networks() (names []string) {
+	for _, key := range m.order() {
+		names = append(names, m.Applied.Networks[key])
+	}
+	return append(names, slices.Sorted(maps.Keys(m.Joined))...)
 }
 
 // order sorts a service's networks by priority, then by key: its links are eth0, eth1

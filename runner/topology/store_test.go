@@ -298,17 +298,17 @@ func TestHostGatewayIsTheFirstNetworks(t *testing.T) {
 	ensure(t, s, "shop_front", Record{Key: "front", Applied: &spec.Network{}})
 	service := &spec.Service{ExtraHosts: []string{"host=host-gateway", "other:10.1.1.1", "odd"}}
 	applied := &planner.Applied{Service: service, Networks: map[string]string{"front": "shop_front"}}
-	if got := s.Hosts(applied); !slices.Equal(got, []string{"host=10.0.0.1", "other:10.1.1.1", "odd"}) {
+	if got := s.Hosts(&Member{Applied: applied}); !slices.Equal(got, []string{"host=10.0.0.1", "other:10.1.1.1", "odd"}) {
 		t.Errorf("got %v", got)
 	}
 	yes, no := true, false
 	ensure(t, s, "shop_six", Record{Key: "six", Applied: &spec.Network{EnableIPv4: &no, EnableIPv6: &yes, IPAM: &spec.IPAM{Config: []spec.IPAMPool{{Subnet: "fd05::/64"}}}}})
 	six := &planner.Applied{Service: service, Networks: map[string]string{"six": "shop_six"}}
-	if got := s.Hosts(six); got[0] != "host=fd05::1" {
+	if got := s.Hosts(&Member{Applied: six}); got[0] != "host=fd05::1" {
 		t.Errorf("on a network of IPv6: %v", got)
 	}
 	service.NetworkMode = "host"
-	if got := s.Hosts(applied); got[0] != "host=127.0.0.1" {
+	if got := s.Hosts(&Member{Applied: applied}); got[0] != "host=127.0.0.1" {
 		t.Errorf("on the host's network: %v", got)
 	}
 }
@@ -475,15 +475,51 @@ func TestNoPortLeadsOutside(t *testing.T) {
 	m.all["shop_lan"] = network.Network{Name: "shop_lan", Subnet: netip.MustParsePrefix("192.0.2.0/24"), Subnet6: netip.MustParsePrefix("2001:db8::/64"), Options: network.Options{Driver: network.Macvlan}}
 	m.all["shop_own"] = network.Network{Name: "shop_own", Subnet: netip.MustParsePrefix("10.0.0.0/24")}
 	store := on(m, documents{})
-	applied := &planner.Applied{Networks: map[string]string{"lan": "shop_lan", "own": "shop_own", "gone": "shop_gone"}}
+	applied := &planner.Applied{Service: &spec.Service{}, Networks: map[string]string{"lan": "shop_lan", "own": "shop_own", "gone": "shop_gone"}}
 	for addresses, want := range map[string]string{
 		"192.0.2.50 2001:db8::50":          "invalid IP",
 		"192.0.2.50 2001:db8::50 10.0.0.2": "10.0.0.2",
 		"10.0.0.2 192.0.2.50":              "10.0.0.2",
 		"":                                 "invalid IP",
 	} {
-		if got := store.Reached(applied, strings.Fields(addresses)); got.String() != want {
+		if got := store.Reached(&Member{Applied: applied}, strings.Fields(addresses)); got.String() != want {
 			t.Errorf("of %q it is %s, want %s", addresses, got, want)
 		}
+	}
+}
+
+// TestAMemberIsOnWhatItJoinedAndNotOnWhatItLeft: its ports, the name of its host and its links
+// go by the networks that it is on, each once.
+func TestAMemberIsOnWhatItJoinedAndNotOnWhatItLeft(t *testing.T) {
+	m := newMachine()
+	m.all["shop_front"] = network.Network{Name: "shop_front", Gateway: netip.MustParseAddr("10.0.0.1"), Subnet: netip.MustParsePrefix("10.0.0.0/24"), Options: network.Options{HostBinding: netip.MustParseAddr("127.0.0.1")}}
+	m.all["edge"] = network.Network{Name: "edge", Gateway: netip.MustParseAddr("10.1.0.1"), Subnet: netip.MustParsePrefix("10.1.0.0/24"), Options: network.Options{HostBinding: netip.MustParseAddr("127.0.0.2")}}
+	m.all["lan"] = network.Network{Name: "lan", Subnet: netip.MustParsePrefix("192.0.2.0/24"), Options: network.Options{Driver: network.Macvlan}}
+	store := on(m, documents{})
+	service := &spec.Service{ExtraHosts: []string{"host=host-gateway"}, Networks: map[string]*spec.ServiceNetwork{"front": {Aliases: []string{"declared"}}}}
+	is := &Member{Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: service, Networks: map[string]string{"front": "shop_front"}}}
+	look := func(binding, host string, reached string) {
+		t.Helper()
+		if got := store.HostBinding(is); got != binding {
+			t.Errorf("its ports are bound at %q, want %q", got, binding)
+		}
+		if got := store.Hosts(is); got[0] != "host="+host {
+			t.Errorf("its host is %v, want %s", got, host)
+		}
+		if got := store.Reached(is, []string{"192.0.2.7", "10.1.0.7"}); got.String() != reached {
+			t.Errorf("it is reached at %s, want %s", got, reached)
+		}
+	}
+	look("127.0.0.1", "10.0.0.1", "192.0.2.7")
+	is.Joined = map[string]*spec.ServiceNetwork{"edge": nil, "lan": nil}
+	look("127.0.0.1", "10.0.0.1", "10.1.0.7")
+	is.Joined["edge"] = &spec.ServiceNetwork{GatewayPriority: 1}
+	look("127.0.0.2", "10.0.0.1", "10.1.0.7")
+	is.Joined["edge"], is.Left = nil, []string{"shop_front"}
+	look("127.0.0.2", "10.1.0.1", "10.1.0.7")
+	is.Joined, is.Left = map[string]*spec.ServiceNetwork{"shop_front": {Aliases: []string{"asked"}}}, nil
+	sandbox, err := is.Sandbox()
+	if err != nil || len(sandbox.Endpoints) != 1 || !slices.Equal(sandbox.Endpoints[0].Aliases, []string{"asked"}) {
+		t.Errorf("brought back in another way, its places are %+v, %v", sandbox.Endpoints, err)
 	}
 }

@@ -24,9 +24,13 @@ func (w *Wiring) Connect(ctx context.Context, id, name string, what *spec.Servic
 		if slices.Contains(rec.NetworkNames(), name) {
 			return fmt.Errorf("container %s is on network %s already", rec.Name, name)
 		}
+		if w.Nets.Has(id, name) { // what was cut off has left it, and nothing on record
+			if err := w.Nets.Leave(ctx, id, name); err != nil {
+				return err
+			}
+		}
 		if what == nil && slices.Contains(rec.Left, name) {
 			what = declared(rec.Applied, name)
-			rec.Left = without(rec.Left, name)
 		} else {
 			rec.Joined = maps.Clone(rec.Joined)
 			if rec.Joined == nil {
@@ -34,7 +38,11 @@ func (w *Wiring) Connect(ctx context.Context, id, name string, what *spec.Servic
 			}
 			rec.Joined[name] = what
 		}
-		return w.join(ctx, rec, name, what)
+		rec.Left = without(rec.Left, name)
+		if err := w.join(ctx, rec, name, what); err != nil {
+			return err
+		}
+		return w.note(ctx, rec)
 	})
 }
 
@@ -42,38 +50,52 @@ func (w *Wiring) Connect(ctx context.Context, id, name string, what *spec.Servic
 // its stack.
 func (w *Wiring) Disconnect(ctx context.Context, id, name string) error {
 	return w.change(ctx, id, func(rec *supervisor.Record) error {
-		switch _, isJoined := rec.Joined[name]; {
-		case !slices.Contains(rec.NetworkNames(), name):
+		if !slices.Contains(rec.NetworkNames(), name) {
 			return fmt.Errorf("container %s is not on network %s", rec.Name, name)
-		case isJoined:
-			rec.Joined = maps.Clone(rec.Joined)
-			delete(rec.Joined, name)
-		default:
-			rec.Left = append(slices.Clone(rec.Left), name)
 		}
-		if state, ok := w.Nets.Sandbox(id); !ok || len(state.Of(name)) == 0 {
-			return nil
+		was := *rec
+		rec.Joined = maps.Clone(rec.Joined)
+		delete(rec.Joined, name)
+		for _, of := range rec.Applied.Networks {
+			if of == name {
+				rec.Left = append(slices.Clone(rec.Left), name)
+			}
 		}
-		return w.Nets.Leave(ctx, id, name)
+		// On record first: an up tells of what is cut off here, and brings it back.
+		if err := w.Host.Rewire(ctx, id, rec.Metadata); err != nil {
+			return err
+		}
+		if w.Nets.Has(id, name) {
+			if err := w.Nets.Leave(ctx, id, name); err != nil {
+				return errors.Join(err, w.Host.Rewire(ctx, id, was.Metadata))
+			}
+		}
+		return w.readdress(id)
 	})
 }
 
 // Return brings a container back to the networks of its stack that it was taken off. It
 // is held.
 func (w *Wiring) Return(ctx context.Context, rec supervisor.Record) error {
-	if len(rec.Left) == 0 {
-		return nil
-	}
 	for _, name := range rec.Left {
-		if err := w.join(ctx, &rec, name, declared(rec.Applied, name)); err != nil {
+		var err error
+		if w.Nets.Has(rec.ID, name) { // what was cut off had not taken it off yet, or had brought it back
+			_, err = w.Nets.Attach(ctx, rec.ID, name)
+		} else {
+			err = w.join(ctx, &rec, name, declared(rec.Applied, name))
+		}
+		if err != nil {
+			return err
+		}
+		rec.Left = without(rec.Left, name)
+		if err := w.note(ctx, &rec); err != nil { // each by itself: the next may fail
 			return err
 		}
 	}
-	rec.Left = nil
-	return w.note(ctx, &rec)
+	return nil
 }
 
-// change changes which networks a container is on, and puts that on record.
+// change holds a container and changes which networks it is on.
 func (w *Wiring) change(ctx context.Context, id string, f func(rec *supervisor.Record) error) error {
 	isThere := false
 	err := w.Host.Hold(ctx, id, func(rec supervisor.Record) error {
@@ -81,10 +103,7 @@ func (w *Wiring) change(ctx context.Context, id string, f func(rec *supervisor.R
 		if mode := rec.Applied.Service.NetworkMode; mode != "" {
 			return fmt.Errorf("container %s has network_mode %s: it is on no network that it could be taken off or brought to", rec.Name, mode)
 		}
-		if err := f(&rec); err != nil {
-			return err
-		}
-		return w.note(ctx, &rec)
+		return f(&rec)
 	})
 	if err == nil && !isThere {
 		return errors.New("the container is gone")
@@ -92,14 +111,19 @@ func (w *Wiring) change(ctx context.Context, id string, f func(rec *supervisor.R
 	return err
 }
 
+// note puts on record which networks a container is on.
 func (w *Wiring) note(ctx context.Context, rec *supervisor.Record) error {
 	if err := w.Host.Rewire(ctx, rec.ID, rec.Metadata); err != nil {
 		return err
 	}
-	if _, ok := w.Nets.Sandbox(rec.ID); !ok {
+	return w.readdress(rec.ID)
+}
+
+func (w *Wiring) readdress(id string) error {
+	if _, ok := w.Nets.Sandbox(id); !ok {
 		return nil // it gets one when it starts
 	}
-	return w.Host.Readdress(rec.ID)
+	return w.Host.Readdress(id)
 }
 
 func (w *Wiring) join(ctx context.Context, rec *supervisor.Record, name string, what *spec.ServiceNetwork) error {

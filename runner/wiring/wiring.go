@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 
@@ -32,11 +31,32 @@ type Host interface {
 	Rewire(ctx context.Context, id string, made supervisor.Metadata) error
 }
 
+// Networks has the containers' places on networks; *network.Manager is it.
+type Networks interface {
+	Network(name string) (network.Network, bool)
+	Sandbox(id string) (network.SandboxState, bool)
+	// Has says that a container has a place on a network, be it detached or not.
+	Has(id, name string) bool
+	Join(ctx context.Context, id string, to network.Endpoint) error
+	Leave(ctx context.Context, id, name string) error
+	Detach(ctx context.Context, id, name string) error
+	Attach(ctx context.Context, id, name string) (moved bool, err error)
+	Detached(name string) []string
+}
+
+// Topology makes and removes networks; *topology.Store is it.
+type Topology interface {
+	Record(name string) (topology.Record, error)
+	Check(name string, rec topology.Record) error
+	Ensure(ctx context.Context, name string, rec topology.Record) (network.Network, error)
+	Remove(ctx context.Context, name string) error
+}
+
 // Wiring changes which networks containers are on.
 type Wiring struct {
 	Host     Host
-	Nets     *network.Manager
-	Topology *topology.Store
+	Nets     Networks
+	Topology Topology
 	Log      *slog.Logger
 }
 
@@ -44,7 +64,6 @@ type Wiring struct {
 type Order struct {
 	Project string
 	Plan    *planner.Plan
-	Stop    func(ctx context.Context, id string) error // stops a container that is held, and gives its addresses up
 }
 
 // isToReturn says that a step of the plan brings a container back to a network.
@@ -54,9 +73,9 @@ func (o *Order) isToReturn(network, id string) bool {
 	})
 }
 
-// Create makes a network, or makes one anew whose settings changed: the
-// project's containers are replaced by later steps of the plan, and those of
-// others attached again, or here where the plan does not know of them.
+// Create makes a network, or makes one anew whose settings changed: who is on it runs on,
+// and is brought back by steps of the plan, or here where it has none for that: who is to be
+// replaced is on it until then.
 func (w *Wiring) Create(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
 	rec := topology.Record{Project: o.Project, Key: s.Resource, Applied: s.Network, Containers: s.Containers}
 	if _, ok := w.Nets.Network(s.Name); ok {
@@ -74,7 +93,7 @@ func (w *Wiring) Create(ctx context.Context, o *Order, s *planner.Step) (planner
 		if err := w.Topology.Check(s.Name, rec); err != nil {
 			return planner.Result{}, err
 		}
-		if err := w.dropNetwork(ctx, o, s.Name); err != nil {
+		if err := w.dropNetwork(ctx, s.Name); err != nil {
 			return planner.Result{}, w.restoreNetwork(ctx, s.Name, old, err)
 		}
 		n, err := w.Topology.Ensure(ctx, s.Name, rec)
@@ -139,29 +158,21 @@ func (w *Wiring) restoreNetwork(ctx context.Context, name string, old topology.R
 // Attach brings a container that runs back to a network that was made anew.
 func (w *Wiring) Attach(ctx context.Context, network, id string) error {
 	return w.Host.Hold(ctx, id, func(supervisor.Record) error {
-		moved, err := w.Nets.Attach(ctx, id, network)
-		if err != nil || !moved {
+		if _, err := w.Nets.Attach(ctx, id, network); err != nil {
 			return err
 		}
-		return w.Host.Readdress(id)
+		return w.readdress(id) // also where it was attached before, and that not noted
 	})
 }
 
-// dropNetwork removes a network that is to be made anew. Those of the project's own containers
-// that the plan replaces are stopped: nothing could reach them. The others run on, and are detached.
-func (w *Wiring) dropNetwork(ctx context.Context, o *Order, name string) error {
+// dropNetwork removes a network that is to be made anew. Who is on it is detached, and runs on:
+// who is to be replaced is stopped when its replacement is there, which may never be.
+func (w *Wiring) dropNetwork(ctx context.Context, name string) error {
 	for _, c := range w.Host.Containers("") {
-		state, _ := w.Nets.Sandbox(c.ID)
-		if len(state.Of(name)) == 0 && (c.Applied == nil || !slices.Contains(slices.Collect(maps.Values(c.Applied.Networks)), name)) {
+		if !w.Nets.Has(c.ID, name) && !slices.Contains(c.Networks, name) {
 			continue
 		}
-		err := w.Host.Hold(ctx, c.ID, func(supervisor.Record) error {
-			if c.Project == o.Project && !o.isToReturn(name, c.ID) {
-				return o.Stop(ctx, c.ID)
-			}
-			return w.Nets.Detach(ctx, c.ID, name)
-		})
-		if err != nil {
+		if err := w.Host.Hold(ctx, c.ID, func(supervisor.Record) error { return w.Nets.Detach(ctx, c.ID, name) }); err != nil {
 			return err
 		}
 	}
