@@ -97,11 +97,11 @@ func short(d digest.Digest) string {
 
 // Rule is what the policy says of an image by its full name. A policy that can't be read admits nothing.
 func (g *Gate) Rule(name string) (trust.Rule, error) {
-	s, err := settings.Load(g.Root)
+	policy, err := settings.Trust(g.Root)
 	if err != nil {
 		return trust.Rule{Require: trust.Refuse}, fmt.Errorf("image %s is refused, as the policy can't be read: %w", name, err)
 	}
-	return s.Trust.Of(name)
+	return policy.Of(name)
 }
 
 // Fetch implements image.Gate.

@@ -332,7 +332,7 @@ func TestWhatCannotBeAskedAdmitsNothing(t *testing.T) {
 	s.here.of[d] = map[string]string{}
 	root := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: d}
 	for text, want := range map[string]string{
-		"trust: {redis: {require: nothing}}\npolisy: {}\n": `is refused, as the policy can't be read: ` + settings.Path(s.dir) + `:2:1: unknown key "polisy"`,
+		"trust: {redis: {requir: nothing}}\n": `is refused, as the policy can't be read: ` + settings.Path(s.dir) + `:1:17: trust.redis: unknown key "requir"`,
 		"trust: {\n": "is refused, as the policy can't be read: ",
 		"trust: {\"*\": {require: signed-by, keys: [DIR/absent.pub]}}\n":     "is refused: " + settings.Path(s.dir) + ":1:14: cannot read a key: ",
 		"trust: {\"*\": {require: signed-by, certificates: [DIR/none.crt]}}": "is refused: " + settings.Path(s.dir) + ":1:14: cannot read a certificate: ",
@@ -344,6 +344,12 @@ func TestWhatCannotBeAskedAdmitsNothing(t *testing.T) {
 			}
 		}
 	}
+	// What is wrong elsewhere is told where it matters.
+	s.policy("polisy: {}\nsecurity: hard\ntrust: {other: {require: refuse}}\n")
+	if err := s.fetch(t.Context(), "docker.io/library/redis:7", root); err != nil {
+		t.Error(err)
+	}
+	s.refused(s.fetch(t.Context(), "docker.io/library/other:7", root), "the policy takes none from there")
 	s.key("a.pub")
 	s.policy("trust: {\"*\": {require: signed-by, keys: [DIR/a.pub]}}\n")
 	if err := s.fetch(t.Context(), "127.0.0.1:1/shop:1", root); err == nil || !strings.Contains(err.Error(), "cannot look for the signatures of image 127.0.0.1:1/shop:1, without which it is refused (trust.\"*\"") {
