@@ -333,7 +333,7 @@ func TestWhatCannotBeAskedAdmitsNothing(t *testing.T) {
 	root := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: d}
 	for text, want := range map[string]string{
 		"trust: {redis: {requir: nothing}}\n": `is refused, as the policy can't be read: ` + settings.Path(s.dir) + `:1:17: trust.redis: unknown key "requir"`,
-		"trust: {\n": "is refused, as the policy can't be read: ",
+		"trust: {\n":                          "is refused, as the policy can't be read: ",
 		"trust: {\"*\": {require: signed-by, keys: [DIR/absent.pub]}}\n":     "is refused: " + settings.Path(s.dir) + ":1:14: cannot read a key: ",
 		"trust: {\"*\": {require: signed-by, certificates: [DIR/none.crt]}}": "is refused: " + settings.Path(s.dir) + ":1:14: cannot read a certificate: ",
 	} {
@@ -353,6 +353,34 @@ func TestWhatCannotBeAskedAdmitsNothing(t *testing.T) {
 	s.key("a.pub")
 	s.policy("trust: {\"*\": {require: signed-by, keys: [DIR/a.pub]}}\n")
 	if err := s.fetch(t.Context(), "127.0.0.1:1/shop:1", root); err == nil || !strings.Contains(err.Error(), "cannot look for the signatures of image 127.0.0.1:1/shop:1, without which it is refused (trust.\"*\"") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestWhatIsSignedIsWhatTheRegistryHas, not what a mirror says of it.
+//
+// Risk supply chain: a mirror gives another image for the name that is to be signed
+// Held: what is signed is what the registry has to which the signature goes
+func TestWhatIsSignedIsWhatTheRegistryHas(t *testing.T) {
+	s, mirror := newScene(t), newScene(t)
+	mine, _ := s.push(s.host+"/shop/api:1", "mine")
+	mirror.push(mirror.host+"/shop/api:1", "theirs")
+	server := &Server{Gate: s.gate}
+	hosts := func(host string) ([]docker.RegistryHost, error) {
+		at := func(address string, can docker.HostCapabilities) docker.RegistryHost {
+			return docker.RegistryHost{Client: http.DefaultClient, Host: address, Scheme: "http", Path: "/v2", Capabilities: can}
+		}
+		return []docker.RegistryHost{at(mirror.host, docker.HostCapabilityPull|docker.HostCapabilityResolve), at(s.host, docker.HostCapabilityPull|docker.HostCapabilityResolve|docker.HostCapabilityPush)}, nil
+	}
+	f, err := server.find(t.Context(), s.host+"/shop/api:1", "", signature.Target(hosts))
+	if err != nil || f.Root.Digest != mine.Digest {
+		t.Errorf("%+v, %v", f, err)
+	}
+	alone := func(host string) ([]docker.RegistryHost, error) {
+		all, err := hosts(host)
+		return all[:1], err
+	}
+	if _, err := server.find(t.Context(), s.host+"/shop/api:1", "", signature.Target(alone)); err == nil || !strings.Contains(err.Error(), "its settings name mirrors alone") {
 		t.Errorf("%v", err)
 	}
 }
