@@ -141,6 +141,9 @@ func (r *Repository) Verify(ctx context.Context, of digest.Digest, trusted *Trus
 	documents, failed := r.documents(ctx, of)
 	var all []Signature
 	for _, d := range documents {
+		if len(all) >= mostSignatures {
+			break
+		}
 		found, err := r.verify(ctx, d, of, trusted, now, mostSignatures-len(all))
 		all, failed = append(all, found...), errors.Join(failed, err)
 	}
@@ -217,10 +220,7 @@ func (r *Repository) verify(ctx context.Context, d ocispec.Descriptor, of digest
 		return wrong(errors.New("its document is no manifest")), nil
 	}
 	var all []Signature
-	for i, layer := range manifest.Layers {
-		if i == most {
-			break
-		}
+	for _, layer := range manifest.Layers[:min(most, len(manifest.Layers))] {
 		blob, err := r.Read(ctx, layer)
 		if err != nil {
 			all = append(all, wrong(fmt.Errorf("cannot read it: %w", err))...)

@@ -2,6 +2,7 @@ package signature
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -14,11 +15,15 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
 	notary "github.com/notaryproject/notation-core-go/signature"
 	"github.com/notaryproject/notation-core-go/signature/cose"
 	"github.com/notaryproject/notation-core-go/signature/jws"
@@ -283,4 +288,66 @@ func FuzzVerify(f *testing.F) {
 			}
 		}
 	})
+}
+
+// registry is one in memory that tells what refers to an image.
+type registry struct {
+	documents map[digest.Digest][]byte
+	refer     []ocispec.Descriptor
+	reads     int
+}
+
+func (r *registry) add(mediaType string, text []byte) ocispec.Descriptor {
+	d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(text), Size: int64(len(text))}
+	r.documents[d.Digest] = text
+	return d
+}
+
+func (r *registry) Resolve(context.Context, string) (string, ocispec.Descriptor, error) {
+	return "", ocispec.Descriptor{}, errdefs.ErrNotFound
+}
+func (r *registry) Fetcher(context.Context, string) (remotes.Fetcher, error) { return r, nil }
+func (r *registry) Pusher(context.Context, string) (remotes.Pusher, error) {
+	return nil, errdefs.ErrNotImplemented
+}
+func (r *registry) FetchReferrers(context.Context, digest.Digest, ...remotes.FetchReferrersOpt) ([]ocispec.Descriptor, error) {
+	return r.refer, nil
+}
+func (r *registry) Fetch(_ context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	r.reads++
+	text, ok := r.documents[d.Digest]
+	if !ok {
+		return nil, errdefs.ErrNotFound
+	}
+	return io.NopCloser(bytes.NewReader(text)), nil
+}
+
+// TestSignaturesThatAreReadAreBounded, whatever documents hold them and however broken they are.
+//
+// Risk supply chain: a registry gives more signatures of an image than can be read
+// Held: 64 are read
+func TestSignaturesThatAreReadAreBounded(t *testing.T) {
+	r := &registry{documents: map[digest.Digest][]byte{}}
+	blob := r.add(mediaTypePayload, []byte("x"))
+	of := func(layers int, note string) {
+		m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Annotations: map[string]string{"note": note}}
+		for range layers {
+			m.Layers = append(m.Layers, blob)
+		}
+		text, err := json.Marshal(m)
+		d := r.add(ocispec.MediaTypeImageManifest, must(t, text, err))
+		d.ArtifactType = artifactCosign
+		r.refer = append(r.refer, d)
+	}
+	of(mostSignatures, "full")
+	broken := r.add(ocispec.MediaTypeImageManifest, []byte("{"))
+	broken.ArtifactType = artifactCosign
+	r.refer = append(r.refer, broken)
+	of(1000, "more")
+	named, err := reference.ParseNormalizedNamed("registry.example/api")
+	repo := &Repository{name: must(t, named, err), resolver: r}
+	all, err := repo.Verify(t.Context(), image.Digest, &Trusted{}, now)
+	if err != nil || len(all) != mostSignatures || r.reads > mostSignatures+2 {
+		t.Errorf("%d signatures by %d reads, %v", len(all), r.reads, err)
+	}
 }
