@@ -31,6 +31,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	sigstore "github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
 )
 
 var (
@@ -112,6 +113,34 @@ func TestCosign(t *testing.T) {
 		} {
 			if by, err := verifyCosign(c.text, c.signed, c.of, c.by); by != nil || err == nil || err.Error() != c.want {
 				t.Errorf("%s, %s: %+v, %v", kind, name, by, err)
+			}
+		}
+	}
+}
+
+// TestAllWaysToSignByAKeyCount: those of cosign 3, whose hash goes by the key, and those of older ones.
+func TestAllWaysToSignByAKeyCount(t *testing.T) {
+	all := keys(t)
+	for _, curve := range []elliptic.Curve{elliptic.P384(), elliptic.P521()} {
+		k, err := ecdsa.GenerateKey(curve, rand.Reader)
+		all[curve.Params().Name] = must(t, k, err)
+	}
+	text, err := payloadOf("registry.example/api", image.Digest)
+	must(t, text, err)
+	for kind, key := range all {
+		older, err := sigstore.LoadSigner(key, crypto.SHA256)
+		must(t, older, err)
+		newer, err := sigstore.LoadDefaultSignerVerifier(key, options.WithED25519ph())
+		must(t, newer, err)
+		trusted, stranger := trustedKey(t, "a.pub", key.Public()), trustedKey(t, "b.pub", ecKey(t).Public())
+		for way, signer := range map[string]sigstore.Signer{"older": older, "newer": newer} {
+			raw, err := signer.SignMessage(bytes.NewReader(text))
+			signed := base64.StdEncoding.EncodeToString(must(t, raw, err))
+			if by, err := verifyCosign(text, signed, image.Digest, trusted); by == nil || err != nil {
+				t.Errorf("%s, %s: %v", kind, way, err)
+			}
+			if by, err := verifyCosign(text, signed, image.Digest, stranger); by != nil || err == nil {
+				t.Errorf("%s, %s: %+v, %v", kind, way, by, err)
 			}
 		}
 	}
