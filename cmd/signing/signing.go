@@ -11,6 +11,7 @@ import (
 	"io"
 	"text/tabwriter"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
@@ -98,7 +99,7 @@ func (v *Verbs) prepare(start *api.SignStart, key, certificate string) (crypto.S
 	return signer, nil
 }
 
-// signed signs what the engine sends, until that has put the signature into the registry.
+// signed signs the one message of the image that the engine sends, and waits until the signature is in the registry.
 func (v *Verbs) signed(ctx context.Context, client *api.Client, start *api.SignStart, signer crypto.Signer) error {
 	stream, err := client.Signature.Sign(ctx)
 	if err != nil {
@@ -107,15 +108,26 @@ func (v *Verbs) signed(ctx context.Context, client *api.Client, start *api.SignS
 	if err := stream.Send(&api.SignRequest{Of: &api.SignRequest_Start{Start: start}}); err != nil && !errors.Is(err, io.EOF) {
 		return cli.Cause(ctx, err)
 	}
+	var signs digest.Digest // what has been signed
 	for {
 		reply, err := stream.Recv()
 		if err != nil {
 			return cli.Cause(ctx, err)
 		}
 		if done := reply.GetSigned(); done != nil {
+			if done.Digest != signs.String() {
+				return fmt.Errorf("cannot tell that %s is signed: the engine says so of %s, and what was signed is %q", start.Name, done.Digest, signs)
+			}
 			fmt.Fprintf(v.Of().Stdout, "signed %s@%s\n", display.Printable(done.Name), done.Digest)
 			return stream.CloseSend()
 		}
+		if signs != "" {
+			return fmt.Errorf("cannot sign %s: the engine asks for a second signature, and one is what was asked for", start.Name)
+		}
+		if signs, err = said(start, reply.GetToSign()); err != nil {
+			return fmt.Errorf("cannot sign %s: %w", start.Name, err)
+		}
+		v.Of().SayNotice(fmt.Sprintf("signing %s, which is %s", start.Name, signs))
 		raw, err := Sign(signer, reply.GetToSign().GetMessage(), reply.GetToSign().GetAlgorithm())
 		if err != nil {
 			return fmt.Errorf("cannot sign %s: %w", start.Name, err)

@@ -6,7 +6,6 @@ package admission
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,6 +40,7 @@ type Gate struct {
 	Content func() content.Store
 	Now     func() time.Time
 
+	noting   sync.Mutex // one label is read and written at a time
 	mu       sync.Mutex
 	sessions map[string]locked // guarded by mu: the locks of builds that go on
 }
@@ -97,11 +97,11 @@ func short(d digest.Digest) string {
 
 // Rule is what the policy says of an image by its full name. A policy that can't be read admits nothing.
 func (g *Gate) Rule(name string) (trust.Rule, error) {
-	s, err := settings.Load(g.Root)
+	policy, err := settings.Trust(g.Root)
 	if err != nil {
 		return trust.Rule{Require: trust.Refuse}, fmt.Errorf("image %s is refused, as the policy can't be read: %w", name, err)
 	}
-	return s.Trust.Of(name)
+	return policy.Of(name)
 }
 
 // Fetch implements image.Gate.
@@ -124,8 +124,11 @@ func (g *Gate) Fetch(ctx context.Context, a image.Arrival) (noted func(context.C
 		}
 		return func(ctx context.Context) error { return g.note(ctx, a.Root.Digest, labelPinned, a.Name) }, nil
 	case trust.SignedBy:
-		if isFound {
-			return nothing, nil
+		if !isFound {
+			isFound, err = g.isManifestKnown(ctx, rule, a)
+		}
+		if err != nil || isFound {
+			return nothing, err
 		}
 		return g.signed(ctx, rule, a)
 	}
@@ -156,6 +159,31 @@ func (g *Gate) signed(ctx context.Context, rule trust.Rule, a image.Arrival) (no
 		all = append(all, found...)
 	}
 	return nil, &Refused{a.Name, a.Root.Digest, unsigned(all), rule}
+}
+
+// isManifestKnown says that, of an index that is here, the manifest that is used was found to be signed.
+func (g *Gate) isManifestKnown(ctx context.Context, rule trust.Rule, a image.Arrival) (bool, error) {
+	if !images.IsIndexType(a.Root.MediaType) {
+		return false, nil
+	}
+	store := g.Content()
+	info, err := store.Info(ctx, a.Root.Digest)
+	if errdefs.IsNotFound(err) || err == nil && info.Size > docker.MaxManifestSize {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cannot tell what is known of image %s: %w", a.Name, err)
+	}
+	text, err := content.ReadBlob(ctx, store, ocispec.Descriptor{Digest: a.Root.Digest, Size: info.Size})
+	if err != nil {
+		return false, fmt.Errorf("cannot tell what is known of image %s: %w", a.Name, err)
+	}
+	manifest, ok := image.ManifestIn(text, a.Platform)
+	if !ok {
+		return false, nil
+	}
+	_, isFound, err := g.known(ctx, rule, a.Name, manifest)
+	return isFound, err
 }
 
 // trouble is the error of a registry that can't be asked, in our words.
@@ -274,6 +302,8 @@ const mostNoted = 8
 
 // note adds to a label of a document that is here.
 func (g *Gate) note(ctx context.Context, d digest.Digest, label, one string) error {
+	g.noting.Lock()
+	defer g.noting.Unlock()
 	store := g.Content()
 	info, err := store.Info(ctx, d)
 	if errdefs.IsNotFound(err) {
@@ -341,8 +371,8 @@ func describe(ctx context.Context, store content.Store, d digest.Digest) (ocispe
 		return desc, err
 	}
 	desc.Size = info.Size
-	if info.Size > docker.MaxManifestSize {
-		return desc, errors.New("its manifest is larger than one may be")
+	if info.Size > docker.MaxManifestSize { // a layer, or what nobody takes for an index
+		return desc, nil
 	}
 	text, err := content.ReadBlob(ctx, store, desc)
 	if err != nil {

@@ -12,14 +12,17 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,21 +42,32 @@ import (
 	"github.com/orlop/orlop/runner/push"
 )
 
-// labels are a content store of which only the labels are known.
+// labels are a content store of which the labels are known, and some documents.
 type labels struct {
 	content.Store
-	of map[digest.Digest]map[string]string
+	mu        sync.Mutex
+	of        map[digest.Digest]map[string]string
+	documents memory
+}
+
+func (l *labels) ReaderAt(ctx context.Context, d ocispec.Descriptor) (content.ReaderAt, error) {
+	return l.documents.ReaderAt(ctx, d)
 }
 
 func (l *labels) Info(_ context.Context, d digest.Digest) (content.Info, error) {
+	defer runtime.Gosched() // another one may do the same meanwhile
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	all, ok := l.of[d]
 	if !ok {
 		return content.Info{}, errdefs.ErrNotFound
 	}
-	return content.Info{Digest: d, Labels: all}, nil
+	return content.Info{Digest: d, Size: int64(len(l.documents[d])), Labels: maps.Clone(all)}, nil
 }
 
 func (l *labels) Update(_ context.Context, info content.Info, paths ...string) (content.Info, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for key, value := range info.Labels {
 		if !slices.Contains(paths, "labels."+key) {
 			return info, fmt.Errorf("%s alone was to be changed, not %s", paths, key)
@@ -71,6 +85,8 @@ type scene struct {
 	hosts docker.RegistryHosts
 	host  string
 	dir   string
+
+	pushed memory // all documents
 }
 
 func newScene(t *testing.T) *scene {
@@ -133,6 +149,7 @@ func (m memory) add(mediaType string, document any) ocispec.Descriptor {
 func (s *scene) push(name, says string, of ...string) (root ocispec.Descriptor, manifests []ocispec.Descriptor) {
 	s.Helper()
 	parts := memory{}
+	defer func() { s.pushed = parts }()
 	for _, platform := range append(of, "linux/amd64")[:max(1, len(of))] {
 		p := platforms.MustParse(platform)
 		m := parts.add(ocispec.MediaTypeImageManifest, ocispec.Manifest{
@@ -205,6 +222,7 @@ func TestTheSignatureIsOfWhatIsFetched(t *testing.T) {
 		t.Error(err)
 	}
 	s.here.of[root.Digest], s.here.of[manifests[1].Digest] = map[string]string{}, map[string]string{}
+	s.here.documents = s.pushed
 	s.refused(s.gate.Use(t.Context(), name, root.Digest, manifests[1].Digest), `it is here, but not by a signature that the policy accepts: run "orlop pull"`)
 	if err := s.fetch(t.Context(), name, root); err != nil {
 		t.Error(err)
@@ -332,8 +350,8 @@ func TestWhatCannotBeAskedAdmitsNothing(t *testing.T) {
 	s.here.of[d] = map[string]string{}
 	root := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: d}
 	for text, want := range map[string]string{
-		"trust: {redis: {require: nothing}}\npolisy: {}\n": `is refused, as the policy can't be read: ` + settings.Path(s.dir) + `:2:1: unknown key "polisy"`,
-		"trust: {\n": "is refused, as the policy can't be read: ",
+		"trust: {redis: {requir: nothing}}\n": `is refused, as the policy can't be read: ` + settings.Path(s.dir) + `:1:17: trust.redis: unknown key "requir"`,
+		"trust: {\n":                          "is refused, as the policy can't be read: ",
 		"trust: {\"*\": {require: signed-by, keys: [DIR/absent.pub]}}\n":     "is refused: " + settings.Path(s.dir) + ":1:14: cannot read a key: ",
 		"trust: {\"*\": {require: signed-by, certificates: [DIR/none.crt]}}": "is refused: " + settings.Path(s.dir) + ":1:14: cannot read a certificate: ",
 	} {
@@ -344,9 +362,83 @@ func TestWhatCannotBeAskedAdmitsNothing(t *testing.T) {
 			}
 		}
 	}
+	// What is wrong elsewhere is told where it matters.
+	s.policy("polisy: {}\nsecurity: hard\ntrust: {other: {require: refuse}}\n")
+	if err := s.fetch(t.Context(), "docker.io/library/redis:7", root); err != nil {
+		t.Error(err)
+	}
+	s.refused(s.fetch(t.Context(), "docker.io/library/other:7", root), "the policy takes none from there")
 	s.key("a.pub")
 	s.policy("trust: {\"*\": {require: signed-by, keys: [DIR/a.pub]}}\n")
 	if err := s.fetch(t.Context(), "127.0.0.1:1/shop:1", root); err == nil || !strings.Contains(err.Error(), "cannot look for the signatures of image 127.0.0.1:1/shop:1, without which it is refused (trust.\"*\"") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestWhatWasFoundIsNotLookedForAgain, also where the signature is of the manifest in an index.
+func TestWhatWasFoundIsNotLookedForAgain(t *testing.T) {
+	s := newScene(t)
+	key := s.key("a.pub")
+	s.policy("trust:\n  HOST/*: {require: signed-by, keys: [DIR/a.pub]}\n")
+	name := s.host + "/shop/api:1"
+	root, manifests := s.push(name, "one", "linux/arm64", "linux/amd64")
+	s.here.documents = s.pushed
+	s.sign(name, manifests[1], key)
+	s.here.of[root.Digest], s.here.of[manifests[1].Digest] = map[string]string{}, map[string]string{}
+	if err := s.fetch(t.Context(), name, root); err != nil {
+		t.Fatal(err)
+	}
+	s.hosts = func(string) ([]docker.RegistryHost, error) { return nil, errors.New("the registry is asked") }
+	if err := s.fetch(t.Context(), name, root); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAllThatIsNotedStays, also where two note at once.
+func TestAllThatIsNotedStays(t *testing.T) {
+	s := newScene(t)
+	for i := range 100 {
+		d := digest.FromString(fmt.Sprint(i))
+		s.here.of[d] = map[string]string{}
+		var all sync.WaitGroup
+		for _, one := range []string{"a", "b", "c"} {
+			all.Go(func() {
+				if err := s.gate.note(t.Context(), d, labelPinned, one); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if noted := strings.Fields(s.here.of[d][labelPinned]); len(noted) != 3 {
+			t.Fatalf("%q is noted", noted)
+		}
+	}
+}
+
+// TestWhatIsSignedIsWhatTheRegistryHas, not what a mirror says of it.
+//
+// Risk supply chain: a mirror gives another image for the name that is to be signed
+// Held: what is signed is what the registry has to which the signature goes
+func TestWhatIsSignedIsWhatTheRegistryHas(t *testing.T) {
+	s, mirror := newScene(t), newScene(t)
+	mine, _ := s.push(s.host+"/shop/api:1", "mine")
+	mirror.push(mirror.host+"/shop/api:1", "theirs")
+	server := &Server{Gate: s.gate}
+	hosts := func(host string) ([]docker.RegistryHost, error) {
+		at := func(address string, can docker.HostCapabilities) docker.RegistryHost {
+			return docker.RegistryHost{Client: http.DefaultClient, Host: address, Scheme: "http", Path: "/v2", Capabilities: can}
+		}
+		return []docker.RegistryHost{at(mirror.host, docker.HostCapabilityPull|docker.HostCapabilityResolve), at(s.host, docker.HostCapabilityPull|docker.HostCapabilityResolve|docker.HostCapabilityPush)}, nil
+	}
+	f, err := server.find(t.Context(), s.host+"/shop/api:1", "", signature.Target(hosts))
+	if err != nil || f.Root.Digest != mine.Digest {
+		t.Errorf("%+v, %v", f, err)
+	}
+	alone := func(host string) ([]docker.RegistryHost, error) {
+		all, err := hosts(host)
+		return all[:1], err
+	}
+	if _, err := server.find(t.Context(), s.host+"/shop/api:1", "", signature.Target(alone)); err == nil || !strings.Contains(err.Error(), "its settings name mirrors alone") {
 		t.Errorf("%v", err)
 	}
 }

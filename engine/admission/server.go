@@ -37,12 +37,13 @@ type subject struct {
 	repo *signature.Repository
 }
 
-func (s *Server) find(ctx context.Context, ref, session, platform string) (*subject, error) {
+// find looks an image up at its registry, as the given hosts are reached.
+func (s *Server) find(ctx context.Context, ref, platform string, hosts docker.RegistryHosts) (*subject, error) {
 	name, err := image.Normalize(ref)
 	if err != nil {
 		return nil, err
 	}
-	f := &subject{Arrival: image.Arrival{Name: name, Platform: platforms.Default(), Hosts: s.Hosts(ctx, session)}}
+	f := &subject{Arrival: image.Arrival{Name: name, Platform: platforms.Default(), Hosts: hosts}}
 	if platform != "" {
 		p, err := platforms.Parse(platform)
 		if err != nil {
@@ -75,7 +76,7 @@ func (s *Server) Sign(stream grpc.BidiStreamingServer[api.SignRequest, api.SignR
 	}
 	ctx := stream.Context()
 	defer s.Doing("sign " + start.Name)()
-	f, err := s.find(ctx, start.Name, start.Session, start.Platform)
+	f, err := s.find(ctx, start.Name, start.Platform, signature.Target(s.Hosts(ctx, start.Session)))
 	if err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ func (s *Server) signing(start *api.SignStart, of ocispec.Descriptor) (signature
 
 // Verify implements api.SignaturesServer.
 func (s *Server) Verify(ctx context.Context, r *api.VerifyRequest) (*api.VerifyReply, error) {
-	f, err := s.find(ctx, r.Name, r.Session, r.Platform)
+	f, err := s.find(ctx, r.Name, r.Platform, s.Hosts(ctx, r.Session))
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/source"
+	"github.com/moby/buildkit/source/containerblob"
 	"github.com/moby/buildkit/source/containerimage"
 	srctypes "github.com/moby/buildkit/source/types"
 	"github.com/moby/buildkit/worker/base"
@@ -33,21 +34,39 @@ func (s admittedImages) Resolve(ctx context.Context, id source.Identifier, sm *s
 	if err != nil || !ok {
 		return instance, err
 	}
-	return admittedImage{instance, img, s.admit}, nil
+	return admittedSource{instance, img.Reference.String(), img.Platform, s.admit}, nil
 }
 
-type admittedImage struct {
-	source.SourceInstance
-	id    *containerimage.ImageIdentifier
+// admittedBlobs are single blobs that builds take from registries: the files of images, by another scheme. The repository
+// is asked for by its name, and a signature of the blob itself is all that counts.
+type admittedBlobs struct {
+	*containerblob.Source
 	admit Admit
 }
 
+// Resolve implements source.Source.
+func (s admittedBlobs) Resolve(ctx context.Context, id source.Identifier, sm *session.Manager, vtx solver.Vertex) (source.SourceInstance, error) {
+	instance, err := s.Source.Resolve(ctx, id, sm, vtx)
+	blob, ok := id.(*containerblob.ImageBlobIdentifier)
+	if err != nil || !ok || blob.Scheme() != srctypes.DockerImageBlobScheme { // else it is the client's own
+		return instance, err
+	}
+	return admittedSource{instance, blob.Reference.String(), nil, s.admit}, nil
+}
+
+type admittedSource struct {
+	source.SourceInstance
+	name     string
+	platform *ocispec.Platform
+	admit    Admit
+}
+
 // CacheKey implements source.SourceInstance.
-func (i admittedImage) CacheKey(ctx context.Context, job solver.JobContext, index int) (key, pin string, opts solver.CacheOpts, done bool, err error) {
+func (i admittedSource) CacheKey(ctx context.Context, job solver.JobContext, index int) (key, pin string, opts solver.CacheOpts, done bool, err error) {
 	if key, pin, opts, done, err = i.SourceInstance.CacheKey(ctx, job, index); err != nil {
 		return key, pin, opts, done, err
 	}
-	if err := i.admit(ctx, sessionsOf(job), i.id.Reference.String(), digest.Digest(pin), i.id.Platform); err != nil {
+	if err := i.admit(ctx, sessionsOf(job), i.name, digest.Digest(pin), i.platform); err != nil {
 		return "", "", nil, false, err
 	}
 	return key, pin, opts, done, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/moby/buildkit/executor/runcexecutor"
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/source/containerblob"
 	bkhttp "github.com/moby/buildkit/source/http"
 	"github.com/moby/buildkit/util/leaseutil"
 	bknetwork "github.com/moby/buildkit/util/network"
@@ -73,6 +74,11 @@ func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker
 	}
 	w.SourceManager.Register(web) // in place of the one that goes by the engine's environment
 	w.SourceManager.Register(admittedImages{w.ImageSource, cfg.Admit})
+	blobs, err := containerblob.NewSource(containerblob.SourceOpt{ContentStore: opt.ContentStore, CacheAccessor: w.CacheMgr, RegistryHosts: opt.RegistryHosts})
+	if err != nil {
+		return nil, err
+	}
+	w.SourceManager.Register(admittedBlobs{blobs, cfg.Admit})
 	return w, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	resolverconfig "github.com/moby/buildkit/util/resolver/config"
+	"gopkg.in/yaml.v3"
 
 	"github.com/orlop/orlop/engine/trust"
 	"github.com/orlop/orlop/runner/shim"
@@ -85,6 +87,36 @@ func Load(root string) (*Settings, error) {
 		errs = append(errs, s.Runtimes.Check(func(name, key string) string { return at.At("runtimes", name, key) }))
 	}
 	return s, errors.Join(errs...)
+}
+
+// Trust is what the file says of images alone. It is read beside what else is wrong there: a typo in another key takes no
+// image from anybody. A key that may be meant for this one is a mistake of the policy.
+func Trust(root string) (trust.Policy, error) {
+	path := Path(root)
+	text, err := userfile.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the engine's settings: %w", err)
+	}
+	const key = "trust"
+	var s struct {
+		Trust  trust.Policy         `yaml:"trust"`
+		Others map[string]yaml.Node `yaml:",inline"`
+	}
+	at, wrong := yamlfile.Decode(path, text, &s)
+	if at == nil {
+		return nil, wrong
+	}
+	errs := []error{wrong}
+	for _, name := range slices.Sorted(maps.Keys(s.Others)) {
+		if spec.Nearest(name, []string{key}) != "" {
+			errs = append(errs, fmt.Errorf("%s: unknown key %q: did you mean %q?", at.At(name), name, key))
+		}
+	}
+	s.Trust.Place(at.At)
+	return s.Trust, errors.Join(append(errs, s.Trust.Check(at.At))...)
 }
 
 // AtStart are those that an engine starts with. Mistakes keep none from it, as nobody

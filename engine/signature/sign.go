@@ -28,7 +28,7 @@ import (
 
 // Algorithms that a message is to be signed by, beside those of RFC 7518 (ES256, PS384, ...).
 const (
-	ByKey = "cosign" // as cosign does with a key of its kind: SHA-256 with ECDSA (ASN.1) or RSA (PKCS #1 v1.5), or Ed25519
+	ByKey = "cosign" // as cosign verifies unless it is told otherwise: SHA-256 with ECDSA (ASN.1) of any curve or RSA (PKCS #1 v1.5), or Ed25519
 )
 
 // Signing is a signature that is to be made.

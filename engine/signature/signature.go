@@ -80,6 +80,24 @@ func withReferrers(hosts docker.RegistryHosts) docker.RegistryHosts {
 	}
 }
 
+// Target are the registries alone that take what is pushed: what is signed is what these have, whatever a mirror of theirs
+// says.
+func Target(hosts docker.RegistryHosts) docker.RegistryHosts {
+	return func(host string) ([]docker.RegistryHost, error) {
+		list, err := hosts(host)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(list, func(h docker.RegistryHost) bool { return h.Capabilities.Has(docker.HostCapabilityPush) })
+		if i < 0 {
+			return nil, fmt.Errorf("no registry at %s takes images: its settings name mirrors alone", host)
+		}
+		to := list[i]
+		to.Capabilities |= docker.HostCapabilityPull | docker.HostCapabilityResolve
+		return []docker.RegistryHost{to}, nil
+	}
+}
+
 // Resolve is what a reference points to in its registry.
 func (r *Repository) Resolve(ctx context.Context, ref string) (ocispec.Descriptor, error) {
 	_, found, err := r.resolver.Resolve(ctx, ref)
@@ -123,6 +141,9 @@ func (r *Repository) Verify(ctx context.Context, of digest.Digest, trusted *Trus
 	documents, failed := r.documents(ctx, of)
 	var all []Signature
 	for _, d := range documents {
+		if len(all) >= mostSignatures {
+			break
+		}
 		found, err := r.verify(ctx, d, of, trusted, now, mostSignatures-len(all))
 		all, failed = append(all, found...), errors.Join(failed, err)
 	}
@@ -199,10 +220,7 @@ func (r *Repository) verify(ctx context.Context, d ocispec.Descriptor, of digest
 		return wrong(errors.New("its document is no manifest")), nil
 	}
 	var all []Signature
-	for i, layer := range manifest.Layers {
-		if i == most {
-			break
-		}
+	for _, layer := range manifest.Layers[:min(most, len(manifest.Layers))] {
 		blob, err := r.Read(ctx, layer)
 		if err != nil {
 			all = append(all, wrong(fmt.Errorf("cannot read it: %w", err))...)

@@ -2,6 +2,7 @@ package signature
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -14,11 +15,15 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
 	notary "github.com/notaryproject/notation-core-go/signature"
 	"github.com/notaryproject/notation-core-go/signature/cose"
 	"github.com/notaryproject/notation-core-go/signature/jws"
@@ -26,6 +31,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	sigstore "github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
 )
 
 var (
@@ -107,6 +113,34 @@ func TestCosign(t *testing.T) {
 		} {
 			if by, err := verifyCosign(c.text, c.signed, c.of, c.by); by != nil || err == nil || err.Error() != c.want {
 				t.Errorf("%s, %s: %+v, %v", kind, name, by, err)
+			}
+		}
+	}
+}
+
+// TestAllWaysToSignByAKeyCount: those of cosign 3, whose hash goes by the key, and those of older ones.
+func TestAllWaysToSignByAKeyCount(t *testing.T) {
+	all := keys(t)
+	for _, curve := range []elliptic.Curve{elliptic.P384(), elliptic.P521()} {
+		k, err := ecdsa.GenerateKey(curve, rand.Reader)
+		all[curve.Params().Name] = must(t, k, err)
+	}
+	text, err := payloadOf("registry.example/api", image.Digest)
+	must(t, text, err)
+	for kind, key := range all {
+		older, err := sigstore.LoadSigner(key, crypto.SHA256)
+		must(t, older, err)
+		newer, err := sigstore.LoadDefaultSignerVerifier(key, options.WithED25519ph())
+		must(t, newer, err)
+		trusted, stranger := trustedKey(t, "a.pub", key.Public()), trustedKey(t, "b.pub", ecKey(t).Public())
+		for way, signer := range map[string]sigstore.Signer{"older": older, "newer": newer} {
+			raw, err := signer.SignMessage(bytes.NewReader(text))
+			signed := base64.StdEncoding.EncodeToString(must(t, raw, err))
+			if by, err := verifyCosign(text, signed, image.Digest, trusted); by == nil || err != nil {
+				t.Errorf("%s, %s: %v", kind, way, err)
+			}
+			if by, err := verifyCosign(text, signed, image.Digest, stranger); by != nil || err == nil {
+				t.Errorf("%s, %s: %+v, %v", kind, way, by, err)
 			}
 		}
 	}
@@ -283,4 +317,66 @@ func FuzzVerify(f *testing.F) {
 			}
 		}
 	})
+}
+
+// registry is one in memory that tells what refers to an image.
+type registry struct {
+	documents map[digest.Digest][]byte
+	refer     []ocispec.Descriptor
+	reads     int
+}
+
+func (r *registry) add(mediaType string, text []byte) ocispec.Descriptor {
+	d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(text), Size: int64(len(text))}
+	r.documents[d.Digest] = text
+	return d
+}
+
+func (r *registry) Resolve(context.Context, string) (string, ocispec.Descriptor, error) {
+	return "", ocispec.Descriptor{}, errdefs.ErrNotFound
+}
+func (r *registry) Fetcher(context.Context, string) (remotes.Fetcher, error) { return r, nil }
+func (r *registry) Pusher(context.Context, string) (remotes.Pusher, error) {
+	return nil, errdefs.ErrNotImplemented
+}
+func (r *registry) FetchReferrers(context.Context, digest.Digest, ...remotes.FetchReferrersOpt) ([]ocispec.Descriptor, error) {
+	return r.refer, nil
+}
+func (r *registry) Fetch(_ context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	r.reads++
+	text, ok := r.documents[d.Digest]
+	if !ok {
+		return nil, errdefs.ErrNotFound
+	}
+	return io.NopCloser(bytes.NewReader(text)), nil
+}
+
+// TestSignaturesThatAreReadAreBounded, whatever documents hold them and however broken they are.
+//
+// Risk supply chain: a registry gives more signatures of an image than can be read
+// Held: 64 are read
+func TestSignaturesThatAreReadAreBounded(t *testing.T) {
+	r := &registry{documents: map[digest.Digest][]byte{}}
+	blob := r.add(mediaTypePayload, []byte("x"))
+	of := func(layers int, note string) {
+		m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Annotations: map[string]string{"note": note}}
+		for range layers {
+			m.Layers = append(m.Layers, blob)
+		}
+		text, err := json.Marshal(m)
+		d := r.add(ocispec.MediaTypeImageManifest, must(t, text, err))
+		d.ArtifactType = artifactCosign
+		r.refer = append(r.refer, d)
+	}
+	of(mostSignatures, "full")
+	broken := r.add(ocispec.MediaTypeImageManifest, []byte("{"))
+	broken.ArtifactType = artifactCosign
+	r.refer = append(r.refer, broken)
+	of(1000, "more")
+	named, err := reference.ParseNormalizedNamed("registry.example/api")
+	repo := &Repository{name: must(t, named, err), resolver: r}
+	all, err := repo.Verify(t.Context(), image.Digest, &Trusted{}, now)
+	if err != nil || len(all) != mostSignatures || r.reads > mostSignatures+2 {
+		t.Errorf("%d signatures by %d reads, %v", len(all), r.reads, err)
+	}
 }

@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	sigstore "github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
 )
 
 // Authority is a key, or a certificate, that is trusted.
@@ -18,7 +20,7 @@ type Authority struct {
 	Name string // the file that it is from, as it was given
 	ID   string // by which it is known again: a hash of the key or certificate itself
 
-	verifier    sigstore.Verifier // of a key
+	verifiers   []sigstore.Verifier // of a key: one for each way to sign by it
 	certificate *x509.Certificate
 }
 
@@ -39,6 +41,8 @@ func (t *Trusted) AddKey(name string, text []byte) error {
 	return nil
 }
 
+// ofKey takes signatures of a key in both ways that are about: by SHA-256 or pure Ed25519, whatever the key, and by what
+// cosign 3 signs with: SHA-384 of P-384, SHA-512 of P-521, Ed25519ph.
 func ofKey(name string, key crypto.PublicKey) (*Authority, error) {
 	if isWeak(key) {
 		return nil, fmt.Errorf("the key of %s is not one to trust: RSA has 2048 bits at least, ECDSA is on P-256, P-384 or P-521", name)
@@ -47,11 +51,15 @@ func ofKey(name string, key crypto.PublicKey) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot verify by the key of %s: it is not one of ECDSA, RSA or Ed25519", name)
 	}
+	verifiers := []sigstore.Verifier{verifier}
+	if own, err := sigstore.LoadDefaultVerifier(key, options.WithED25519ph()); err == nil { // else the key has only one way
+		verifiers = append(verifiers, own)
+	}
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("cannot verify by the key of %s: %w", name, err)
 	}
-	return &Authority{Name: name, ID: hashed(der), verifier: verifier}, nil
+	return &Authority{Name: name, ID: hashed(der), verifiers: verifiers}, nil
 }
 
 // isWeak says that a key is shorter than is held for safe.
@@ -93,7 +101,7 @@ func (t *Trusted) IDs() (ids []string) {
 // by is the key that gives a check no error; nil if none does.
 func (t *Trusted) by(check func(sigstore.Verifier) error) *Authority {
 	for _, a := range t.All {
-		if a.verifier != nil && check(a.verifier) == nil {
+		if slices.ContainsFunc(a.verifiers, func(v sigstore.Verifier) bool { return check(v) == nil }) {
 			return a
 		}
 	}

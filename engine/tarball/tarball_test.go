@@ -2,10 +2,15 @@ package tarball
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
+	"hash/crc32"
 	"io"
+	"math/rand/v2"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +59,67 @@ func TestWhatIsRead(t *testing.T) {
 	}
 }
 
+// TestXZAsksForLittleMemoryThroughout: an archive has many streams of many blocks, each with its own dictionary.
+//
+// Risk archives: an archive begins with a block that asks for little memory, and has another one behind it
+// Held: no block is decompressed that asks for more than 256 MiB
+func TestXZAsksForLittleMemoryThroughout(t *testing.T) {
+	var plain bytes.Buffer
+	w := tar.NewWriter(&plain)
+	text := bytes.Repeat([]byte("some text that is compressed, "), 40_000)
+	if err := w.WriteHeader(&tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text))}); err != nil {
+		t.Fatal(err)
+	}
+	w.Write(text)
+	w.Close()
+	random := make([]byte, 300_000) // is stored as it is
+	rand.NewChaCha8([32]byte{}).Read(random)
+	packed := func(dictionary int, check byte, of []byte) []byte {
+		var out bytes.Buffer
+		x, err := xz.WriterConfig{DictCap: dictionary, CheckSum: check, BlockSize: 70_000}.NewWriter(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Write(of)
+		if err := x.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	asking := func(stream []byte) []byte { // its first block asks for 512 MiB
+		header := stream[12 : 12+4*(int(stream[12])+1)]
+		header[bytes.Index(header, []byte{0x21, 1})+2] = 34
+		body := header[:len(header)-4]
+		binary.LittleEndian.PutUint32(header[len(body):], crc32.ChecksumIEEE(body))
+		return stream
+	}
+	for _, check := range []byte{xz.CRC32, xz.CRC64, xz.SHA256} {
+		begin := append(packed(1<<20, check, plain.Bytes()), packed(1<<16, check, random)...)
+		begin = append(begin, make([]byte, 8)...) // padding
+		var out bytes.Buffer
+		if err := read(bytes.NewReader(append(begin, packed(1<<20, check, text)...)), &out); err != nil || !bytes.Equal(out.Bytes(), slices.Concat(plain.Bytes(), random, text)) {
+			t.Errorf("%d: %v", check, err)
+		}
+		err := read(bytes.NewReader(append(begin, asking(packed(1<<20, check, text))...)), io.Discard)
+		if err == nil || !strings.Contains(err.Error(), "512 MiB of memory") {
+			t.Errorf("%d: %v", check, err)
+		}
+	}
+	// And a block behind another one in a stream.
+	one, two := packed(1<<20, xz.CRC32, text[:60_000]), asking(packed(1<<20, xz.CRC32, text[:60_000]))
+	index := bytes.LastIndexByte(one[:len(one)-12], 0) // somewhere in the index
+	for ; one[index-1] == 0; index-- {
+	}
+	for cut := index - 16; cut < len(one); cut++ { // wherever the block ends
+		b := &blocks{in: bufio.NewReader(bytes.NewReader(append(slices.Clone(one[:cut]), two[12:]...))), verb: "x"}
+		b.next = b.stream
+		if _, err := io.Copy(io.Discard, b); err != nil && strings.Contains(err.Error(), "512 MiB of memory") {
+			return
+		}
+	}
+	t.Error("a second block is not looked at")
+}
+
 // TestDictionaryOfXZ: by what xz itself writes.
 func TestDictionaryOfXZ(t *testing.T) {
 	program, err := exec.LookPath("xz")
@@ -71,7 +137,7 @@ func TestDictionaryOfXZ(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := dictionary(out); got != want {
+		if got := dictionary(out[12:]); got != want {
 			t.Errorf("%s: %d, want %d", preset, got, want)
 		}
 	}

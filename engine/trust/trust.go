@@ -82,10 +82,13 @@ func (p Policy) Check(at func(keys ...string) string) error {
 		case r.Require != SignedBy && len(r.Keys)+len(r.Certificates) > 0:
 			wrong([]string{pattern}, ": keys and certificates are those of require: signed-by, and this is require: %s", r.Require)
 		}
-		for key, files := range map[string][]string{"keys": r.Keys, "certificates": r.Certificates} {
-			for i, f := range files {
+		for _, of := range []struct {
+			key   string
+			files []string
+		}{{"keys", r.Keys}, {"certificates", r.Certificates}} {
+			for i, f := range of.files {
 				if !strings.HasPrefix(f, "/") {
-					wrong([]string{pattern, key, strconv.Itoa(i)}, ".%s[%d]: %q is not the full path of a file", key, i, f)
+					wrong([]string{pattern, of.key, strconv.Itoa(i)}, ".%s[%d]: %q is not the full path of a file", of.key, i, f)
 				}
 			}
 		}
@@ -101,41 +104,8 @@ func (p Policy) Place(at func(keys ...string) string) {
 	}
 }
 
-// normalize is a pattern as it is compared: a repository by its full name, or all below a path, which ends in "/".
-func normalize(pattern string) (string, error) {
-	if pattern == every {
-		return "", nil
-	}
-	prefix, isPrefix := strings.CutSuffix(pattern, "/*")
-	if strings.Contains(prefix, "*") {
-		return "", errors.New(`a "*" stands at the end alone, behind a "/": REGISTRY/* or REGISTRY/PATH/*`)
-	}
-	if isPrefix && isHost(prefix) {
-		return prefix + "/", nil
-	}
-	if isPrefix && !isHost(strings.SplitN(prefix, "/", 2)[0]) {
-		return "", errors.New("it does not begin with a registry, such as docker.io/")
-	}
-	named, err := reference.ParseNormalizedNamed(prefix)
-	if err != nil {
-		return "", fmt.Errorf("it is not the name of a repository: %w", err)
-	}
-	if !reference.IsNameOnly(named) {
-		return "", errors.New("it is the name of one image: rules are for repositories, which have no tag and no digest")
-	}
-	if isPrefix {
-		return named.Name() + "/", nil
-	}
-	return named.Name(), nil
-}
-
-// isHost says whether the first part of a name is a registry, as in references.
-func isHost(part string) bool {
-	return !strings.Contains(part, "/") && (strings.ContainsAny(part, ".:") || part == "localhost")
-}
-
-// Of is the rule for an image by its full name, "" where it has none: that of the longest pattern. Where none is for it,
-// nothing is asked.
+// Of is the rule for an image by its full name: that of the longest pattern, however the name or the pattern is spelt.
+// Where none is for it, nothing is asked. An image without a name, "", has the rule of all: only that one closes the set.
 func (p Policy) Of(name string) (Rule, error) {
 	if len(p) == 0 {
 		return Rule{Require: Nothing}, nil
@@ -150,13 +120,14 @@ func (p Policy) Of(name string) (Rule, error) {
 	if err != nil {
 		return Rule{Require: Refuse}, fmt.Errorf("%q is not an image reference: %w", name, err)
 	}
+	repository := repositoryOf(named)
 	best, found := -1, Rule{Require: Nothing}
 	for pattern, r := range p {
 		whole, err := normalize(pattern)
 		if err != nil {
 			return Rule{Require: Refuse}, err
 		}
-		is := named.Name() == whole || whole == "" || strings.HasSuffix(whole, "/") && strings.HasPrefix(named.Name(), whole)
+		is := repository == whole || whole == "" || strings.HasSuffix(whole, "/") && strings.HasPrefix(repository, whole)
 		if is && len(whole) > best {
 			best, found = len(whole), r
 		}

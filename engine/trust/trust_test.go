@@ -64,3 +64,47 @@ func TestMistakesOfAPolicy(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestARuleIsForARepositoryNotForASpelling: see the risk.
+//
+// Risk supply chain: the image of a registry that a rule is for is named by another spelling of it
+// Held: the rule is for it all the same
+func TestARuleIsForARepositoryNotForASpelling(t *testing.T) {
+	refuse := Rule{Require: Refuse}
+	for _, c := range []struct {
+		pattern string
+		names   []string
+	}{
+		{"registry.example/*", []string{"registry.example/a", "Registry.example/shop/api:1", "registry.example:443/shop/api:1", "REGISTRY.EXAMPLE:0443/a", "registry.example:80/a"}},
+		{"Registry.example/*", []string{"registry.example/a"}}, {"registry.example:443/*", []string{"registry.example/a"}},
+		{"registry.example:443/shop/*", []string{"registry.example/shop/a"}}, {"registry.example:5000/*", []string{"Registry.example:05000/a"}},
+		{"docker.io/*", []string{"redis:7", "registry-1.docker.io/library/redis:7", "index.docker.io/me/a", "Docker.io/me/a", "registry.hub.docker.com/me/a", "registry-1.docker.io:443/me/a"}},
+		{"index.docker.io/*", []string{"redis", "docker.io/me/a"}}, {"docker.io/library/*", []string{"redis", "registry-1.docker.io/redis"}},
+		{"registry-1.docker.io/me/*", []string{"me/a"}}, {"redis", []string{"Index.docker.io/redis:7", "registry-1.docker.io/library/redis"}},
+		{"REGISTRY/*", []string{"REGISTRY/a", "Registry:443/a"}},
+		{"[::1]:5000/*", []string{"[0:0:0:0:0:0:0:1]:5000/a"}}, {"[::1]/*", []string{"[::1]:443/a"}}, {"127.0.0.1/*", []string{"[::ffff:7f00:1]/a"}},
+	} {
+		p := Policy{c.pattern: refuse}
+		if err := p.Check(nowhere); err != nil {
+			t.Errorf("%s: %v", c.pattern, err)
+		}
+		for _, name := range c.names {
+			if r, err := p.Of(name); err != nil || r.Require != Refuse {
+				t.Errorf("%s of %s: %+v, %v", c.pattern, name, r, err)
+			}
+		}
+	}
+	for pattern, name := range map[string]string{"registry.example:5000/*": "registry.example/a", "docker.io/me/*": "docker.io/library/me", "registry.example/*": "registry.example.org/a"} {
+		if r, err := (Policy{pattern: refuse}).Of(name); err != nil || r.Require != Nothing {
+			t.Errorf("%s of %s: %+v, %v", pattern, name, r, err)
+		}
+	}
+	for _, pattern := range []string{"bad host.x/*", "host.example:x/*", "host.example/Shop/*", "host.example//*", "/*"} {
+		if err := (Policy{pattern: refuse}).Check(nowhere); err == nil {
+			t.Errorf("%s is accepted, and never matches", pattern)
+		}
+	}
+	if err := (Policy{"index.docker.io/*": refuse, "docker.io/*": refuse}).Check(nowhere); err == nil || !strings.Contains(err.Error(), "it means the same as") {
+		t.Errorf("%v", err)
+	}
+}

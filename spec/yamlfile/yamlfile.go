@@ -159,9 +159,13 @@ func (c *checker) value(at *yaml.Node, t reflect.Type, key string) {
 
 // fields checks a mapping that has a field for each key.
 func (c *checker) fields(n *yaml.Node, t reflect.Type, key string) {
-	types, names := map[string]reflect.Type{}, []string(nil)
+	types, names, takesAll := map[string]reflect.Type{}, []string(nil), false
 	for f := range t.Fields() {
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		name, how, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if how == "inline" { // the keys that no other field is for
+			takesAll = true
+			continue
+		}
 		types[name], names = f.Type, append(names, name)
 	}
 	c.entries(n, key, map[string]bool{}, func(at, value *yaml.Node) {
@@ -170,6 +174,7 @@ func (c *checker) fields(n *yaml.Node, t reflect.Type, key string) {
 		switch near := spec.Nearest(name, names); {
 		case of != nil:
 			c.value(value, of, joined(key, name))
+		case takesAll:
 		case near != "":
 			c.fail(at, key, "unknown key %q: did you mean %q?", name, near)
 		default:
