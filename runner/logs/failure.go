@@ -29,7 +29,7 @@ type failure struct {
 // fail notes that of p, which is of one stream, only n bytes could be written.
 func (w *Log) fail(stderr bool, p []byte, n int, err error) {
 	for text := range bytes.Lines(p[:n]) {
-		if l, ok := parseLine(string(bytes.TrimSuffix(text, []byte("\n")))); ok && !l.Partial && bytes.HasSuffix(text, []byte("\n")) {
+		if l, ok := parseLine(bytes.TrimSuffix(text, []byte("\n"))); ok && !l.Partial && bytes.HasSuffix(text, []byte("\n")) {
 			w.kept[Index(stderr)]++
 		}
 	}

@@ -70,6 +70,7 @@ type Log struct {
 	spools  [2]*Spool     // guarded by mu; where each stream comes from, or nil
 	grown   chan struct{} // guarded by mu; closed when something was written
 	closed  bool          // guarded by mu
+	over    chan struct{} // closed when the log has ended
 	rotated int           // guarded by mu; how often the file was rotated
 	last    time.Time     // guarded by mu; of the last line
 	kept    [2]int        // guarded by mu; how many of the ended lines the file has
@@ -85,7 +86,7 @@ type Log struct {
 // New is the log that goes on with what is at the path of its file. It must be
 // closed.
 func New(cfg Config) *Log {
-	w := &Log{path: cfg.Path, origin: cfg.Origin, now: cfg.Now, log: cfg.Log, keep: cfg.Keep.orUsual(), grown: make(chan struct{})}
+	w := &Log{path: cfg.Path, origin: cfg.Origin, now: cfg.Now, log: cfg.Log, keep: cfg.Keep.orUsual(), grown: make(chan struct{}), over: make(chan struct{})}
 	w.sender = w.startSending(cfg.To, cfg.Lost)
 	return w
 }
@@ -374,6 +375,7 @@ func (w *Log) end() {
 		w.letGo()
 	}
 	close(w.grown)
+	close(w.over)
 }
 
 // state is what a follower needs: a channel that is closed by the next write,
