@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/engine/loglines"
 	"github.com/orlop/orlop/engine/target"
@@ -24,7 +26,13 @@ func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error 
 	if req.Masked {
 		mask = s.runner.Mask(req.Project)
 	}
-	to := loglines.Sender{Mask: mask, Batched: req.Batched, To: stream.Send}
+	to := loglines.Sender{Mask: mask, Batched: req.Batched, To: func(l *api.LogLine) error {
+		var encoded grpc.PreparedMsg // so that the line is the sender's again
+		if err := encoded.Encode(stream, l); err != nil {
+			return err
+		}
+		return stream.SendMsg(&encoded)
+	}}
 	return merge.Read(stream.Context(), s.runner, req.Project, logOptions(req), to.Line, to.Flush)
 }
 

@@ -103,7 +103,7 @@ func (p *LogPrinter) Print(l *api.LogLine) {
 }
 
 // mostHeld is how much is written at a time, in bytes, but for the last line.
-const mostHeld = 64 << 10
+const mostHeld = 128 << 10
 
 // Add adds one line, or a part of one, to what Flush writes. The parts of a long line stay
 // together unless another container cuts in.

@@ -21,7 +21,7 @@ const (
 type Sender struct {
 	Mask    *secret.Mask // nil hides nothing
 	Batched bool
-	To      func(*api.LogLine) error
+	To      func(*api.LogLine) error // keeps nothing of it
 
 	batch  *api.LogBatch     // what waits, or nil
 	places map[string]uint32 // container ID -> its place in the batch
@@ -40,9 +40,12 @@ func (s *Sender) Line(l logs.Line) error {
 	}
 	now := time.Now()
 	if s.batch == nil {
-		s.batch, s.begun = &api.LogBatch{}, now
+		s.batch = &api.LogBatch{}
 	}
 	b := s.batch
+	if len(b.Kinds) == 0 {
+		s.begun = now
+	}
 	kind := s.placeOf(&l) << 2
 	if l.Stderr {
 		kind |= 2
@@ -85,11 +88,17 @@ func container(l *logs.Line) *api.LogLine {
 
 // Flush sends what waits.
 func (s *Sender) Flush() error {
-	if s.batch == nil {
+	b := s.batch
+	if b == nil || len(b.Kinds) == 0 {
 		return nil
 	}
-	full := &api.LogLine{Batch: s.batch} // its sender may go on looking at it
-	s.batch = nil
+	err := s.To(&api.LogLine{Batch: b})
+	if len(b.Text) < fullAt/2 { // no flood needs it again
+		s.batch = nil
+	} else {
+		clear(b.Containers)
+		b.Containers, b.Text, b.Lengths, b.Kinds, b.TimesUnixNs = b.Containers[:0], b.Text[:0], b.Lengths[:0], b.Kinds[:0], b.TimesUnixNs[:0]
+	}
 	clear(s.places)
-	return s.To(full)
+	return err
 }

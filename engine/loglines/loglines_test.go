@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/spec/secret"
@@ -22,7 +24,7 @@ func TestABatchHasTheLinesInTheirOrder(t *testing.T) {
 	var sent []*api.LogLine
 	var mask secret.Mask
 	mask.Add([]byte("hunter2hunter2"))
-	s := Sender{Batched: true, Mask: &mask, To: func(l *api.LogLine) error { sent = append(sent, l); return nil }}
+	s := Sender{Batched: true, Mask: &mask, To: func(l *api.LogLine) error { sent = append(sent, proto.Clone(l).(*api.LogLine)); return nil }}
 	long := at("db", 2, "a hunter2hunter2 b")
 	long.Stderr, long.Partial = true, true
 	shared := []byte("one")
@@ -76,5 +78,22 @@ func TestAFullBatchIsSent(t *testing.T) {
 	_ = s.Line(at("web", 1, "x"))
 	if err := s.Flush(); err != gone {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// BenchmarkSender sends 100,000 lines.
+func BenchmarkSender(b *testing.B) {
+	l := at("web", 1, strings.Repeat("x", 80))
+	var buf []byte
+	s := Sender{Batched: true, To: func(l *api.LogLine) (err error) {
+		buf, err = proto.MarshalOptions{}.MarshalAppend(buf[:0], l)
+		return err
+	}}
+	for b.Loop() {
+		for range 100_000 {
+			if err := s.Line(l); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 }
