@@ -33,7 +33,11 @@ func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error 
 		}
 		return stream.SendMsg(&encoded)
 	}}
-	return merge.Read(stream.Context(), s.runner, req.Project, logOptions(req), to.Line, to.Flush)
+	err := merge.Read(stream.Context(), s.runner, req.Project, logOptions(req), to.Line, to.Flush)
+	if unsent := to.Flush(); err == nil { // what was read before an error is shown
+		err = unsent
+	}
+	return err
 }
 
 // logOptions are those of a request: a time of 0 is none.

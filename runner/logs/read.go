@@ -346,13 +346,13 @@ func (w *Log) follow(ctx context.Context, opts Selection, at Position, to follow
 	}
 }
 
-// mostReads is how long a follower lets lines gather that come one upon the other.
-const mostReads = 10 * time.Millisecond
+// gathering is how long a follower lets lines gather that come one upon the other.
+const gathering = 10 * time.Millisecond
 
 // gather waits where the log was read a moment ago, so that a follower of one that grows
 // all the time does not read it for each line. What comes after a silence is read at once.
 func (w *Log) gather(ctx context.Context, read time.Time) {
-	wait := mostReads - time.Since(read)
+	wait := gathering - time.Since(read)
 	if wait <= 0 {
 		return
 	}
