@@ -79,7 +79,7 @@ func (x SyncEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SyncEntry_Kind.Descriptor instead.
 func (SyncEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39, 0}
+	return file_engine_proto_rawDescGZIP(), []int{40, 0}
 }
 
 type StatusRequest struct {
@@ -3045,6 +3045,7 @@ type LogsRequest struct {
 	UntilEnded    bool                   `protobuf:"varint,9,opt,name=until_ended,json=untilEnded,proto3" json:"until_ended,omitempty"` // follow until all containers have ended, and nothing brings one back
 	Index         int32                  `protobuf:"varint,10,opt,name=index,proto3" json:"index,omitempty"`                            // only containers of this number; 0: all
 	Masked        bool                   `protobuf:"varint,8,opt,name=masked,proto3" json:"masked,omitempty"`                           // without the project's secrets, those too that the caller does not know
+	Batched       bool                   `protobuf:"varint,11,opt,name=batched,proto3" json:"batched,omitempty"`                        // messages may have many lines
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3149,6 +3150,13 @@ func (x *LogsRequest) GetMasked() bool {
 	return false
 }
 
+func (x *LogsRequest) GetBatched() bool {
+	if x != nil {
+		return x.Batched
+	}
+	return false
+}
+
 type LogLine struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Container     string                 `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"` // name
@@ -3160,6 +3168,7 @@ type LogLine struct {
 	Partial       bool                   `protobuf:"varint,7,opt,name=partial,proto3" json:"partial,omitempty"` // the line goes on in the next message
 	OneOff        bool                   `protobuf:"varint,8,opt,name=one_off,json=oneOff,proto3" json:"one_off,omitempty"`
 	ContainerId   string                 `protobuf:"bytes,9,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"` // tells a container from one of the same name before it
+	Batch         *LogBatch              `protobuf:"bytes,10,opt,name=batch,proto3" json:"batch,omitempty"`                               // where batches were asked for: lines, instead of all other fields
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3257,6 +3266,91 @@ func (x *LogLine) GetContainerId() string {
 	return ""
 }
 
+func (x *LogLine) GetBatch() *LogBatch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+// LogBatch is lines of one container or more, in their order.
+type LogBatch struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Containers []*LogLine             `protobuf:"bytes,1,rep,name=containers,proto3" json:"containers,omitempty"` // what is the same for all lines of one
+	Text       []byte                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`             // of all lines, one behind the other
+	// Of each line:
+	Lengths       []uint32 `protobuf:"varint,3,rep,packed,name=lengths,proto3" json:"lengths,omitempty"` // of its text
+	Kinds         []uint32 `protobuf:"varint,4,rep,packed,name=kinds,proto3" json:"kinds,omitempty"`     // its container's place, times 4; 2 more for stderr, 1 more for a partial one
+	TimesUnixNs   []int64  `protobuf:"fixed64,5,rep,packed,name=times_unix_ns,json=timesUnixNs,proto3" json:"times_unix_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogBatch) Reset() {
+	*x = LogBatch{}
+	mi := &file_engine_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogBatch) ProtoMessage() {}
+
+func (x *LogBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogBatch.ProtoReflect.Descriptor instead.
+func (*LogBatch) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *LogBatch) GetContainers() []*LogLine {
+	if x != nil {
+		return x.Containers
+	}
+	return nil
+}
+
+func (x *LogBatch) GetText() []byte {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
+func (x *LogBatch) GetLengths() []uint32 {
+	if x != nil {
+		return x.Lengths
+	}
+	return nil
+}
+
+func (x *LogBatch) GetKinds() []uint32 {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *LogBatch) GetTimesUnixNs() []int64 {
+	if x != nil {
+		return x.TimesUnixNs
+	}
+	return nil
+}
+
 type ProcessInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Of:
@@ -3274,7 +3368,7 @@ type ProcessInput struct {
 
 func (x *ProcessInput) Reset() {
 	*x = ProcessInput{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3286,7 +3380,7 @@ func (x *ProcessInput) String() string {
 func (*ProcessInput) ProtoMessage() {}
 
 func (x *ProcessInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3299,7 +3393,7 @@ func (x *ProcessInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessInput.ProtoReflect.Descriptor instead.
 func (*ProcessInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProcessInput) GetOf() isProcessInput_Of {
@@ -3425,7 +3519,7 @@ type ProcessStart struct {
 
 func (x *ProcessStart) Reset() {
 	*x = ProcessStart{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +3531,7 @@ func (x *ProcessStart) String() string {
 func (*ProcessStart) ProtoMessage() {}
 
 func (x *ProcessStart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +3544,7 @@ func (x *ProcessStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStart.ProtoReflect.Descriptor instead.
 func (*ProcessStart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ProcessStart) GetProject() string {
@@ -3561,7 +3655,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3573,7 +3667,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3586,7 +3680,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TerminalSize) GetColumns() uint32 {
@@ -3618,7 +3712,7 @@ type ProcessOutput struct {
 
 func (x *ProcessOutput) Reset() {
 	*x = ProcessOutput{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3630,7 +3724,7 @@ func (x *ProcessOutput) String() string {
 func (*ProcessOutput) ProtoMessage() {}
 
 func (x *ProcessOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3643,7 +3737,7 @@ func (x *ProcessOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessOutput.ProtoReflect.Descriptor instead.
 func (*ProcessOutput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ProcessOutput) GetOf() isProcessOutput_Of {
@@ -3730,7 +3824,7 @@ type SyncInput struct {
 
 func (x *SyncInput) Reset() {
 	*x = SyncInput{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3742,7 +3836,7 @@ func (x *SyncInput) String() string {
 func (*SyncInput) ProtoMessage() {}
 
 func (x *SyncInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3755,7 +3849,7 @@ func (x *SyncInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncInput.ProtoReflect.Descriptor instead.
 func (*SyncInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SyncInput) GetProject() string {
@@ -3795,7 +3889,7 @@ type SyncEntry struct {
 
 func (x *SyncEntry) Reset() {
 	*x = SyncEntry{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3807,7 +3901,7 @@ func (x *SyncEntry) String() string {
 func (*SyncEntry) ProtoMessage() {}
 
 func (x *SyncEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3820,7 +3914,7 @@ func (x *SyncEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncEntry.ProtoReflect.Descriptor instead.
 func (*SyncEntry) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SyncEntry) GetKind() SyncEntry_Kind {
@@ -3894,7 +3988,7 @@ type SyncReply struct {
 
 func (x *SyncReply) Reset() {
 	*x = SyncReply{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3906,7 +4000,7 @@ func (x *SyncReply) String() string {
 func (*SyncReply) ProtoMessage() {}
 
 func (x *SyncReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3919,7 +4013,7 @@ func (x *SyncReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncReply.ProtoReflect.Descriptor instead.
 func (*SyncReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SyncReply) GetFiles() int32 {
@@ -3982,7 +4076,7 @@ type SyncFailure struct {
 
 func (x *SyncFailure) Reset() {
 	*x = SyncFailure{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3994,7 +4088,7 @@ func (x *SyncFailure) String() string {
 func (*SyncFailure) ProtoMessage() {}
 
 func (x *SyncFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4007,7 +4101,7 @@ func (x *SyncFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncFailure.ProtoReflect.Descriptor instead.
 func (*SyncFailure) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SyncFailure) GetContainer() string {
@@ -4040,7 +4134,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4052,7 +4146,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4065,7 +4159,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -4086,7 +4180,7 @@ type LoadReply struct {
 
 func (x *LoadReply) Reset() {
 	*x = LoadReply{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4098,7 +4192,7 @@ func (x *LoadReply) String() string {
 func (*LoadReply) ProtoMessage() {}
 
 func (x *LoadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4111,7 +4205,7 @@ func (x *LoadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadReply.ProtoReflect.Descriptor instead.
 func (*LoadReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *LoadReply) GetImages() []string {
@@ -4144,7 +4238,7 @@ type ImagesRequest struct {
 
 func (x *ImagesRequest) Reset() {
 	*x = ImagesRequest{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4156,7 +4250,7 @@ func (x *ImagesRequest) String() string {
 func (*ImagesRequest) ProtoMessage() {}
 
 func (x *ImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4169,7 +4263,7 @@ func (x *ImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImagesRequest.ProtoReflect.Descriptor instead.
 func (*ImagesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ImagesRequest) GetSizes() bool {
@@ -4197,7 +4291,7 @@ type ImageInfo struct {
 
 func (x *ImageInfo) Reset() {
 	*x = ImageInfo{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4209,7 +4303,7 @@ func (x *ImageInfo) String() string {
 func (*ImageInfo) ProtoMessage() {}
 
 func (x *ImageInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4222,7 +4316,7 @@ func (x *ImageInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageInfo.ProtoReflect.Descriptor instead.
 func (*ImageInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ImageInfo) GetName() string {
@@ -4304,7 +4398,7 @@ type ImagesReply struct {
 
 func (x *ImagesReply) Reset() {
 	*x = ImagesReply{}
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4316,7 +4410,7 @@ func (x *ImagesReply) String() string {
 func (*ImagesReply) ProtoMessage() {}
 
 func (x *ImagesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4329,7 +4423,7 @@ func (x *ImagesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImagesReply.ProtoReflect.Descriptor instead.
 func (*ImagesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{46}
+	return file_engine_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ImagesReply) GetImages() []*ImageInfo {
@@ -4349,7 +4443,7 @@ type TagRequest struct {
 
 func (x *TagRequest) Reset() {
 	*x = TagRequest{}
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4361,7 +4455,7 @@ func (x *TagRequest) String() string {
 func (*TagRequest) ProtoMessage() {}
 
 func (x *TagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4374,7 +4468,7 @@ func (x *TagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagRequest.ProtoReflect.Descriptor instead.
 func (*TagRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{47}
+	return file_engine_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TagRequest) GetSource() string {
@@ -4399,7 +4493,7 @@ type TagReply struct {
 
 func (x *TagReply) Reset() {
 	*x = TagReply{}
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4411,7 +4505,7 @@ func (x *TagReply) String() string {
 func (*TagReply) ProtoMessage() {}
 
 func (x *TagReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4424,7 +4518,7 @@ func (x *TagReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagReply.ProtoReflect.Descriptor instead.
 func (*TagReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{48}
+	return file_engine_proto_rawDescGZIP(), []int{49}
 }
 
 type RemoveImageRequest struct {
@@ -4437,7 +4531,7 @@ type RemoveImageRequest struct {
 
 func (x *RemoveImageRequest) Reset() {
 	*x = RemoveImageRequest{}
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4449,7 +4543,7 @@ func (x *RemoveImageRequest) String() string {
 func (*RemoveImageRequest) ProtoMessage() {}
 
 func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4462,7 +4556,7 @@ func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageRequest.ProtoReflect.Descriptor instead.
 func (*RemoveImageRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{49}
+	return file_engine_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RemoveImageRequest) GetName() string {
@@ -4487,7 +4581,7 @@ type RemoveImageReply struct {
 
 func (x *RemoveImageReply) Reset() {
 	*x = RemoveImageReply{}
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4499,7 +4593,7 @@ func (x *RemoveImageReply) String() string {
 func (*RemoveImageReply) ProtoMessage() {}
 
 func (x *RemoveImageReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4512,7 +4606,7 @@ func (x *RemoveImageReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageReply.ProtoReflect.Descriptor instead.
 func (*RemoveImageReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{50}
+	return file_engine_proto_rawDescGZIP(), []int{51}
 }
 
 type VolumesRequest struct {
@@ -4523,7 +4617,7 @@ type VolumesRequest struct {
 
 func (x *VolumesRequest) Reset() {
 	*x = VolumesRequest{}
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4535,7 +4629,7 @@ func (x *VolumesRequest) String() string {
 func (*VolumesRequest) ProtoMessage() {}
 
 func (x *VolumesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4548,7 +4642,7 @@ func (x *VolumesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumesRequest.ProtoReflect.Descriptor instead.
 func (*VolumesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{51}
+	return file_engine_proto_rawDescGZIP(), []int{52}
 }
 
 type VolumesReply struct {
@@ -4560,7 +4654,7 @@ type VolumesReply struct {
 
 func (x *VolumesReply) Reset() {
 	*x = VolumesReply{}
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4572,7 +4666,7 @@ func (x *VolumesReply) String() string {
 func (*VolumesReply) ProtoMessage() {}
 
 func (x *VolumesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4585,7 +4679,7 @@ func (x *VolumesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumesReply.ProtoReflect.Descriptor instead.
 func (*VolumesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{52}
+	return file_engine_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *VolumesReply) GetVolumes() []*VolumeInfo {
@@ -4611,7 +4705,7 @@ type VolumeInfo struct {
 
 func (x *VolumeInfo) Reset() {
 	*x = VolumeInfo{}
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4623,7 +4717,7 @@ func (x *VolumeInfo) String() string {
 func (*VolumeInfo) ProtoMessage() {}
 
 func (x *VolumeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4636,7 +4730,7 @@ func (x *VolumeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumeInfo.ProtoReflect.Descriptor instead.
 func (*VolumeInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{53}
+	return file_engine_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *VolumeInfo) GetName() string {
@@ -4704,7 +4798,7 @@ type RemoveVolumeRequest struct {
 
 func (x *RemoveVolumeRequest) Reset() {
 	*x = RemoveVolumeRequest{}
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4716,7 +4810,7 @@ func (x *RemoveVolumeRequest) String() string {
 func (*RemoveVolumeRequest) ProtoMessage() {}
 
 func (x *RemoveVolumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4729,7 +4823,7 @@ func (x *RemoveVolumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVolumeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveVolumeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{54}
+	return file_engine_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RemoveVolumeRequest) GetName() string {
@@ -4748,7 +4842,7 @@ type RemoveVolumeReply struct {
 
 func (x *RemoveVolumeReply) Reset() {
 	*x = RemoveVolumeReply{}
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4760,7 +4854,7 @@ func (x *RemoveVolumeReply) String() string {
 func (*RemoveVolumeReply) ProtoMessage() {}
 
 func (x *RemoveVolumeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4773,7 +4867,7 @@ func (x *RemoveVolumeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVolumeReply.ProtoReflect.Descriptor instead.
 func (*RemoveVolumeReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{55}
+	return file_engine_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RemoveVolumeReply) GetAbsent() bool {
@@ -4791,7 +4885,7 @@ type NetworksRequest struct {
 
 func (x *NetworksRequest) Reset() {
 	*x = NetworksRequest{}
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4803,7 +4897,7 @@ func (x *NetworksRequest) String() string {
 func (*NetworksRequest) ProtoMessage() {}
 
 func (x *NetworksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4816,7 +4910,7 @@ func (x *NetworksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworksRequest.ProtoReflect.Descriptor instead.
 func (*NetworksRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{56}
+	return file_engine_proto_rawDescGZIP(), []int{57}
 }
 
 type NetworksReply struct {
@@ -4828,7 +4922,7 @@ type NetworksReply struct {
 
 func (x *NetworksReply) Reset() {
 	*x = NetworksReply{}
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4840,7 +4934,7 @@ func (x *NetworksReply) String() string {
 func (*NetworksReply) ProtoMessage() {}
 
 func (x *NetworksReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4853,7 +4947,7 @@ func (x *NetworksReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworksReply.ProtoReflect.Descriptor instead.
 func (*NetworksReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{57}
+	return file_engine_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *NetworksReply) GetNetworks() []*NetworkInfo {
@@ -4887,7 +4981,7 @@ type NetworkInfo struct {
 
 func (x *NetworkInfo) Reset() {
 	*x = NetworkInfo{}
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4899,7 +4993,7 @@ func (x *NetworkInfo) String() string {
 func (*NetworkInfo) ProtoMessage() {}
 
 func (x *NetworkInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4912,7 +5006,7 @@ func (x *NetworkInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkInfo.ProtoReflect.Descriptor instead.
 func (*NetworkInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{58}
+	return file_engine_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *NetworkInfo) GetName() string {
@@ -5039,7 +5133,7 @@ type NetworkUser struct {
 
 func (x *NetworkUser) Reset() {
 	*x = NetworkUser{}
-	mi := &file_engine_proto_msgTypes[59]
+	mi := &file_engine_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5051,7 +5145,7 @@ func (x *NetworkUser) String() string {
 func (*NetworkUser) ProtoMessage() {}
 
 func (x *NetworkUser) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[59]
+	mi := &file_engine_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5064,7 +5158,7 @@ func (x *NetworkUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkUser.ProtoReflect.Descriptor instead.
 func (*NetworkUser) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{59}
+	return file_engine_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *NetworkUser) GetId() string {
@@ -5104,7 +5198,7 @@ type RemoveNetworkRequest struct {
 
 func (x *RemoveNetworkRequest) Reset() {
 	*x = RemoveNetworkRequest{}
-	mi := &file_engine_proto_msgTypes[60]
+	mi := &file_engine_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5116,7 +5210,7 @@ func (x *RemoveNetworkRequest) String() string {
 func (*RemoveNetworkRequest) ProtoMessage() {}
 
 func (x *RemoveNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[60]
+	mi := &file_engine_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5129,7 +5223,7 @@ func (x *RemoveNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNetworkRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{60}
+	return file_engine_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RemoveNetworkRequest) GetName() string {
@@ -5148,7 +5242,7 @@ type RemoveNetworkReply struct {
 
 func (x *RemoveNetworkReply) Reset() {
 	*x = RemoveNetworkReply{}
-	mi := &file_engine_proto_msgTypes[61]
+	mi := &file_engine_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5160,7 +5254,7 @@ func (x *RemoveNetworkReply) String() string {
 func (*RemoveNetworkReply) ProtoMessage() {}
 
 func (x *RemoveNetworkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[61]
+	mi := &file_engine_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5173,7 +5267,7 @@ func (x *RemoveNetworkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNetworkReply.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{61}
+	return file_engine_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *RemoveNetworkReply) GetAbsent() bool {
@@ -5195,7 +5289,7 @@ type CollectRequest struct {
 
 func (x *CollectRequest) Reset() {
 	*x = CollectRequest{}
-	mi := &file_engine_proto_msgTypes[62]
+	mi := &file_engine_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5207,7 +5301,7 @@ func (x *CollectRequest) String() string {
 func (*CollectRequest) ProtoMessage() {}
 
 func (x *CollectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[62]
+	mi := &file_engine_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5220,7 +5314,7 @@ func (x *CollectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
 func (*CollectRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{62}
+	return file_engine_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CollectRequest) GetOlderThanMs() int64 {
@@ -5263,7 +5357,7 @@ type CollectReply struct {
 
 func (x *CollectReply) Reset() {
 	*x = CollectReply{}
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5275,7 +5369,7 @@ func (x *CollectReply) String() string {
 func (*CollectReply) ProtoMessage() {}
 
 func (x *CollectReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5288,7 +5382,7 @@ func (x *CollectReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectReply.ProtoReflect.Descriptor instead.
 func (*CollectReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{63}
+	return file_engine_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CollectReply) GetProjects() []*ProjectInfo {
@@ -5323,7 +5417,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5335,7 +5429,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5348,7 +5442,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{64}
+	return file_engine_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *StatsRequest) GetProject() string {
@@ -5381,7 +5475,7 @@ type StatsReply struct {
 
 func (x *StatsReply) Reset() {
 	*x = StatsReply{}
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5393,7 +5487,7 @@ func (x *StatsReply) String() string {
 func (*StatsReply) ProtoMessage() {}
 
 func (x *StatsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5406,7 +5500,7 @@ func (x *StatsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsReply.ProtoReflect.Descriptor instead.
 func (*StatsReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{65}
+	return file_engine_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *StatsReply) GetContainers() []*ContainerStats {
@@ -5437,7 +5531,7 @@ type ContainerStats struct {
 
 func (x *ContainerStats) Reset() {
 	*x = ContainerStats{}
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5449,7 +5543,7 @@ func (x *ContainerStats) String() string {
 func (*ContainerStats) ProtoMessage() {}
 
 func (x *ContainerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5462,7 +5556,7 @@ func (x *ContainerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStats.ProtoReflect.Descriptor instead.
 func (*ContainerStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{66}
+	return file_engine_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ContainerStats) GetId() string {
@@ -5573,7 +5667,7 @@ type ProcessStats struct {
 
 func (x *ProcessStats) Reset() {
 	*x = ProcessStats{}
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5585,7 +5679,7 @@ func (x *ProcessStats) String() string {
 func (*ProcessStats) ProtoMessage() {}
 
 func (x *ProcessStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5598,7 +5692,7 @@ func (x *ProcessStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStats.ProtoReflect.Descriptor instead.
 func (*ProcessStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{67}
+	return file_engine_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ProcessStats) GetPid() int32 {
@@ -5678,7 +5772,7 @@ type ReadFilesRequest struct {
 
 func (x *ReadFilesRequest) Reset() {
 	*x = ReadFilesRequest{}
-	mi := &file_engine_proto_msgTypes[68]
+	mi := &file_engine_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5690,7 +5784,7 @@ func (x *ReadFilesRequest) String() string {
 func (*ReadFilesRequest) ProtoMessage() {}
 
 func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[68]
+	mi := &file_engine_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5703,7 +5797,7 @@ func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFilesRequest.ProtoReflect.Descriptor instead.
 func (*ReadFilesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{68}
+	return file_engine_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ReadFilesRequest) GetProject() string {
@@ -5738,7 +5832,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_engine_proto_msgTypes[69]
+	mi := &file_engine_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5750,7 +5844,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[69]
+	mi := &file_engine_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5763,7 +5857,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{69}
+	return file_engine_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *FilePart) GetPath() string {
@@ -5794,7 +5888,7 @@ type VaultEntry struct {
 
 func (x *VaultEntry) Reset() {
 	*x = VaultEntry{}
-	mi := &file_engine_proto_msgTypes[70]
+	mi := &file_engine_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5806,7 +5900,7 @@ func (x *VaultEntry) String() string {
 func (*VaultEntry) ProtoMessage() {}
 
 func (x *VaultEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[70]
+	mi := &file_engine_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5819,7 +5913,7 @@ func (x *VaultEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VaultEntry.ProtoReflect.Descriptor instead.
 func (*VaultEntry) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{70}
+	return file_engine_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *VaultEntry) GetSecret() bool {
@@ -5875,7 +5969,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_engine_proto_msgTypes[71]
+	mi := &file_engine_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5887,7 +5981,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[71]
+	mi := &file_engine_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5900,7 +5994,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{71}
+	return file_engine_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *PutRequest) GetEntry() *VaultEntry {
@@ -5933,7 +6027,7 @@ type EntriesRequest struct {
 
 func (x *EntriesRequest) Reset() {
 	*x = EntriesRequest{}
-	mi := &file_engine_proto_msgTypes[72]
+	mi := &file_engine_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5945,7 +6039,7 @@ func (x *EntriesRequest) String() string {
 func (*EntriesRequest) ProtoMessage() {}
 
 func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[72]
+	mi := &file_engine_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5958,7 +6052,7 @@ func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
 func (*EntriesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{72}
+	return file_engine_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *EntriesRequest) GetSecret() bool {
@@ -5978,7 +6072,7 @@ type EntriesReply struct {
 
 func (x *EntriesReply) Reset() {
 	*x = EntriesReply{}
-	mi := &file_engine_proto_msgTypes[73]
+	mi := &file_engine_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5990,7 +6084,7 @@ func (x *EntriesReply) String() string {
 func (*EntriesReply) ProtoMessage() {}
 
 func (x *EntriesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[73]
+	mi := &file_engine_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6003,7 +6097,7 @@ func (x *EntriesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesReply.ProtoReflect.Descriptor instead.
 func (*EntriesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{73}
+	return file_engine_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *EntriesReply) GetEntries() []*VaultEntry {
@@ -6029,7 +6123,7 @@ type ContentRequest struct {
 
 func (x *ContentRequest) Reset() {
 	*x = ContentRequest{}
-	mi := &file_engine_proto_msgTypes[74]
+	mi := &file_engine_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6041,7 +6135,7 @@ func (x *ContentRequest) String() string {
 func (*ContentRequest) ProtoMessage() {}
 
 func (x *ContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[74]
+	mi := &file_engine_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6054,7 +6148,7 @@ func (x *ContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentRequest.ProtoReflect.Descriptor instead.
 func (*ContentRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{74}
+	return file_engine_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ContentRequest) GetName() string {
@@ -6073,7 +6167,7 @@ type ContentReply struct {
 
 func (x *ContentReply) Reset() {
 	*x = ContentReply{}
-	mi := &file_engine_proto_msgTypes[75]
+	mi := &file_engine_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6085,7 +6179,7 @@ func (x *ContentReply) String() string {
 func (*ContentReply) ProtoMessage() {}
 
 func (x *ContentReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[75]
+	mi := &file_engine_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6098,7 +6192,7 @@ func (x *ContentReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentReply.ProtoReflect.Descriptor instead.
 func (*ContentReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{75}
+	return file_engine_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ContentReply) GetContent() []byte {
@@ -6118,7 +6212,7 @@ type RemoveEntryRequest struct {
 
 func (x *RemoveEntryRequest) Reset() {
 	*x = RemoveEntryRequest{}
-	mi := &file_engine_proto_msgTypes[76]
+	mi := &file_engine_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6130,7 +6224,7 @@ func (x *RemoveEntryRequest) String() string {
 func (*RemoveEntryRequest) ProtoMessage() {}
 
 func (x *RemoveEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[76]
+	mi := &file_engine_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6143,7 +6237,7 @@ func (x *RemoveEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveEntryRequest.ProtoReflect.Descriptor instead.
 func (*RemoveEntryRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{76}
+	return file_engine_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RemoveEntryRequest) GetSecret() bool {
@@ -6169,7 +6263,7 @@ type RemoveEntryReply struct {
 
 func (x *RemoveEntryReply) Reset() {
 	*x = RemoveEntryReply{}
-	mi := &file_engine_proto_msgTypes[77]
+	mi := &file_engine_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6181,7 +6275,7 @@ func (x *RemoveEntryReply) String() string {
 func (*RemoveEntryReply) ProtoMessage() {}
 
 func (x *RemoveEntryReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[77]
+	mi := &file_engine_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6194,7 +6288,7 @@ func (x *RemoveEntryReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveEntryReply.ProtoReflect.Descriptor instead.
 func (*RemoveEntryReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{77}
+	return file_engine_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *RemoveEntryReply) GetAbsent() bool {
@@ -6214,7 +6308,7 @@ type DescribeRequest struct {
 
 func (x *DescribeRequest) Reset() {
 	*x = DescribeRequest{}
-	mi := &file_engine_proto_msgTypes[78]
+	mi := &file_engine_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6226,7 +6320,7 @@ func (x *DescribeRequest) String() string {
 func (*DescribeRequest) ProtoMessage() {}
 
 func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[78]
+	mi := &file_engine_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6239,7 +6333,7 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{78}
+	return file_engine_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *DescribeRequest) GetName() string {
@@ -6275,7 +6369,7 @@ type ImageDetails struct {
 
 func (x *ImageDetails) Reset() {
 	*x = ImageDetails{}
-	mi := &file_engine_proto_msgTypes[79]
+	mi := &file_engine_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6287,7 +6381,7 @@ func (x *ImageDetails) String() string {
 func (*ImageDetails) ProtoMessage() {}
 
 func (x *ImageDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[79]
+	mi := &file_engine_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6300,7 +6394,7 @@ func (x *ImageDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageDetails.ProtoReflect.Descriptor instead.
 func (*ImageDetails) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{79}
+	return file_engine_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ImageDetails) GetName() string {
@@ -6394,7 +6488,7 @@ type ImageTrust struct {
 
 func (x *ImageTrust) Reset() {
 	*x = ImageTrust{}
-	mi := &file_engine_proto_msgTypes[80]
+	mi := &file_engine_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6406,7 +6500,7 @@ func (x *ImageTrust) String() string {
 func (*ImageTrust) ProtoMessage() {}
 
 func (x *ImageTrust) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[80]
+	mi := &file_engine_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6419,7 +6513,7 @@ func (x *ImageTrust) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageTrust.ProtoReflect.Descriptor instead.
 func (*ImageTrust) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{80}
+	return file_engine_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ImageTrust) GetMadeHere() bool {
@@ -6470,7 +6564,7 @@ type ImageLayer struct {
 
 func (x *ImageLayer) Reset() {
 	*x = ImageLayer{}
-	mi := &file_engine_proto_msgTypes[81]
+	mi := &file_engine_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6482,7 +6576,7 @@ func (x *ImageLayer) String() string {
 func (*ImageLayer) ProtoMessage() {}
 
 func (x *ImageLayer) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[81]
+	mi := &file_engine_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6495,7 +6589,7 @@ func (x *ImageLayer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageLayer.ProtoReflect.Descriptor instead.
 func (*ImageLayer) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{81}
+	return file_engine_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ImageLayer) GetDigest() string {
@@ -6545,7 +6639,7 @@ type ImageStep struct {
 
 func (x *ImageStep) Reset() {
 	*x = ImageStep{}
-	mi := &file_engine_proto_msgTypes[82]
+	mi := &file_engine_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6557,7 +6651,7 @@ func (x *ImageStep) String() string {
 func (*ImageStep) ProtoMessage() {}
 
 func (x *ImageStep) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[82]
+	mi := &file_engine_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6570,7 +6664,7 @@ func (x *ImageStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageStep.ProtoReflect.Descriptor instead.
 func (*ImageStep) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{82}
+	return file_engine_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ImageStep) GetCreatedUnixMs() int64 {
@@ -6613,7 +6707,7 @@ type ImageVariant struct {
 
 func (x *ImageVariant) Reset() {
 	*x = ImageVariant{}
-	mi := &file_engine_proto_msgTypes[83]
+	mi := &file_engine_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6625,7 +6719,7 @@ func (x *ImageVariant) String() string {
 func (*ImageVariant) ProtoMessage() {}
 
 func (x *ImageVariant) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[83]
+	mi := &file_engine_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6638,7 +6732,7 @@ func (x *ImageVariant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageVariant.ProtoReflect.Descriptor instead.
 func (*ImageVariant) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{83}
+	return file_engine_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ImageVariant) GetPlatform() string {
@@ -6679,7 +6773,7 @@ type ImageUser struct {
 
 func (x *ImageUser) Reset() {
 	*x = ImageUser{}
-	mi := &file_engine_proto_msgTypes[84]
+	mi := &file_engine_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6691,7 +6785,7 @@ func (x *ImageUser) String() string {
 func (*ImageUser) ProtoMessage() {}
 
 func (x *ImageUser) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[84]
+	mi := &file_engine_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6704,7 +6798,7 @@ func (x *ImageUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageUser.ProtoReflect.Descriptor instead.
 func (*ImageUser) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{84}
+	return file_engine_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ImageUser) GetContainer() string {
@@ -6735,7 +6829,7 @@ type PruneRequest struct {
 
 func (x *PruneRequest) Reset() {
 	*x = PruneRequest{}
-	mi := &file_engine_proto_msgTypes[85]
+	mi := &file_engine_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6747,7 +6841,7 @@ func (x *PruneRequest) String() string {
 func (*PruneRequest) ProtoMessage() {}
 
 func (x *PruneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[85]
+	mi := &file_engine_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6760,7 +6854,7 @@ func (x *PruneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneRequest.ProtoReflect.Descriptor instead.
 func (*PruneRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{85}
+	return file_engine_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *PruneRequest) GetUntilUnixMs() int64 {
@@ -6817,7 +6911,7 @@ type PruneReply struct {
 
 func (x *PruneReply) Reset() {
 	*x = PruneReply{}
-	mi := &file_engine_proto_msgTypes[86]
+	mi := &file_engine_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6829,7 +6923,7 @@ func (x *PruneReply) String() string {
 func (*PruneReply) ProtoMessage() {}
 
 func (x *PruneReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[86]
+	mi := &file_engine_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6842,7 +6936,7 @@ func (x *PruneReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneReply.ProtoReflect.Descriptor instead.
 func (*PruneReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{86}
+	return file_engine_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *PruneReply) GetNames() []string {
@@ -6883,7 +6977,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_engine_proto_msgTypes[87]
+	mi := &file_engine_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6895,7 +6989,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[87]
+	mi := &file_engine_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6908,7 +7002,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{87}
+	return file_engine_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *SaveRequest) GetNames() []string {
@@ -7238,7 +7332,7 @@ const file_engine_proto_rawDesc = "" +
 	"\atook_ns\x18\x02 \x01(\x03R\x06tookNs\x12\x1b\n" +
 	"\texit_code\x18\x03 \x01(\x05R\bexitCode\x12\x16\n" +
 	"\x06output\x18\x04 \x01(\tR\x06output\x12\x18\n" +
-	"\afailing\x18\x05 \x01(\x05R\afailing\"\xa6\x02\n" +
+	"\afailing\x18\x05 \x01(\x05R\afailing\"\xc0\x02\n" +
 	"\vLogsRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x12\x16\n" +
@@ -7253,7 +7347,8 @@ const file_engine_proto_rawDesc = "" +
 	"untilEnded\x12\x14\n" +
 	"\x05index\x18\n" +
 	" \x01(\x05R\x05index\x12\x16\n" +
-	"\x06masked\x18\b \x01(\bR\x06masked\"\xfd\x01\n" +
+	"\x06masked\x18\b \x01(\bR\x06masked\x12\x18\n" +
+	"\abatched\x18\v \x01(\bR\abatched\"\xa7\x02\n" +
 	"\aLogLine\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x16\n" +
@@ -7264,7 +7359,17 @@ const file_engine_proto_rawDesc = "" +
 	"\x04text\x18\x06 \x01(\fR\x04text\x12\x18\n" +
 	"\apartial\x18\a \x01(\bR\apartial\x12\x17\n" +
 	"\aone_off\x18\b \x01(\bR\x06oneOff\x12!\n" +
-	"\fcontainer_id\x18\t \x01(\tR\vcontainerId\"\xe5\x01\n" +
+	"\fcontainer_id\x18\t \x01(\tR\vcontainerId\x12(\n" +
+	"\x05batch\x18\n" +
+	" \x01(\v2\x12.orlop.v1.LogBatchR\x05batch\"\xa5\x01\n" +
+	"\bLogBatch\x121\n" +
+	"\n" +
+	"containers\x18\x01 \x03(\v2\x11.orlop.v1.LogLineR\n" +
+	"containers\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\fR\x04text\x12\x18\n" +
+	"\alengths\x18\x03 \x03(\rR\alengths\x12\x14\n" +
+	"\x05kinds\x18\x04 \x03(\rR\x05kinds\x12\"\n" +
+	"\rtimes_unix_ns\x18\x05 \x03(\x10R\vtimesUnixNs\"\xe5\x01\n" +
 	"\fProcessInput\x12.\n" +
 	"\x05start\x18\x01 \x01(\v2\x16.orlop.v1.ProcessStartH\x00R\x05start\x12\x16\n" +
 	"\x05stdin\x18\x02 \x01(\fH\x00R\x05stdin\x12!\n" +
@@ -7628,7 +7733,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 101)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -7665,81 +7770,82 @@ var file_engine_proto_goTypes = []any{
 	(*ProbeInfo)(nil),            // 32: orlop.v1.ProbeInfo
 	(*LogsRequest)(nil),          // 33: orlop.v1.LogsRequest
 	(*LogLine)(nil),              // 34: orlop.v1.LogLine
-	(*ProcessInput)(nil),         // 35: orlop.v1.ProcessInput
-	(*ProcessStart)(nil),         // 36: orlop.v1.ProcessStart
-	(*TerminalSize)(nil),         // 37: orlop.v1.TerminalSize
-	(*ProcessOutput)(nil),        // 38: orlop.v1.ProcessOutput
-	(*SyncInput)(nil),            // 39: orlop.v1.SyncInput
-	(*SyncEntry)(nil),            // 40: orlop.v1.SyncEntry
-	(*SyncReply)(nil),            // 41: orlop.v1.SyncReply
-	(*SyncFailure)(nil),          // 42: orlop.v1.SyncFailure
-	(*Chunk)(nil),                // 43: orlop.v1.Chunk
-	(*LoadReply)(nil),            // 44: orlop.v1.LoadReply
-	(*ImagesRequest)(nil),        // 45: orlop.v1.ImagesRequest
-	(*ImageInfo)(nil),            // 46: orlop.v1.ImageInfo
-	(*ImagesReply)(nil),          // 47: orlop.v1.ImagesReply
-	(*TagRequest)(nil),           // 48: orlop.v1.TagRequest
-	(*TagReply)(nil),             // 49: orlop.v1.TagReply
-	(*RemoveImageRequest)(nil),   // 50: orlop.v1.RemoveImageRequest
-	(*RemoveImageReply)(nil),     // 51: orlop.v1.RemoveImageReply
-	(*VolumesRequest)(nil),       // 52: orlop.v1.VolumesRequest
-	(*VolumesReply)(nil),         // 53: orlop.v1.VolumesReply
-	(*VolumeInfo)(nil),           // 54: orlop.v1.VolumeInfo
-	(*RemoveVolumeRequest)(nil),  // 55: orlop.v1.RemoveVolumeRequest
-	(*RemoveVolumeReply)(nil),    // 56: orlop.v1.RemoveVolumeReply
-	(*NetworksRequest)(nil),      // 57: orlop.v1.NetworksRequest
-	(*NetworksReply)(nil),        // 58: orlop.v1.NetworksReply
-	(*NetworkInfo)(nil),          // 59: orlop.v1.NetworkInfo
-	(*NetworkUser)(nil),          // 60: orlop.v1.NetworkUser
-	(*RemoveNetworkRequest)(nil), // 61: orlop.v1.RemoveNetworkRequest
-	(*RemoveNetworkReply)(nil),   // 62: orlop.v1.RemoveNetworkReply
-	(*CollectRequest)(nil),       // 63: orlop.v1.CollectRequest
-	(*CollectReply)(nil),         // 64: orlop.v1.CollectReply
-	(*StatsRequest)(nil),         // 65: orlop.v1.StatsRequest
-	(*StatsReply)(nil),           // 66: orlop.v1.StatsReply
-	(*ContainerStats)(nil),       // 67: orlop.v1.ContainerStats
-	(*ProcessStats)(nil),         // 68: orlop.v1.ProcessStats
-	(*ReadFilesRequest)(nil),     // 69: orlop.v1.ReadFilesRequest
-	(*FilePart)(nil),             // 70: orlop.v1.FilePart
-	(*VaultEntry)(nil),           // 71: orlop.v1.VaultEntry
-	(*PutRequest)(nil),           // 72: orlop.v1.PutRequest
-	(*EntriesRequest)(nil),       // 73: orlop.v1.EntriesRequest
-	(*EntriesReply)(nil),         // 74: orlop.v1.EntriesReply
-	(*ContentRequest)(nil),       // 75: orlop.v1.ContentRequest
-	(*ContentReply)(nil),         // 76: orlop.v1.ContentReply
-	(*RemoveEntryRequest)(nil),   // 77: orlop.v1.RemoveEntryRequest
-	(*RemoveEntryReply)(nil),     // 78: orlop.v1.RemoveEntryReply
-	(*DescribeRequest)(nil),      // 79: orlop.v1.DescribeRequest
-	(*ImageDetails)(nil),         // 80: orlop.v1.ImageDetails
-	(*ImageTrust)(nil),           // 81: orlop.v1.ImageTrust
-	(*ImageLayer)(nil),           // 82: orlop.v1.ImageLayer
-	(*ImageStep)(nil),            // 83: orlop.v1.ImageStep
-	(*ImageVariant)(nil),         // 84: orlop.v1.ImageVariant
-	(*ImageUser)(nil),            // 85: orlop.v1.ImageUser
-	(*PruneRequest)(nil),         // 86: orlop.v1.PruneRequest
-	(*PruneReply)(nil),           // 87: orlop.v1.PruneReply
-	(*SaveRequest)(nil),          // 88: orlop.v1.SaveRequest
-	nil,                          // 89: orlop.v1.StatusReply.ComponentsEntry
-	nil,                          // 90: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                          // 91: orlop.v1.ApplyRequest.SessionsEntry
-	nil,                          // 92: orlop.v1.ApplyRequest.ReadFilesEntry
-	nil,                          // 93: orlop.v1.ApplyRequest.RemoteDirsEntry
-	nil,                          // 94: orlop.v1.ApplyRequest.LockedEntry
-	nil,                          // 95: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 96: orlop.v1.Container.TurnedEntry
-	nil,                          // 97: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 98: orlop.v1.NetworkInfo.LabelsEntry
-	nil,                          // 99: orlop.v1.VaultEntry.LabelsEntry
-	nil,                          // 100: orlop.v1.PruneRequest.OnlyEntry
+	(*LogBatch)(nil),             // 35: orlop.v1.LogBatch
+	(*ProcessInput)(nil),         // 36: orlop.v1.ProcessInput
+	(*ProcessStart)(nil),         // 37: orlop.v1.ProcessStart
+	(*TerminalSize)(nil),         // 38: orlop.v1.TerminalSize
+	(*ProcessOutput)(nil),        // 39: orlop.v1.ProcessOutput
+	(*SyncInput)(nil),            // 40: orlop.v1.SyncInput
+	(*SyncEntry)(nil),            // 41: orlop.v1.SyncEntry
+	(*SyncReply)(nil),            // 42: orlop.v1.SyncReply
+	(*SyncFailure)(nil),          // 43: orlop.v1.SyncFailure
+	(*Chunk)(nil),                // 44: orlop.v1.Chunk
+	(*LoadReply)(nil),            // 45: orlop.v1.LoadReply
+	(*ImagesRequest)(nil),        // 46: orlop.v1.ImagesRequest
+	(*ImageInfo)(nil),            // 47: orlop.v1.ImageInfo
+	(*ImagesReply)(nil),          // 48: orlop.v1.ImagesReply
+	(*TagRequest)(nil),           // 49: orlop.v1.TagRequest
+	(*TagReply)(nil),             // 50: orlop.v1.TagReply
+	(*RemoveImageRequest)(nil),   // 51: orlop.v1.RemoveImageRequest
+	(*RemoveImageReply)(nil),     // 52: orlop.v1.RemoveImageReply
+	(*VolumesRequest)(nil),       // 53: orlop.v1.VolumesRequest
+	(*VolumesReply)(nil),         // 54: orlop.v1.VolumesReply
+	(*VolumeInfo)(nil),           // 55: orlop.v1.VolumeInfo
+	(*RemoveVolumeRequest)(nil),  // 56: orlop.v1.RemoveVolumeRequest
+	(*RemoveVolumeReply)(nil),    // 57: orlop.v1.RemoveVolumeReply
+	(*NetworksRequest)(nil),      // 58: orlop.v1.NetworksRequest
+	(*NetworksReply)(nil),        // 59: orlop.v1.NetworksReply
+	(*NetworkInfo)(nil),          // 60: orlop.v1.NetworkInfo
+	(*NetworkUser)(nil),          // 61: orlop.v1.NetworkUser
+	(*RemoveNetworkRequest)(nil), // 62: orlop.v1.RemoveNetworkRequest
+	(*RemoveNetworkReply)(nil),   // 63: orlop.v1.RemoveNetworkReply
+	(*CollectRequest)(nil),       // 64: orlop.v1.CollectRequest
+	(*CollectReply)(nil),         // 65: orlop.v1.CollectReply
+	(*StatsRequest)(nil),         // 66: orlop.v1.StatsRequest
+	(*StatsReply)(nil),           // 67: orlop.v1.StatsReply
+	(*ContainerStats)(nil),       // 68: orlop.v1.ContainerStats
+	(*ProcessStats)(nil),         // 69: orlop.v1.ProcessStats
+	(*ReadFilesRequest)(nil),     // 70: orlop.v1.ReadFilesRequest
+	(*FilePart)(nil),             // 71: orlop.v1.FilePart
+	(*VaultEntry)(nil),           // 72: orlop.v1.VaultEntry
+	(*PutRequest)(nil),           // 73: orlop.v1.PutRequest
+	(*EntriesRequest)(nil),       // 74: orlop.v1.EntriesRequest
+	(*EntriesReply)(nil),         // 75: orlop.v1.EntriesReply
+	(*ContentRequest)(nil),       // 76: orlop.v1.ContentRequest
+	(*ContentReply)(nil),         // 77: orlop.v1.ContentReply
+	(*RemoveEntryRequest)(nil),   // 78: orlop.v1.RemoveEntryRequest
+	(*RemoveEntryReply)(nil),     // 79: orlop.v1.RemoveEntryReply
+	(*DescribeRequest)(nil),      // 80: orlop.v1.DescribeRequest
+	(*ImageDetails)(nil),         // 81: orlop.v1.ImageDetails
+	(*ImageTrust)(nil),           // 82: orlop.v1.ImageTrust
+	(*ImageLayer)(nil),           // 83: orlop.v1.ImageLayer
+	(*ImageStep)(nil),            // 84: orlop.v1.ImageStep
+	(*ImageVariant)(nil),         // 85: orlop.v1.ImageVariant
+	(*ImageUser)(nil),            // 86: orlop.v1.ImageUser
+	(*PruneRequest)(nil),         // 87: orlop.v1.PruneRequest
+	(*PruneReply)(nil),           // 88: orlop.v1.PruneReply
+	(*SaveRequest)(nil),          // 89: orlop.v1.SaveRequest
+	nil,                          // 90: orlop.v1.StatusReply.ComponentsEntry
+	nil,                          // 91: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                          // 92: orlop.v1.ApplyRequest.SessionsEntry
+	nil,                          // 93: orlop.v1.ApplyRequest.ReadFilesEntry
+	nil,                          // 94: orlop.v1.ApplyRequest.RemoteDirsEntry
+	nil,                          // 95: orlop.v1.ApplyRequest.LockedEntry
+	nil,                          // 96: orlop.v1.ApplyRequest.RealFilesEntry
+	nil,                          // 97: orlop.v1.Container.TurnedEntry
+	nil,                          // 98: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 99: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 100: orlop.v1.VaultEntry.LabelsEntry
+	nil,                          // 101: orlop.v1.PruneRequest.OnlyEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	89,  // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	90,  // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	91,  // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
-	92,  // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
-	93,  // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
-	94,  // 5: orlop.v1.ApplyRequest.locked:type_name -> orlop.v1.ApplyRequest.LockedEntry
-	95,  // 6: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
+	90,  // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	91,  // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	92,  // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	93,  // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
+	94,  // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
+	95,  // 5: orlop.v1.ApplyRequest.locked:type_name -> orlop.v1.ApplyRequest.LockedEntry
+	96,  // 6: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
 	9,   // 7: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
 	16,  // 8: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	9,   // 9: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
@@ -7755,109 +7861,111 @@ var file_engine_proto_depIdxs = []int32{
 	29,  // 19: orlop.v1.ContainerChange.job:type_name -> orlop.v1.JobEvent
 	31,  // 20: orlop.v1.Container.published:type_name -> orlop.v1.Binding
 	32,  // 21: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	96,  // 22: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
-	36,  // 23: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	37,  // 24: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	37,  // 25: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	40,  // 26: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,   // 27: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	42,  // 28: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	85,  // 29: orlop.v1.ImageInfo.users:type_name -> orlop.v1.ImageUser
-	46,  // 30: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	54,  // 31: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	97,  // 32: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	59,  // 33: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	98,  // 34: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	60,  // 35: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	26,  // 36: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	26,  // 37: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	67,  // 38: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	68,  // 39: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	99,  // 40: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
-	71,  // 41: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
-	71,  // 42: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
-	82,  // 43: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
-	83,  // 44: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
-	84,  // 45: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
-	85,  // 46: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
-	81,  // 47: orlop.v1.ImageDetails.trust:type_name -> orlop.v1.ImageTrust
-	100, // 48: orlop.v1.PruneRequest.only:type_name -> orlop.v1.PruneRequest.OnlyEntry
-	5,   // 49: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,   // 50: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,   // 51: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,   // 52: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,   // 53: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17,  // 54: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18,  // 55: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20,  // 56: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21,  // 57: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23,  // 58: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25,  // 59: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23,  // 60: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	33,  // 61: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	35,  // 62: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	35,  // 63: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	39,  // 64: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	43,  // 65: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	45,  // 66: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	48,  // 67: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	50,  // 68: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	52,  // 69: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	54,  // 70: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	55,  // 71: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	57,  // 72: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	59,  // 73: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	61,  // 74: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	63,  // 75: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	65,  // 76: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	69,  // 77: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	72,  // 78: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
-	73,  // 79: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
-	75,  // 80: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
-	77,  // 81: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
-	79,  // 82: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
-	88,  // 83: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
-	86,  // 84: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
-	2,   // 85: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,   // 86: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,   // 87: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,   // 88: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,   // 89: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19,  // 90: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,   // 91: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22,  // 92: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24,  // 93: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27,  // 94: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28,  // 95: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	34,  // 96: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	38,  // 97: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	38,  // 98: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	41,  // 99: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	44,  // 100: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	47,  // 101: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	49,  // 102: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	51,  // 103: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	53,  // 104: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	54,  // 105: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	56,  // 106: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	58,  // 107: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	59,  // 108: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	62,  // 109: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	64,  // 110: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	66,  // 111: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	70,  // 112: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	71,  // 113: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	74,  // 114: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	76,  // 115: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	78,  // 116: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	80,  // 117: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
-	43,  // 118: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
-	87,  // 119: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
-	85,  // [85:120] is the sub-list for method output_type
-	50,  // [50:85] is the sub-list for method input_type
-	50,  // [50:50] is the sub-list for extension type_name
-	50,  // [50:50] is the sub-list for extension extendee
-	0,   // [0:50] is the sub-list for field type_name
+	97,  // 22: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
+	35,  // 23: orlop.v1.LogLine.batch:type_name -> orlop.v1.LogBatch
+	34,  // 24: orlop.v1.LogBatch.containers:type_name -> orlop.v1.LogLine
+	37,  // 25: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	38,  // 26: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	38,  // 27: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	41,  // 28: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,   // 29: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	43,  // 30: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	86,  // 31: orlop.v1.ImageInfo.users:type_name -> orlop.v1.ImageUser
+	47,  // 32: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	55,  // 33: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	98,  // 34: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	60,  // 35: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	99,  // 36: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	61,  // 37: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	26,  // 38: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	26,  // 39: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	68,  // 40: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	69,  // 41: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	100, // 42: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
+	72,  // 43: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
+	72,  // 44: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
+	83,  // 45: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
+	84,  // 46: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
+	85,  // 47: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
+	86,  // 48: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
+	82,  // 49: orlop.v1.ImageDetails.trust:type_name -> orlop.v1.ImageTrust
+	101, // 50: orlop.v1.PruneRequest.only:type_name -> orlop.v1.PruneRequest.OnlyEntry
+	5,   // 51: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,   // 52: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,   // 53: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,   // 54: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,   // 55: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17,  // 56: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18,  // 57: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20,  // 58: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21,  // 59: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23,  // 60: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25,  // 61: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23,  // 62: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	33,  // 63: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	36,  // 64: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	36,  // 65: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	40,  // 66: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	44,  // 67: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	46,  // 68: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	49,  // 69: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	51,  // 70: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	53,  // 71: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	55,  // 72: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	56,  // 73: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	58,  // 74: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	60,  // 75: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	62,  // 76: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	64,  // 77: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	66,  // 78: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	70,  // 79: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	73,  // 80: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	74,  // 81: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	76,  // 82: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	78,  // 83: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	80,  // 84: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
+	89,  // 85: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
+	87,  // 86: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
+	2,   // 87: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,   // 88: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,   // 89: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,   // 90: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,   // 91: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19,  // 92: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,   // 93: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22,  // 94: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24,  // 95: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27,  // 96: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28,  // 97: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	34,  // 98: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	39,  // 99: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	39,  // 100: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	42,  // 101: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	45,  // 102: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	48,  // 103: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	50,  // 104: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	52,  // 105: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	54,  // 106: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	55,  // 107: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	57,  // 108: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	59,  // 109: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	60,  // 110: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	63,  // 111: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	65,  // 112: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	67,  // 113: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	71,  // 114: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	72,  // 115: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	75,  // 116: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	77,  // 117: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	79,  // 118: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	81,  // 119: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
+	44,  // 120: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
+	88,  // 121: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
+	87,  // [87:122] is the sub-list for method output_type
+	52,  // [52:87] is the sub-list for method input_type
+	52,  // [52:52] is the sub-list for extension type_name
+	52,  // [52:52] is the sub-list for extension extendee
+	0,   // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -7871,7 +7979,7 @@ func file_engine_proto_init() {
 		(*Progress_Plan)(nil),
 		(*Progress_Event)(nil),
 	}
-	file_engine_proto_msgTypes[34].OneofWrappers = []any{
+	file_engine_proto_msgTypes[35].OneofWrappers = []any{
 		(*ProcessInput_Start)(nil),
 		(*ProcessInput_Stdin)(nil),
 		(*ProcessInput_CloseStdin)(nil),
@@ -7879,7 +7987,7 @@ func file_engine_proto_init() {
 		(*ProcessInput_Signal)(nil),
 		(*ProcessInput_Detach)(nil),
 	}
-	file_engine_proto_msgTypes[37].OneofWrappers = []any{
+	file_engine_proto_msgTypes[38].OneofWrappers = []any{
 		(*ProcessOutput_Stdout)(nil),
 		(*ProcessOutput_Stderr)(nil),
 		(*ProcessOutput_ExitCode)(nil),
@@ -7891,7 +7999,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   100,
+			NumMessages:   101,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -104,6 +104,7 @@ func house() map[string][]string {
 		"engine/tarball":    {"api", "spec", "planner", "api/archive"},
 		"engine/volumes":    append([]string{"api", "api/archive", "engine/tarball"}, below...),
 		"engine/programs":   {"runner/disk", "runner/proc"},
+		"engine/loglines":   append([]string{"api"}, below...),
 		"engine/target":     {"api", "spec", "planner"},
 		"engine/temporary":  {},
 		"engine/unpack":     {"runner/disk"},
@@ -113,7 +114,7 @@ func house() map[string][]string {
 		"engine/store":     {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":     {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":    {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":           append([]string{"builder", "planner/walk", "runner", "api", "engine/buildkit", "engine/collector", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
+		"engine":           append([]string{"builder", "planner/walk", "runner", "api", "engine/buildkit", "engine/collector", "engine/containers", "engine/published", "engine/files", "engine/loglines", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
 		"cmd/display":      {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":     {"spec"},
 		"cmd/consent":      {"spec"},
@@ -145,7 +146,7 @@ func house() map[string][]string {
 		"cmd":              verbs,
 		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/collector", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),
+		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/collector", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/loglines", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),
 	}
 }
 

@@ -77,7 +77,7 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 		}
 		req.Project = s.Name
 		printer := a.NewLogPrinter(f.print, known)
-		err = cli.ReadLines(ctx, client, req, printer.Print)
+		err = cli.PrintLines(ctx, client, req, printer)
 		printer.EndLine()
 		if err == nil && f.follow && f.until == "" {
 			return a.sayOver(ctx, client, s, services)

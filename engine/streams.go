@@ -7,7 +7,10 @@ import (
 	"io"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/loglines"
 	"github.com/orlop/orlop/engine/target"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/exec"
@@ -23,12 +26,18 @@ func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error 
 	if req.Masked {
 		mask = s.runner.Mask(req.Project)
 	}
-	return merge.Read(stream.Context(), s.runner, req.Project, logOptions(req), func(l logs.Line) error {
-		return stream.Send(&api.LogLine{
-			Container: l.Container, ContainerId: l.ID, Service: l.Service, Number: int32(l.Number), OneOff: l.OneOff,
-			TimeUnixNs: l.Time.UnixNano(), Stderr: l.Stderr, Partial: l.Partial, Text: mask.Bytes(l.Text),
-		})
-	})
+	to := loglines.Sender{Mask: mask, Batched: req.Batched, To: func(l *api.LogLine) error {
+		var encoded grpc.PreparedMsg // so that the line is the sender's again
+		if err := encoded.Encode(stream, l); err != nil {
+			return err
+		}
+		return stream.SendMsg(&encoded)
+	}}
+	err := merge.Read(stream.Context(), s.runner, req.Project, logOptions(req), to.Line, to.Flush)
+	if unsent := to.Flush(); err == nil { // what was read before an error is shown
+		err = unsent
+	}
+	return err
 }
 
 // logOptions are those of a request: a time of 0 is none.

@@ -224,3 +224,54 @@ func TestAddressesAreThoseOfWebPages(t *testing.T) {
 		t.Error("a database is worth a click")
 	}
 }
+
+// batching is an engine that sends batches to who asks for them.
+type batching struct {
+	api.UnimplementedEngineServer
+	batches []*api.LogBatch
+}
+
+func (b *batching) Logs(r *api.LogsRequest, s grpc.ServerStreamingServer[api.LogLine]) error {
+	if !r.Batched {
+		return errors.New("batches are not asked for")
+	}
+	for _, one := range b.batches {
+		if err := s.Send(&api.LogLine{Batch: one}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flushed notes lines, and when they are to be shown.
+type flushed struct{ text strings.Builder }
+
+func (f *flushed) Add(l *api.LogLine) {
+	f.text.WriteString(l.Service + map[bool]string{true: "!"}[l.Stderr] + ":" + string(l.Text) + map[bool]string{true: "+"}[l.Partial] + " ")
+}
+func (f *flushed) Flush() { f.text.WriteString("| ") }
+
+// TestLinesOfABatch come one by one, as they were printed, and are shown together.
+func TestLinesOfABatch(t *testing.T) {
+	both := []*api.LogLine{{Service: "web", ContainerId: "1"}, {Service: "db", ContainerId: "2"}}
+	engine := &batching{batches: []*api.LogBatch{
+		{Containers: both, Text: []byte("abcd"), Lengths: []uint32{1, 2, 0, 1}, Kinds: []uint32{0, 7, 0, 4}, TimesUnixNs: []int64{1, 2, 3, 4}},
+		{Containers: both[1:], Text: []byte("e"), Lengths: []uint32{1}, Kinds: []uint32{2}, TimesUnixNs: []int64{5}},
+	}}
+	client, err := api.Dial(t.Context(), serve(t, engine))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var got flushed
+	if err := PrintLines(t.Context(), client, &api.LogsRequest{Tail: -1}, &got); err != nil {
+		t.Fatal(err)
+	}
+	if want := "web:a db!:bc+ web: db:d | db!:e | "; got.text.String() != want {
+		t.Errorf("got  %s\nwant %s", got.text.String(), want)
+	}
+	engine.batches[0].Lengths[3] = 100
+	if err := PrintLines(t.Context(), client, &api.LogsRequest{Tail: -1}, &got); err == nil {
+		t.Error("a batch whose parts do not fit is taken")
+	}
+}

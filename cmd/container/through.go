@@ -39,7 +39,7 @@ func (v *Verbs) logs() *cobra.Command {
 			return v.with(c.Context(), args[0], func(ctx context.Context, client *api.Client, m member) error {
 				req.Project, req.Containers = m.project, []string{m.ID}
 				printer := v.Of().NewLogPrinter(print, []planner.Container{m.Container})
-				err := cli.ReadLines(ctx, client, req, printer.Print)
+				err := cli.PrintLines(ctx, client, req, printer)
 				printer.EndLine()
 				return err
 			})

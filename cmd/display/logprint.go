@@ -3,7 +3,6 @@ package display
 import (
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +30,10 @@ type LogPrinter struct {
 	colors map[string]string
 	open   string    // container whose line has not ended yet
 	split  bool      // what a container printed on stderr goes to ours, as Compose's up has it
-	last   io.Writer // that the last text went to
+	last   io.Writer // that the last text goes to
+	held   []byte    // of that text, what is not written yet
+	before prefixed  // what the last prefix was made of
+	text   string    // that prefix
 	onErr  bool      // the last text was printed on stderr
 }
 
@@ -59,6 +61,23 @@ func (p *LogPrinter) prefix(l *api.LogLine, st Style) string {
 	if p.format.NoPrefix {
 		return ""
 	}
+	if now := (prefixed{l.Service, l.Container, l.Number, st, p.width}); p.text == "" || now != p.before {
+		p.text = p.newPrefix(l, st)
+		now.width = p.width
+		p.before = now
+	}
+	return p.text
+}
+
+// prefixed is what a prefix is made of.
+type prefixed struct {
+	service, container string
+	number             int32
+	st                 Style
+	width              int
+}
+
+func (p *LogPrinter) newPrefix(l *api.LogLine, st Style) string {
 	name := logName(l.Service, l.Number)
 	if l.OneOff {
 		name = l.Container
@@ -77,40 +96,55 @@ func (p *LogPrinter) prefix(l *api.LogLine, st Style) string {
 	return st.paint(color, fmt.Sprintf("%-*s%s| ", p.width, name, gap))
 }
 
-// Print writes one line, or a part of one; the parts of a long line stay
-// together unless another container cuts in.
+// Print writes one line, or a part of one.
 func (p *LogPrinter) Print(l *api.LogLine) {
-	var b strings.Builder
+	p.Add(l)
+	p.Flush()
+}
+
+// mostHeld is how much is written at a time, in bytes, but for the last line.
+const mostHeld = 128 << 10
+
+// Add adds one line, or a part of one, to what Flush writes. The parts of a long line stay
+// together unless another container cuts in.
+func (p *LogPrinter) Add(l *api.LogLine) {
 	to, st := p.w, p.st
 	if p.split && l.Stderr {
 		to, st = p.errw, p.errSt
 	}
-	if p.open != l.Container || p.onErr != l.Stderr {
-		p.EndLine()
+	if p.open != "" && (p.open != l.Container || p.onErr != l.Stderr) {
+		p.held, p.open = append(p.held, '\n'), ""
 	}
-	if p.open == "" {
-		b.WriteString(p.prefix(l, st))
-		if p.format.Times {
-			b.WriteString(time.Unix(0, l.TimeUnixNs).UTC().Format("2006-01-02T15:04:05.000000000Z") + " ")
-		}
-	}
-	b.Write(l.Text)
-	if l.Partial {
-		p.open = l.Container
-	} else {
-		b.WriteByte('\n')
-		p.open = ""
+	if to != p.last || len(p.held) >= mostHeld {
+		p.Flush()
 	}
 	p.last, p.onErr = to, l.Stderr
-	_, _ = io.WriteString(to, b.String())
+	if p.open == "" {
+		p.held = append(p.held, p.prefix(l, st)...)
+		if p.format.Times {
+			p.held = time.Unix(0, l.TimeUnixNs).UTC().AppendFormat(p.held, "2006-01-02T15:04:05.000000000Z ")
+		}
+	}
+	p.held = append(p.held, l.Text...)
+	if p.open = l.Container; !l.Partial {
+		p.held, p.open = append(p.held, '\n'), ""
+	}
+}
+
+// Flush writes what was added.
+func (p *LogPrinter) Flush() {
+	if len(p.held) > 0 {
+		_, _ = p.last.Write(p.held)
+		p.held = p.held[:0]
+	}
 }
 
 // EndLine ends a line of which a part was printed.
 func (p *LogPrinter) EndLine() {
 	if p.open != "" {
-		_, _ = io.WriteString(p.last, "\n")
-		p.open = ""
+		p.held, p.open = append(p.held, '\n'), ""
 	}
+	p.Flush()
 }
 
 // LogMerge merges readers of the same logs: a line that one of them has
@@ -139,7 +173,8 @@ type logReader struct {
 // Reader is one more reader.
 func (m *LogMerge) Reader() *logReader { return &logReader{merge: m, read: map[string]int{}} }
 
-func (r *logReader) Line(l *api.LogLine) {
+// Add adds a line to what Flush prints.
+func (r *logReader) Add(l *api.LogLine) {
 	m := r.merge
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -150,8 +185,15 @@ func (r *logReader) Line(l *api.LogLine) {
 	}
 	m.printed[key] = r.read[key]
 	if m.service == "" || m.service == l.Service {
-		m.printer.Print(l)
+		m.printer.Add(l)
 	}
+}
+
+// Flush prints what was added.
+func (r *logReader) Flush() {
+	r.merge.mu.Lock()
+	defer r.merge.mu.Unlock()
+	r.merge.printer.Flush()
 }
 
 // Only shows the lines of one service from now on, or with "" of all.

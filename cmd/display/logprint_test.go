@@ -58,19 +58,20 @@ func TestAMergePrintsEachLineOnce(t *testing.T) {
 	var out, errs bytes.Buffer
 	m := NewLogMerge(NewLogPrinter(&out, &errs, Style{}, Style{}, LogFormat{NoPrefix: true}, nil))
 	follows, last := m.Reader(), m.Reader()
-	follows.Line(logLine("web", "1"))
-	last.Line(logLine("web", "1"))
-	last.Line(logLine("web", "2"))
-	follows.Line(logLine("web", "2"))
-	follows.Line(logLine("web", "3"))
+	follows.Add(logLine("web", "1"))
+	last.Add(logLine("web", "1"))
+	last.Add(logLine("web", "2"))
+	follows.Add(logLine("web", "2"))
+	follows.Add(logLine("web", "3"))
 	m.Only("db")
-	follows.Line(logLine("web", "hidden"))
-	follows.Line(logLine("db", "shown"))
+	follows.Add(logLine("web", "hidden"))
+	follows.Add(logLine("db", "shown"))
 	m.Only("")
 	half := logLine("web", "half")
 	half.Partial = true
-	follows.Line(half)
+	follows.Add(half)
 	m.Say("web/1 exited with code 0")
+	follows.Flush()
 	if got := out.String(); got != "1\n2\n3\nshown\nhalf\n" {
 		t.Errorf("printed is %q", got)
 	}

@@ -201,12 +201,19 @@ func (u *run) readLogs(ctx context.Context, logs *display.LogMerge, follow bool,
 		Project: u.project.Name, Services: u.logged(), Follow: follow, Tail: -1,
 		SinceUnixNs: u.since.UnixNano(), Containers: containers, Masked: u.InWorkflow(),
 	}
-	reader := logs.Reader()
-	return cli.ReadLines(ctx, u.client, req, func(line *api.LogLine) {
-		if !line.OneOff && u.logs.shows(u.project, line.Service) && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
-			reader.Line(line)
-		}
-	})
+	return cli.PrintLines(ctx, u.client, req, &shownLines{logs.Reader(), u})
+}
+
+// shownLines prints those lines that the run shows: a run beside it shows its own.
+type shownLines struct {
+	cli.LinePrinter
+	u *run
+}
+
+func (s *shownLines) Add(l *api.LogLine) {
+	if !l.OneOff && s.u.logs.shows(s.u.project, l.Service) && !slices.Contains(s.u.orphans, l.Service) {
+		s.LinePrinter.Add(l)
+	}
 }
 
 // watchExits says when a container ends, after its last line, and returns

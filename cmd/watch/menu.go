@@ -294,7 +294,7 @@ func (f *followedLogs) of(ctx context.Context, service string) {
 	printer := f.NewLogPrinter(display.LogFormat{}, nil)
 	req := &api.LogsRequest{Project: f.project, Services: []string{service}, Follow: true, Tail: pastLines}
 	f.wg.Go(func() {
-		err := cli.ReadLines(ctx, f.client, req, printer.Print)
+		err := cli.PrintLines(ctx, f.client, req, printer)
 		if err != nil && ctx.Err() == nil {
 			fmt.Fprintln(f.Stderr, f.ErrStyle().Red(cli.Cause(ctx, err).Error()))
 		}

@@ -30,6 +30,8 @@ func table() []row {
 		{"sleep100", "100 services", seconds("up cold", 2.4), sleepersUp(100)},
 		{"processor", "50 services, processor time of one", []column{{"up", "ms", 40}, {"down", "ms", 14}}, processor},
 		{"exec", "a process that joins a container", []column{{"exec of true, the whole command", "s", 0.03}}, execs},
+		{"logs", fmt.Sprintf("a log of %d lines", printed), []column{{"all of them, the whole command", "s", 0.08}}, allLines},
+		{"tail", "the end of such a log", []column{{"the last 100 lines, the whole command", "s", 0.015}}, lastLines},
 		{"checks", "50 services with a check a second", []column{{"processor time in 20 s", "s", 6}, {"of it a check", "ms", 8}}, checks},
 		{"deaf", "10 services without a handler for SIGTERM", seconds("down", 0.4), deaf},
 		{"build20", "20 services with a Dockerfile each",

@@ -89,7 +89,7 @@ func TestWhoFollowsALogIsToldThatItCannotBeWritten(t *testing.T) {
 	lines := make(chan string, 16)
 	done := make(chan error, 1)
 	go func() {
-		done <- w.Follow(t.Context(), all, Position{}, func(l Line) error { lines <- texts([]Line{l}); return nil })
+		done <- w.Follow(t.Context(), all, Position{}, func(l Line) error { lines <- texts([]Line{l}); return nil }, nil)
 	}()
 	w.Write(false, []byte("lost\n"))
 	if got := <-lines; got != "!orlop: the log cannot be written, and what is printed from here on is lost: no such file or directory" {
@@ -118,7 +118,7 @@ func TestALogThatWasRemovedIsBegunAnew(t *testing.T) {
 	w.Write(false, []byte("one\n"))
 	lines := make(chan string, 16)
 	go func() {
-		_ = w.Follow(t.Context(), all, Position{}, func(l Line) error { lines <- string(l.Text); return nil })
+		_ = w.Follow(t.Context(), all, Position{}, func(l Line) error { lines <- string(l.Text); return nil }, nil)
 	}()
 	if got := <-lines; got != "one" {
 		t.Fatalf("first comes %q", got)

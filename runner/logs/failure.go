@@ -29,7 +29,7 @@ type failure struct {
 // fail notes that of p, which is of one stream, only n bytes could be written.
 func (w *Log) fail(stderr bool, p []byte, n int, err error) {
 	for text := range bytes.Lines(p[:n]) {
-		if l, ok := parseLine(string(bytes.TrimSuffix(text, []byte("\n")))); ok && !l.Partial && bytes.HasSuffix(text, []byte("\n")) {
+		if l, ok := parseLine(bytes.TrimSuffix(text, []byte("\n"))); ok && !l.Partial && bytes.HasSuffix(text, []byte("\n")) {
 			w.kept[Index(stderr)]++
 		}
 	}
@@ -56,17 +56,17 @@ func (f *failure) isPaused(now time.Time) bool {
 
 // recovery is what a log has to say of a failure once it can be written again.
 func (w *Log) recovery() []byte {
-	var out bytes.Buffer
+	var out []byte
+	now := w.now().UTC()
 	if w.failure.isCut {
-		out.WriteByte('\n')
+		out = append(out, '\n')
 	}
 	for i, isOpen := range w.failure.isOpen {
 		if isOpen {
-			line(&out, w.stamp(), i == 1, 'F', nil)
+			out = appendLine(out, w.stamp(now), i == 1, 'F', nil)
 		}
 	}
-	line(&out, w.stamp(), true, 'F', []byte(w.lossText()))
-	return out.Bytes()
+	return appendLine(out, w.stamp(now), true, 'F', []byte(w.lossText()))
 }
 
 // recovered notes that a log is written again.

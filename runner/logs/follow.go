@@ -16,13 +16,15 @@ type Followers struct {
 	cancel  context.CancelCauseFunc
 	which   Selection
 	emit    func(Line) error
+	drained func() error
 	running sync.WaitGroup
 }
 
 // NewFollowers are none yet. The context that they give ends with the first that
-// can't go on, and its cause. They must be closed.
-func NewFollowers(ctx context.Context, which Selection, emit func(Line) error) (*Followers, context.Context) {
-	f := &Followers{which: which, emit: emit}
+// can't go on, and its cause. drained, which may be nil, is told by each that it has given
+// all that was there. They must be closed.
+func NewFollowers(ctx context.Context, which Selection, emit func(Line) error, drained func() error) (*Followers, context.Context) {
+	f := &Followers{which: which, emit: emit, drained: drained}
 	f.ctx, f.cancel = context.WithCancelCause(ctx)
 	return f, f.ctx
 }
@@ -30,7 +32,7 @@ func NewFollowers(ctx context.Context, which Selection, emit func(Line) error) (
 // Follow gives what comes to a log.
 func (f *Followers) Follow(log *Log, at Position) {
 	f.running.Go(func() {
-		if err := log.Follow(f.ctx, f.which, at, f.emit); err != nil {
+		if err := log.Follow(f.ctx, f.which, at, f.emit, f.drained); err != nil {
 			f.cancel(err)
 		}
 	})

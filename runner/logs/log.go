@@ -68,8 +68,10 @@ type Log struct {
 	begun   [2]bool       // guarded by mu; the file has a part of the unfinished line
 	ended   [2]int        // guarded by mu; how many lines of each stream have ended
 	spools  [2]*Spool     // guarded by mu; where each stream comes from, or nil
+	out     []byte        // guarded by mu; what the last of many lines were written from
 	grown   chan struct{} // guarded by mu; closed when something was written
 	closed  bool          // guarded by mu
+	over    chan struct{} // closed when the log has ended
 	rotated int           // guarded by mu; how often the file was rotated
 	last    time.Time     // guarded by mu; of the last line
 	kept    [2]int        // guarded by mu; how many of the ended lines the file has
@@ -85,7 +87,7 @@ type Log struct {
 // New is the log that goes on with what is at the path of its file. It must be
 // closed.
 func New(cfg Config) *Log {
-	w := &Log{path: cfg.Path, origin: cfg.Origin, now: cfg.Now, log: cfg.Log, keep: cfg.Keep.orUsual(), grown: make(chan struct{})}
+	w := &Log{path: cfg.Path, origin: cfg.Origin, now: cfg.Now, log: cfg.Log, keep: cfg.Keep.orUsual(), grown: make(chan struct{}), over: make(chan struct{})}
 	w.sender = w.startSending(cfg.To, cfg.Lost)
 	return w
 }
@@ -95,32 +97,39 @@ func New(cfg Config) *Log {
 func (w *Log) Write(stderr bool, p []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var out bytes.Buffer
+	now := w.now().UTC() // all of it came out of the pipe together
+	out, isMuch := w.out[:0], len(p) >= spoolChunk/8
 	part := &w.partial[Index(stderr)]
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
 			*part = append(*part, p...)
 			for len(*part) >= lineSize {
-				w.piece(&out, stderr, 'P', (*part)[:lineSize])
+				out = w.piece(out, now, stderr, 'P', (*part)[:lineSize])
 				*part = append([]byte(nil), (*part)[lineSize:]...)
 			}
 			break
 		}
-		rest := append(*part, p[:i]...)
+		rest := p[:i]
+		if len(*part) > 0 {
+			rest = append(*part, rest...)
+		}
 		for len(rest) > lineSize {
-			w.piece(&out, stderr, 'P', rest[:lineSize])
+			out = w.piece(out, now, stderr, 'P', rest[:lineSize])
 			rest = rest[lineSize:]
 		}
-		w.piece(&out, stderr, 'F', rest)
+		out = w.piece(out, now, stderr, 'F', rest)
 		*part = (*part)[:0]
 		p = p[i+1:]
-		if int64(out.Len()) >= w.keep.Size/4 { // so that a file holds no more than it is to
-			w.append(stderr, out.Bytes(), len(p))
-			out.Reset()
+		if int64(len(out)) >= w.keep.Size/4 { // so that a file holds no more than it is to
+			w.append(stderr, out, len(p))
+			out = out[:0]
 		}
 	}
-	w.append(stderr, out.Bytes(), 0)
+	w.append(stderr, out, 0)
+	if w.out = out; !isMuch { // no flood needs it again
+		w.out = nil
+	}
 }
 
 // endLine writes what a stream left unfinished at its end.
@@ -136,10 +145,9 @@ func (w *Log) flush(stderr bool, mark byte) {
 	if len(*part) == 0 && (mark == 'P' || !w.begun[Index(stderr)]) {
 		return
 	}
-	var out bytes.Buffer
-	w.piece(&out, stderr, mark, *part)
+	out := w.piece(nil, w.now().UTC(), stderr, mark, *part)
 	*part = nil
-	w.append(stderr, out.Bytes(), 0)
+	w.append(stderr, out, 0)
 }
 
 // unfinished says whether something of an unfinished line of a stream can't be
@@ -167,10 +175,9 @@ func (w *Log) fileSize() int64 {
 	return st.Size()
 }
 
-// stamp is the time of the next line. No two lines have the same, so that a
-// reader can go on after the last one it had. The caller holds mu.
-func (w *Log) stamp() time.Time {
-	at := w.now().UTC()
+// stamp is the time of the next line, which came at a time. No two lines have the same, so
+// that a reader can go on after the last one it had. The caller holds mu.
+func (w *Log) stamp(at time.Time) time.Time {
 	if !at.After(w.last) {
 		at = w.last.Add(1)
 	}
@@ -186,26 +193,25 @@ func Index(stderr bool) int {
 	return 0
 }
 
-// piece writes a line or a part of one. The caller holds mu.
-func (w *Log) piece(out *bytes.Buffer, stderr bool, mark byte, text []byte) {
-	line(out, w.stamp(), stderr, mark, text)
+// piece adds a line or a part of one, which came at a time. The caller holds mu.
+func (w *Log) piece(out []byte, at time.Time, stderr bool, mark byte, text []byte) []byte {
 	w.begun[Index(stderr)] = mark == 'P'
 	if mark == 'F' {
 		w.ended[Index(stderr)]++
 	}
+	return appendLine(out, w.stamp(at), stderr, mark, text)
 }
 
-func line(out *bytes.Buffer, at time.Time, stderr bool, mark byte, text []byte) {
+func appendLine(out []byte, at time.Time, stderr bool, mark byte, text []byte) []byte {
 	stream := " stdout "
 	if stderr {
 		stream = " stderr "
 	}
-	out.WriteString(at.Format(time.RFC3339Nano))
-	out.WriteString(stream)
-	out.WriteByte(mark)
-	out.WriteByte(' ')
-	out.Write(text)
-	out.WriteByte('\n')
+	out = at.AppendFormat(out, time.RFC3339Nano)
+	out = append(out, stream...)
+	out = append(out, mark, ' ')
+	out = append(out, text...)
+	return append(out, '\n')
 }
 
 // append writes whole lines of one stream to the file, or notes that they are
@@ -343,10 +349,9 @@ func (w *Log) Suspend() {
 	w.mu.Lock()
 	for i := range w.partial {
 		if len(w.partial[i]) > 0 && w.spools[i] == nil {
-			var out bytes.Buffer
-			w.piece(&out, i == 1, 'P', w.partial[i])
+			out := w.piece(nil, w.now().UTC(), i == 1, 'P', w.partial[i])
 			w.partial[i] = nil
-			w.append(i == 1, out.Bytes(), 0)
+			w.append(i == 1, out, 0)
 		}
 	}
 	w.mu.Unlock()
@@ -374,6 +379,7 @@ func (w *Log) end() {
 		w.letGo()
 	}
 	close(w.grown)
+	close(w.over)
 }
 
 // state is what a follower needs: a channel that is closed by the next write,

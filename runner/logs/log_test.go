@@ -257,7 +257,7 @@ func TestFollow(t *testing.T) {
 		done <- c.Follow(context.Background(), all, at, func(l Line) error {
 			lines <- string(l.Text)
 			return nil
-		})
+		}, nil)
 	}()
 	next := 0
 	write := func(n int, pad string) {
@@ -302,7 +302,7 @@ func TestFollowEnds(t *testing.T) {
 	done := make(chan error, 1)
 	begun := make(chan bool)
 	go func() {
-		done <- c.Follow(ctx, all, Position{}, func(Line) error { begun <- true; return nil })
+		done <- c.Follow(ctx, all, Position{}, func(Line) error { begun <- true; return nil }, nil)
 	}()
 	<-begun
 	cancel()
@@ -310,7 +310,7 @@ func TestFollowEnds(t *testing.T) {
 		t.Error(err)
 	}
 	broken := fmt.Errorf("the command is gone")
-	if err := c.Follow(context.Background(), all, Position{}, func(Line) error { return broken }); err != broken {
+	if err := c.Follow(context.Background(), all, Position{}, func(Line) error { return broken }, nil); err != broken {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -342,7 +342,7 @@ func FuzzParseLine(f *testing.F) {
 	f.Add("2026-01-02T15:04:05.999999999Z stdout F hello")
 	f.Add("2026-01-02T15:04:05Z stderr P")
 	f.Fuzz(func(t *testing.T, text string) {
-		l, ok := parseLine(text)
+		l, ok := parseLine([]byte(text))
 		if ok && !strings.HasSuffix(text, string(l.Text)) {
 			t.Errorf("%q gives %q", text, l.Text)
 		}
@@ -444,7 +444,9 @@ func TestAnUnfinishedLineIsShownAfterAMoment(t *testing.T) {
 	come := make(chan Line, 8)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { _ = c.Follow(ctx, all, Position{}, func(l Line) error { come <- l; return nil }) }()
+	go func() {
+		_ = c.Follow(ctx, all, Position{}, func(l Line) error { l.Text = bytes.Clone(l.Text); come <- l; return nil }, nil)
+	}()
 	ended := make(chan struct{})
 	go func() {
 		c.Copy(Stream{Pipe: in, Live: true, Tee: func([]byte) {}, Detached: func() bool { return false }})

@@ -1,7 +1,6 @@
 package logs
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -40,7 +38,7 @@ func Past(list []*Log, which Selection, emit func(Line) error) (ends []Position,
 			return nil, err
 		}
 		ends = append(ends, at)
-		feeds = append(feeds, w.lines(files, at, which))
+		feeds = append(feeds, w.lines(files, which))
 	}
 	return ends, inOrder(feeds, emit)
 }
@@ -63,40 +61,31 @@ func closeAll(files []*segment) {
 // maxTail is more lines than the files of a log hold.
 const maxTail = 1 << 30
 
-// lines are those that are there; with a tail, the last of them.
-func (w *Log) lines(files []*segment, at Position, opts Selection) iter.Seq2[Line, error] {
+// lines are those that are there; with a tail, the last of them. The text of one is valid
+// until the next one is asked for.
+func (w *Log) lines(files []*segment, opts Selection) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
-		stopped := errors.New("stopped")
-		last := tail{lines: min(opts.Tail, maxTail)}
-		keep := func(l Line) error {
-			switch {
-			case !opts.in(l.Time):
-			case opts.Tail >= 0:
-				last.add(l)
-			case !yield(l, nil):
-				return stopped
-			}
-			return nil
-		}
 		if w.keep.Hidden {
 			files = nil
 		}
-		for i, f := range files {
-			var in io.Reader = f
-			if i == len(files)-1 && at.offset > 0 {
-				in = io.LimitReader(f, at.offset)
-			}
-			if err := w.scan(in, keep); err != nil {
-				if err != stopped {
-					yield(Line{}, err)
-				}
-				return
-			}
+		var err error
+		goesOn := true
+		var last []Line
+		if opts.Tail >= 0 {
+			last, err = w.lastOf(files, opts)
+		} else {
+			goesOn, err = w.all(files, opts, yield)
+		}
+		if err != nil && goesOn {
+			yield(Line{}, err)
+		}
+		if err != nil || !goesOn {
+			return
 		}
 		if l, damaged := w.damageLine(files); damaged && opts.Tail != 0 && opts.in(l.Time) && !yield(l, nil) {
 			return
 		}
-		for _, l := range last.take() {
+		for _, l := range last {
 			if !yield(l, nil) {
 				return
 			}
@@ -110,6 +99,31 @@ func (w *Log) lines(files []*segment, at Position, opts Selection) iter.Seq2[Lin
 			}
 		}
 	}
+}
+
+// all gives all lines of files, the oldest of which is the first, until yield has enough.
+func (w *Log) all(files []*segment, opts Selection, yield func(Line, error) bool) (goesOn bool, err error) {
+	for _, f := range files {
+		if !f.isPlain() && f.isBefore(opts.Since) {
+			continue
+		}
+		if err := f.seek(opts.Since); err != nil {
+			return true, err
+		}
+		err := w.scan(f, func(l Line) error {
+			if opts.in(l.Time) && !yield(l, nil) {
+				return errEnough
+			}
+			return nil
+		})
+		if err == errEnough {
+			return false, nil
+		}
+		if err != nil {
+			return true, err
+		}
+	}
+	return true, nil
 }
 
 // tail keeps the last lines of a log, each with all its pieces.
@@ -159,6 +173,17 @@ func (t *tail) take() []Line {
 // inOrder gives the lines of all feeds, each of which is in the order of time,
 // in that order; of each feed it holds one line at a time.
 func inOrder(feeds []iter.Seq2[Line, error], emit func(Line) error) error {
+	if len(feeds) == 1 {
+		for l, err := range feeds[0] {
+			if err == nil {
+				err = emit(l)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	type head struct {
 		line Line
 		next func() (Line, error, bool)
@@ -211,10 +236,11 @@ func (w *Log) past(opts Selection) ([]Line, Position, error) {
 	if err != nil {
 		return nil, at, err
 	}
-	for l, err := range w.lines(files, at, opts) {
+	for l, err := range w.lines(files, opts) {
 		if err != nil {
 			return lines, at, err
 		}
+		l.Text = bytes.Clone(l.Text)
 		lines = append(lines, l)
 	}
 	return lines, at, nil
@@ -225,17 +251,27 @@ func (o *Selection) in(t time.Time) bool {
 }
 
 // Follow gives each line as it is written, until the log or ctx ends; if that is for
-// ErrOver, with what is there then. Of a log that nobody reads here it gives none.
-func (w *Log) Follow(ctx context.Context, opts Selection, at Position, emit func(Line) error) error {
+// ErrOver, with what is there then. The text of a line is valid until emit returns; drained,
+// which may be nil, is told that those are all by now. Of a log that nobody reads here it
+// gives none.
+func (w *Log) Follow(ctx context.Context, opts Selection, at Position, emit func(Line) error, drained func() error) error {
 	if w.keep.Hidden {
 		emit = func(Line) error { return nil }
 	}
-	return w.follow(ctx, opts, at, emit, func() {})
+	return w.follow(ctx, opts, at, follower{emit: emit, drained: drained})
 }
 
-// follow is Follow; missed is told when lines went that were not read yet.
-func (w *Log) follow(ctx context.Context, opts Selection, at Position, emit func(Line) error, missed func()) error {
+// follower is told what comes to a log.
+type follower struct {
+	emit    func(Line) error
+	drained func() error // that this is all by now; may be nil
+	missed  func()       // that lines went which were not read yet; may be nil
+}
+
+// follow is Follow for any follower.
+func (w *Log) follow(ctx context.Context, opts Selection, at Position, to follower) error {
 	var f *segment
+	var r lineReader // of it
 	defer func() {
 		if f != nil {
 			f.Close()
@@ -245,9 +281,13 @@ func (w *Log) follow(ctx context.Context, opts Selection, at Position, emit func
 		if !opts.in(l.Time) {
 			return nil
 		}
-		return emit(l)
+		return to.emit(l)
 	}
-	var rest []byte
+	missed := func() {
+		if to.missed != nil {
+			to.missed()
+		}
+	}
 	isToldBad := false // that f can't be read to its end
 	over := false      // what is there is read once more
 	for {
@@ -261,11 +301,10 @@ func (w *Log) follow(ctx context.Context, opts Selection, at Position, emit func
 			if asked >= 0 && (at.rotated > asked || f == nil && at.rotated < rotated) {
 				missed()
 			}
-			rest, isToldBad = rest[:0], false
+			r, isToldBad = lineReader{in: f}, false
 		}
 		if f != nil {
-			var err error
-			if rest, err = w.drain(f, rest, wanted); err != nil {
+			if err := r.each(&w.origin, wanted); err != nil {
 				return err
 			}
 			if f.bad != nil && !isToldBad {
@@ -284,16 +323,45 @@ func (w *Log) follow(ctx context.Context, opts Selection, at Position, emit func
 		if err := w.tellFailure(&at, wanted); err != nil {
 			return err
 		}
+		if to.drained != nil {
+			if err := to.drained(); err != nil {
+				return err
+			}
+		}
 		if closed || over {
 			return nil
 		}
+		r.rest()
+		read := time.Now()
 		select {
 		case <-ctx.Done():
 			if over = errors.Is(context.Cause(ctx), ErrOver); !over {
 				return nil
 			}
 		case <-grown:
+			if to.drained != nil { // it has to send what it is given
+				w.gather(ctx, read)
+			}
 		}
+	}
+}
+
+// gathering is how long a follower lets lines gather that come one upon the other.
+const gathering = 10 * time.Millisecond
+
+// gather waits where the log was read a moment ago, so that a follower of one that grows
+// all the time does not read it for each line. What comes after a silence is read at once.
+func (w *Log) gather(ctx context.Context, read time.Time) {
+	wait := gathering - time.Since(read)
+	if wait <= 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-w.over:
 	}
 }
 
@@ -318,65 +386,10 @@ func (w *Log) tellFailure(at *Position, emit func(Line) error) error {
 	return emit(l)
 }
 
-// drain gives the lines up to the end of the file as it is now; what is left
-// of one that is not whole is for the next time.
-func (w *Log) drain(f io.Reader, rest []byte, emit func(Line) error) ([]byte, error) {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := f.Read(buf)
-		rest = append(rest, buf[:n]...)
-		if i := bytes.LastIndexByte(rest, '\n'); i >= 0 {
-			if err := w.scan(bytes.NewReader(rest[:i+1]), emit); err != nil {
-				return rest, err
-			}
-			rest = append(rest[:0], rest[i+1:]...)
-		}
-		if errors.Is(err, io.EOF) {
-			return rest, nil
-		}
-		if err != nil {
-			return rest, err
-		}
-	}
-}
-
-// scan parses lines of a log. What is none, such as what a power failure
-// leaves, is passed over.
+// scan gives the lines of a log.
 func (w *Log) scan(in io.Reader, each func(Line) error) error {
-	r := bufio.NewReaderSize(in, 2*lineSize+128)
-	tooLong := false
-	for {
-		text, err := r.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			tooLong = true
-			continue
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		if l, ok := parseLine(string(bytes.TrimSuffix(text, []byte("\n")))); ok && !tooLong && err == nil {
-			l.Origin = w.origin
-			if err := each(l); err != nil {
-				return err
-			}
-		}
-		if err != nil {
-			return nil
-		}
-		tooLong = false
-	}
-}
-
-func parseLine(text string) (Line, bool) {
-	stamp, rest, ok := strings.Cut(text, " ")
-	if !ok {
-		return Line{}, false
-	}
-	at, err := time.Parse(time.RFC3339Nano, stamp)
-	if err != nil || len(rest) < 9 {
-		return Line{}, false
-	}
-	return Line{Time: at, Stderr: rest[:6] == "stderr", Partial: rest[7] == 'P', Text: []byte(rest[9:])}, true
+	r := lineReader{in: in}
+	return r.each(&w.origin, each)
 }
 
 // joined are the texts of whole lines.

@@ -97,10 +97,15 @@ func (w *Log) dropOldest() bool {
 // segment is one file of a log, as it was written. What can't be read of it, such as
 // the end of a compressed one after a power failure, is passed over: it ends there.
 type segment struct {
-	in   io.Reader // nil: nothing of it can be read
-	file *os.File
-	bad  error // why it does not go on; nil: it does
+	in    io.Reader // nil: nothing of it can be read
+	file  *os.File
+	isZip bool
+	end   int64 // how much of a plain one is meant, where a reader wants what is there
+	bad   error // why it does not go on; nil: it does
 }
+
+// isPlain says that any place of it can be read.
+func (s *segment) isPlain() bool { return !s.isZip }
 
 // Read implements io.Reader.
 func (s *segment) Read(p []byte) (int, error) {
@@ -132,7 +137,7 @@ func openSegment(path string) (*segment, error) {
 	if errors.Is(err, io.EOF) { // not even a header
 		err = io.ErrUnexpectedEOF
 	}
-	return &segment{in: z, file: f, bad: err}, nil
+	return &segment{in: z, file: f, isZip: true, bad: err}, nil
 }
 
 // Position is where a reader goes on: the byte of a file, and which file that
@@ -158,7 +163,12 @@ func (w *Log) open(at Position) (*segment, Position, error) {
 	if err != nil {
 		return nil, at, err
 	}
-	if _, err := io.CopyN(io.Discard, f, at.offset); err != nil && !errors.Is(err, io.EOF) {
+	if f.isPlain() {
+		_, err = f.file.Seek(at.offset, io.SeekStart)
+	} else {
+		_, err = io.CopyN(io.Discard, f, at.offset)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
 		f.Close()
 		return nil, at, err
 	}
@@ -180,12 +190,17 @@ func (w *Log) files() ([]*segment, Position, error) {
 			return list, end, err
 		}
 		list = append(list, f)
+		if !f.isPlain() {
+			continue
+		}
+		st, err := f.file.Stat()
+		if err != nil {
+			return list, end, err
+		}
+		f.end = st.Size()
+		f.in = io.LimitReader(f.file, f.end)
 		if i == 0 {
-			st, err := f.file.Stat()
-			if err != nil {
-				return list, end, err
-			}
-			end.offset = st.Size()
+			end.offset = f.end
 		}
 	}
 	return list, end, nil

@@ -133,7 +133,7 @@ func (s *sender) run(ctx context.Context) {
 		which.Since = s.sent.Add(1)
 	}
 	take := func(l Line) error { return s.take(ctx, l) }
-	err := s.log.follow(ctx, which, Position{rotated: 1 - s.log.keep.Files}, take, func() { s.missed = true })
+	err := s.log.follow(ctx, which, Position{rotated: 1 - s.log.keep.Files}, follower{emit: take, missed: func() { s.missed = true }})
 	if err != nil && ctx.Err() == nil {
 		s.log.log.Warn("a container's log is not sent on: it cannot be read", "container", s.log.origin.Container, "error", err)
 		return

@@ -74,6 +74,7 @@ func (w *Log) copyPipe(s *Stream) {
 		hidden = &hiddenLine{log: w, stderr: s.Stderr, pipe: s.Pipe}
 	}
 	buf := make([]byte, spoolChunk)
+	var pace pace
 	for {
 		hidden.watch()
 		chunk, err := s.next(buf)
@@ -96,6 +97,7 @@ func (w *Log) copyPipe(s *Stream) {
 		if err != nil {
 			return
 		}
+		pace.hold(s.Pipe, chunk)
 	}
 }
 

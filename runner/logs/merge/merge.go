@@ -41,13 +41,23 @@ type Source interface {
 
 // Read gives the lines that the containers of a project printed: what is
 // there in the order of time, then, with Follow, each as it comes, until ctx
-// ends. emit is called by one goroutine at a time; an error of it ends Read.
-func Read(ctx context.Context, from Source, project string, opts Options, emit func(logs.Line) error) error {
+// ends. emit and drained, which may be nil, are called by one goroutine at a time; an error
+// of them ends Read. The text of a line is valid until emit returns; drained says that
+// nothing more is there at the moment.
+func Read(ctx context.Context, from Source, project string, opts Options, emit func(logs.Line) error, drained func() error) error {
 	var mu sync.Mutex
 	safe := func(l logs.Line) error {
 		mu.Lock()
 		defer mu.Unlock()
 		return emit(l)
+	}
+	all := func() error {
+		if drained == nil {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return drained()
 	}
 	known := map[string]bool{}
 	var list []*logs.Log
@@ -57,6 +67,9 @@ func Read(ctx context.Context, from Source, project string, opts Options, emit f
 		}
 	}
 	ends, err := logs.Past(list, opts.Selection, safe)
+	if err == nil {
+		err = all()
+	}
 	if err != nil || !opts.Follow {
 		return err
 	}
@@ -65,7 +78,7 @@ func Read(ctx context.Context, from Source, project string, opts Options, emit f
 		ctx, done = context.WithDeadlineCause(ctx, opts.Until, context.Canceled)
 		defer done()
 	}
-	f, ctx := logs.NewFollowers(ctx, opts.Selection, safe)
+	f, ctx := logs.NewFollowers(ctx, opts.Selection, safe, all)
 	defer f.Close()
 	for i, log := range list {
 		f.Follow(log, ends[i])

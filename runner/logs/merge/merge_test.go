@@ -84,7 +84,7 @@ func (m *machine) follow(t *testing.T, opts Options) <-chan error {
 	opts.Follow, m.over = true, make(chan struct{})
 	go func() {
 		defer close(m.over)
-		done <- Read(t.Context(), m, "shop", opts, func(logs.Line) error { return nil })
+		done <- Read(t.Context(), m, "shop", opts, func(logs.Line) error { return nil }, nil)
 	}()
 	return done
 }
