@@ -33,6 +33,9 @@ func NormalInstance(s string) string {
 	return strings.TrimRight(name[:min(len(name), maxInstance)], "-_")
 }
 
+// LonePrefix begins the names of the projects of containers that are of an image alone. No stack file can have such a name.
+const LonePrefix = "container."
+
 // InstanceName checks the name of an instance: it is a part of a project's.
 func InstanceName(s string) (string, error) {
 	normal := NormalInstance(s)

@@ -19,7 +19,7 @@ import (
 
 // LonePrefix begins the names of the projects of containers that are of an image alone, one each. No stack file can have such a name:
 // nothing that is done to a stack is done to them.
-const LonePrefix = "container."
+const LonePrefix = spec.LonePrefix
 
 // Options are those of a load, from the global flags and the environment. It
 // fetches nothing.

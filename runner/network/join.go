@@ -24,7 +24,17 @@ func (m *Manager) Join(_ context.Context, id string, to Endpoint) error {
 		m.diminish(s, len(s.Endpoints)-1)
 		return fmt.Errorf("cannot connect %s to network %s: %w", s.label(id), to.Network, errors.Join(err, m.recordSandbox(s)))
 	}
+	m.show(s)
 	return nil
+}
+
+// show has a sandbox know the names of the networks that it is on by now.
+func (m *Manager) show(s *sandbox) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.dns != nil {
+		s.dns.Show(m.view(s))
+	}
 }
 
 // Leave takes a sandbox off a network for good, while its programs run.
@@ -42,6 +52,7 @@ func (m *Manager) Leave(ctx context.Context, id, network string) error {
 	m.awaitGuard()
 	defer m.vacate(s)
 	m.diminish(s, i)
+	m.show(s)
 	return m.recordSandbox(s)
 }
 

@@ -43,6 +43,9 @@ func TestASandboxJoinsAndLeavesNetworksWhileItRuns(t *testing.T) {
 	if got, _ := lookup(other, "visitor"); len(got) != 1 || got[0] != want.String() {
 		t.Errorf("its alias leads to %v", got)
 	}
+	if got, _ := lookup(guest, "other"); len(got) != 1 || got[0] != other.Addresses["back"].Addr().String() {
+		t.Errorf("a name of the network that it has joined leads it to %v", got)
+	}
 	for what, err := range map[string]error{
 		"a network that it is on":     m.Join(t.Context(), "guest", Endpoint{Network: "back"}),
 		"a network that is not there": m.Join(t.Context(), "guest", Endpoint{Network: "nosuch"}),

@@ -75,6 +75,14 @@ func (m *Manager) serveNames(ctx context.Context, s *sandbox, socks nameserver.S
 			return fmt.Errorf("cannot have the name server kept: %w", err)
 		}
 	}
+	m.mu.Lock()
+	s.dns = m.resolver.Serve(socks, m.view(s))
+	m.mu.Unlock()
+	return nil
+}
+
+// view is what a sandbox may know. The manager's lock is held.
+func (m *Manager) view(s *sandbox) nameserver.View {
 	v := nameserver.View{Extra: map[string][]netip.Addr{}, Links: map[string][]string{}}
 	for name, addrs := range s.Spec.ExtraHosts {
 		v.Extra[strings.ToLower(name)] = addrs
@@ -82,7 +90,6 @@ func (m *Manager) serveNames(ctx context.Context, s *sandbox, socks nameserver.S
 	for alias, names := range s.Spec.Links {
 		v.Links[strings.ToLower(alias)] = names
 	}
-	m.mu.Lock()
 	for _, e := range s.Endpoints {
 		v.Networks = append(v.Networks, e.Network)
 		n, ok := m.networks[e.Network]
@@ -98,9 +105,7 @@ func (m *Manager) serveNames(ctx context.Context, s *sandbox, socks nameserver.S
 		v.Upstreams = append(v.Upstreams, netip.AddrPortFrom(addr, 53))
 	}
 	v.Dial = m.dialFrom(s.ID)
-	s.dns = m.resolver.Serve(socks, v)
-	m.mu.Unlock()
-	return nil
+	return v
 }
 
 // dialFrom connects from a sandbox's network namespace: its own resolvers are asked

@@ -80,7 +80,7 @@ func (m *Member) Endpoint(name string, n *spec.ServiceNetwork) (network.Endpoint
 		e.Sysctls[name] = value
 	}
 	e.NoIPv6 = e.NoIPv6 || e.Sysctls["net.ipv6.conf.IFNAME.disable_ipv6"] == "1"
-	if m.OneOff {
+	if _, isJoined := m.Joined[name]; m.OneOff && !isJoined && !strings.HasPrefix(m.Project, spec.LonePrefix) { // its service's are that one's
 		if m.UseAliases {
 			e.Aliases = n.Aliases
 		}

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -201,7 +202,7 @@ func (r *Resolver) Wait() {
 // Server is the name server of one sandbox.
 type Server struct {
 	resolver *Resolver
-	view     View
+	view     atomic.Pointer[View]
 	socks    Sockets
 	forwards chan struct{}
 
@@ -213,13 +214,17 @@ type Server struct {
 // Serve begins to answer a sandbox's queries.
 func (r *Resolver) Serve(socks Sockets, v View) *Server {
 	d := &Server{
-		resolver: r, view: v, socks: socks,
+		resolver: r, socks: socks,
 		forwards: make(chan struct{}, maxForwards), streams: map[net.Conn]bool{},
 	}
+	d.Show(v)
 	r.wg.Go(d.serveUDP)
 	r.wg.Go(d.serveTCP)
 	return d
 }
+
+// Show changes what its sandbox may know, for queries that come from now on.
+func (d *Server) Show(v View) { d.view.Store(&v) }
 
 // Sockets are those that it answers at.
 func (d *Server) Sockets() Sockets { return d.socks }
@@ -247,7 +252,7 @@ func (d *Server) serveUDP() {
 		if query.Unpack(buf[:n]) != nil || query.Response {
 			continue // not worth an answer, which could be reflected
 		}
-		if reply, ok := d.resolver.answer(d.view, query); ok {
+		if reply, ok := d.resolver.answer(*d.view.Load(), query); ok {
 			d.reply(query, reply, from)
 			continue
 		}
@@ -255,7 +260,7 @@ func (d *Server) serveUDP() {
 		case d.forwards <- struct{}{}:
 			d.resolver.wg.Go(func() {
 				defer func() { <-d.forwards }()
-				d.reply(query, d.resolver.forward(d.view, query), from)
+				d.reply(query, d.resolver.forward(*d.view.Load(), query), from)
 			})
 		default: // overrun: the client asks again
 		}
@@ -330,9 +335,9 @@ func (d *Server) serveStream(c net.Conn) {
 		if err != nil || query.Response {
 			return
 		}
-		reply, ok := d.resolver.answer(d.view, query)
+		reply, ok := d.resolver.answer(*d.view.Load(), query)
 		if !ok {
-			reply = d.resolver.forward(d.view, query)
+			reply = d.resolver.forward(*d.view.Load(), query)
 		}
 		if stream.WriteMsg(reply) != nil {
 			return
