@@ -36,6 +36,9 @@ func (a *app) portCommand() *cobra.Command {
 			if err := cli.AtLeast(1, "a service")(c, args); err != nil {
 				return err
 			}
+			if len(args) > 2 {
+				return fmt.Errorf("orlop port takes a service and one port, not %q too", args[2])
+			}
 			if len(args) == 1 {
 				return a.allPorts(c.Context(), args[0], index)
 			}
@@ -221,6 +224,9 @@ func (a *app) port(ctx context.Context, service string, port int, protocol strin
 		}
 		if err := mustBeUp(s, containers, []string{service}); err != nil {
 			return err
+		}
+		if index > 0 && !slices.ContainsFunc(containers, func(c planner.Container) bool { return c.Service == service && c.Number == index && !c.OneOff }) {
+			return fmt.Errorf("service %s has no container %d: see \"orlop ps -a %s\"", service, index, service)
 		}
 		return fmt.Errorf("%s publishes no %d/%s: see \"orlop ps\"", service, port, protocol)
 	})

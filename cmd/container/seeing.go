@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -98,25 +99,34 @@ func sample(ctx context.Context, client *api.Client, of []member, processes bool
 	for _, m := range of {
 		byProject[m.project] = append(byProject[m.project], m.ID)
 	}
+	var mu sync.Mutex
+	var errs []error // guarded by mu, as all
+	var asking sync.WaitGroup
 	for project, ids := range byProject {
-		ctx, cancel := context.WithCancel(ctx)
-		stream, err := client.Stats(ctx, &api.StatsRequest{Project: project, Processes: processes})
-		var reply *api.StatsReply
-		if err == nil {
-			reply, err = stream.Recv()
-		}
-		if err == nil && !processes { // the first one has no rates of its own yet
-			reply, err = stream.Recv()
-		}
-		cancel()
-		if err != nil {
-			return nil, cli.Cause(ctx, err)
-		}
-		for _, c := range reply.Containers {
-			if slices.Contains(ids, c.Id) {
-				all.Containers = append(all.Containers, c)
+		asking.Go(func() {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			stream, err := client.Stats(ctx, &api.StatsRequest{Project: project, Processes: processes})
+			var reply *api.StatsReply
+			if err == nil {
+				reply, err = stream.Recv()
 			}
-		}
+			if err == nil && !processes { // the first one has no rates of its own yet
+				reply, err = stream.Recv()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, cli.Cause(ctx, err))
+			for _, c := range reply.GetContainers() {
+				if slices.Contains(ids, c.Id) {
+					all.Containers = append(all.Containers, c)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(all.Containers, func(x, y *api.ContainerStats) int { return strings.Compare(x.Name, y.Name) })
 	return all, nil
@@ -140,7 +150,7 @@ func (v *Verbs) stats() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					if err := v.showStats(reply, shape, frames, once, whole); err != nil || once || len(reply.Containers) == 0 {
+					if err := v.showStats(reply, shape, frames, once, whole); err != nil || once {
 						return err
 					}
 				}
@@ -156,9 +166,12 @@ func (v *Verbs) stats() *cobra.Command {
 
 // measured is what containers use: those that are named, or all that run.
 func measured(ctx context.Context, client *api.Client, names []string, every bool) (*api.StatsReply, error) {
-	of, err := members(ctx, client)
+	var of []member
+	var err error
 	if len(names) > 0 {
 		of, err = find(ctx, client, names)
+	} else {
+		of, err = members(ctx, client)
 	}
 	if err != nil {
 		return nil, err
@@ -209,22 +222,33 @@ func (v *Verbs) wait() *cobra.Command {
 		RunE: func(c *cobra.Command, names []string) error {
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				found, missing := find(ctx, client, names)
-				for _, m := range found {
-					code, err := awaitEnd(ctx, client, m)
-					if err != nil {
-						return err
-					}
-					fmt.Fprintln(v.Of().Stdout, code)
+				codes, errs := make([]int, len(found)), make([]error, len(found))
+				var all sync.WaitGroup
+				for i, m := range found { // one may be gone by the time that another has ended
+					all.Go(func() { codes[i], errs[i] = awaitEnd(ctx, client, m) })
 				}
-				return missing
+				all.Wait()
+				for i := range found {
+					if errs[i] == nil {
+						fmt.Fprintln(v.Of().Stdout, codes[i])
+					}
+				}
+				return errors.Join(append(errs, missing)...)
 			})
 		},
 	}
 }
 
-// awaitEnd waits until a container has ended, and gives its exit code.
+// awaitEnd waits until a container does not run, and gives its exit code.
 func awaitEnd(ctx context.Context, client *api.Client, of member) (code int, err error) {
 	last := of.Container
+	isOver := func(c *planner.Container) bool {
+		return c.State == planner.Exited || c.State == planner.Restarting || c.State == planner.Created
+	}
+	if isOver(&last) {
+		return last.ExitCode, nil
+	}
+	known := false // its end was told of
 	err = cli.AcrossEngines(ctx, func() error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -248,12 +272,15 @@ func awaitEnd(ctx context.Context, client *api.Client, of member) (code int, err
 				continue
 			}
 			isThere, last = true, c
-			if m.Removed || c.State == planner.Exited || c.State == planner.Restarting {
+			if known = isOver(&c); known || m.Removed {
 				return nil
 			}
 		}
 		return err
 	})
+	if err == nil && !known {
+		err = fmt.Errorf("container %s is gone: nobody knows how it has ended", of.Name)
+	}
 	return last.ExitCode, err
 }
 

@@ -88,7 +88,9 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 	if err != nil {
 		return err
 	}
+	isMade := false
 	o.made = func(made *api.CreateReply) error {
+		isMade = true
 		if ids != nil {
 			if _, err := ids.WriteString(made.Id); err != nil {
 				return fmt.Errorf("cannot write --cidfile %s: %w", o.CIDFile, errors.Unwrap(err))
@@ -100,7 +102,12 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 		return nil
 	}
 	if ids != nil {
-		defer ids.Close()
+		defer func() {
+			ids.Close()
+			if !isMade {
+				os.Remove(ids.Name())
+			}
+		}()
 	}
 	if o.CreateOnly {
 		return a.createOnly(ctx, project, o)
@@ -157,8 +164,8 @@ func (a *maker) readEnvironment(o *Image) error {
 		if err != nil {
 			return fmt.Errorf("cannot read --env-file %s: %w", name, errors.Unwrap(err))
 		}
-		for line := range strings.Lines(string(text)) {
-			line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff"))
+		for line := range strings.Lines(strings.TrimPrefix(string(text), "\ufeff")) {
+			line = strings.TrimLeft(strings.TrimRight(line, "\r\n"), " \t")
 			if line != "" && !strings.HasPrefix(line, "#") {
 				read = append(read, line)
 			}

@@ -181,7 +181,10 @@ func parseMount(text string) (map[string]any, error) {
 	for _, field := range fields {
 		key, value, has := strings.Cut(strings.TrimSpace(field), "=")
 		text := literal([]string{value})[0]
-		isOn := !has || value == "true" || value == "1"
+		isOn, wrong := true, error(nil)
+		if has {
+			isOn, wrong = strconv.ParseBool(value)
+		}
 		if has && strings.TrimSpace(value) == "" {
 			return nil, fmt.Errorf("%s has no value", key)
 		}
@@ -192,10 +195,15 @@ func parseMount(text string) (map[string]any, error) {
 			m["source"] = text
 		case "target", "dst", "destination":
 			m["target"] = text
-		case "readonly", "ro":
-			m["read_only"] = isOn
-		case "volume-nocopy":
-			below("volume", "nocopy", isOn)
+		case "readonly", "ro", "volume-nocopy":
+			if wrong != nil {
+				return nil, fmt.Errorf("%s is %q: it must be true or false", key, value)
+			}
+			if key == "volume-nocopy" {
+				below("volume", "nocopy", isOn)
+			} else {
+				m["read_only"] = isOn
+			}
 		case "volume-subpath":
 			below("volume", "subpath", text)
 		case "image-subpath":

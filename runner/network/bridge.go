@@ -168,6 +168,9 @@ func (m *Manager) enter(n Network, spec Spec) {
 
 func overlapError(taken netip.Prefix, subnets ...netip.Prefix) error {
 	for _, subnet := range subnets {
+		if addr := subnet.Addr(); subnet.IsValid() && (addr.IsMulticast() || addr.IsLoopback() || subnet.Bits() == 0) {
+			return fmt.Errorf("subnet %s has no addresses for hosts: choose another", subnet)
+		}
 		if subnet.IsValid() && subnet.Overlaps(taken) {
 			return fmt.Errorf("subnet %s overlaps %s, which this machine uses: choose another", subnet, taken)
 		}

@@ -27,13 +27,15 @@ type Conformer struct {
 	Base       string // directory that relative paths start from
 	Home       string // of the caller; "" if it has none
 	AllowUnset bool   // unset variables may stand in images and mounts
-	Unfilled   bool   // variables are not filled in: what holds one is as it is written
 	KeepPaths  bool   // relative paths stay so
 	quiet      bool   // below a key that is not carried out: only mistakes are told
 	spare      *spare // made in advance
 }
 
 func (c *Conformer) fail(n *tree.Node, path, message, hint string) *tree.Node {
+	if c.isUnfilled(n) {
+		return n // nobody knows yet what it is
+	}
 	c.Reporter.Fail(n, path, message, hint)
 	return n.Bad()
 }
@@ -237,7 +239,7 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 
 // isUnfilled says that a value holds variables that nobody fills in.
 func (c *Conformer) isUnfilled(n *tree.Node) bool {
-	return c.Unfilled && n.Kind == tree.ScalarNode && strings.Contains(n.Text, "$")
+	return c.Reporter.IsUnfilled(n)
 }
 
 // list checks a list.
@@ -517,7 +519,7 @@ func (c *Conformer) adoptExternalName(resource *tree.Node, path string) {
 
 // absolute resolves a path of the file.
 func (c *Conformer) absolute(path string) string {
-	if c.KeepPaths || c.Unfilled && strings.HasPrefix(path, "$") {
+	if c.KeepPaths || c.Reporter.Unfilled && strings.HasPrefix(path, "$") {
 		return path
 	}
 	return c.located(path)

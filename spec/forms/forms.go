@@ -3,6 +3,7 @@ package forms
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/orlop/orlop/spec/tree"
@@ -162,6 +163,9 @@ func (c *Conformer) paths(n *tree.Node, path string) *tree.Node {
 
 // hosts brings extra_hosts into a list of NAME=ADDRESS.
 func (c *Conformer) hosts(n *tree.Node, path string) *tree.Node {
+	if slices.ContainsFunc(n.Items, c.isUnfilled) {
+		return n
+	}
 	out := &tree.Node{Kind: tree.ListNode, At: n.At, Width: n.Width}
 	add := func(item *tree.Node, name, addresses, path string) {
 		for address := range strings.SplitSeq(addresses, ",") {

@@ -104,7 +104,7 @@ func (c *Conformer) ports(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	items, count := n.Items, 0
 	n.Items = make([]*tree.Node, 0, len(items))
 	for i, item := range items {
-		if item.Kind == tree.BadNode || c.isUnfilled(item) {
+		if item.Kind == tree.BadNode || c.isUnfilled(item) || slices.ContainsFunc(item.Fields, func(f tree.Field) bool { return c.isUnfilled(f.Value) }) {
 			n.Items = append(n.Items, item)
 			continue
 		}

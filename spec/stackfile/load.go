@@ -101,7 +101,7 @@ type loader struct {
 
 func newLoader(opts Options) *loader {
 	l := &loader{opts: opts}
-	l.Reporter = tree.Reporter{Report: l.keep, Strict: opts.Strict}
+	l.Reporter = tree.Reporter{Report: l.keep, Strict: opts.Strict, Unfilled: opts.Kept.Variables}
 	return l
 }
 
@@ -215,7 +215,7 @@ func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	case b.full:
 		return root.Bad()
 	}
-	c := &forms.Conformer{Reporter: l.Reporter, Base: doc.src.base, Home: l.opts.Environ["HOME"], AllowUnset: l.opts.AllowUnset, Unfilled: l.opts.Kept.Variables}
+	c := &forms.Conformer{Reporter: l.Reporter, Base: doc.src.base, Home: l.opts.Environ["HOME"], AllowUnset: l.opts.AllowUnset}
 	c.KeepPaths = l.opts.Kept.Paths && doc.src.base == l.projectDir
 	root = c.Object(root, schema.Root(), "")
 	l.pathsOf(doc.src).Confine(root)

@@ -111,6 +111,37 @@ volumes:
 	}
 }
 
+// TestVariablesAreNoMistakes: nobody knows yet what such a value is.
+func TestVariablesAreNoMistakes(t *testing.T) {
+	dir := t.TempDir()
+	const text = `services:
+  web:
+    image: a
+    extra_hosts: ["a:${H}"]
+    ports: [{target: "${T}"}]
+    links: ["${L}"]
+    pid: "service:${S}"
+    volumes_from: ["${V}"]
+    ulimits: {nofile: "${U}"}
+    volumes: ["./a$$b:/y"]
+    network_mode: "service:${S}"
+    scale: ${N}
+`
+	if err := os.WriteFile(filepath.Join(dir, "stack.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	root, _, err := Model(context.Background(), Options{Dir: dir, Kept: Kept{Variables: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ := spec.EncodeYAML(root.Document(false))
+	for _, want := range []string{"target: ${T}", "- a:${H}", "nofile: ${U}", "pid: service:${S}", "source: " + dir + "/a$$b\n"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("without %q:\n%s", want, out)
+		}
+	}
+}
+
 func TestAModelLeavesWhatItIsToldTo(t *testing.T) {
 	env := map[string]string{"TAG": "1", "ENV_FILE": "web.env", "DATA": "./data", "N": "2", "MEM": "1m", "A": "a"}
 	for _, c := range []struct {

@@ -1,15 +1,30 @@
 package tree
 
-import "github.com/orlop/orlop/spec"
+import (
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+)
 
 // Reporter takes diagnostics about values.
 type Reporter struct {
 	Report func(spec.Diagnostic)
 	Strict bool // what is not supported is an error
+	// Unfilled says that variables are not filled in: of a value that holds one nobody knows whether
+	// it is a mistake.
+	Unfilled bool
+}
+
+// IsUnfilled says that a value holds variables that nobody fills in.
+func (r Reporter) IsUnfilled(n *Node) bool {
+	return r.Unfilled && n.Kind == ScalarNode && strings.Contains(strings.ReplaceAll(n.Text, "$$", ""), "$")
 }
 
 // Fail reports a mistake.
 func (r Reporter) Fail(n *Node, path, message, hint string) {
+	if r.IsUnfilled(n) {
+		return
+	}
 	r.Report(spec.Diagnostic{Severity: spec.Error, Path: path, Place: n.At, Message: message, Hint: hint, Width: n.Width})
 }
 

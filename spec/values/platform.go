@@ -40,8 +40,16 @@ func DefaultPlatform(r tree.Reporter, s *tree.Node, path, platform string) {
 	if platform == "" || tree.TextAt(s, "platform") != "" {
 		return
 	}
+	if _, err := platforms.Parse(platform); err != nil {
+		r.Fail(s, path, fmt.Sprintf("DOCKER_DEFAULT_PLATFORM is %q, which is not a platform", spec.Shorten(platform)), "set it to one such as linux/amd64")
+		return
+	}
 	built := s.Value("build").Value("platforms")
-	if built != nil && len(built.Items) > 0 && !slices.Contains(tree.Texts(built), platform) {
+	isSame := func(text string) bool {
+		p, err := platforms.Parse(text)
+		return err != nil || platforms.OnlyStrict(platforms.MustParse(platform)).Match(p)
+	}
+	if built != nil && len(built.Items) > 0 && !slices.ContainsFunc(tree.Texts(built), isSame) {
 		r.Fail(built, path+".build.platforms", fmt.Sprintf("DOCKER_DEFAULT_PLATFORM is %q, which is not one of them", spec.Shorten(platform)), "add it there, or set platform:")
 		return
 	}
