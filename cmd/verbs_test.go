@@ -409,7 +409,7 @@ func TestLogs(t *testing.T) {
 	}
 	equal(t, "output", stdout, "web-1  | a\ndb-1   | long line\nshop-web-run-1 | b\n")
 	want := &api.LogsRequest{
-		Project: "shop", Services: []string{"web"}, Tail: 5, SinceUnixNs: then.Add(-10 * time.Minute).UnixNano(), UntilUnixNs: 1790000000500000000,
+		Project: "shop", Services: []string{"web"}, Tail: 5, SinceUnixNs: then.Add(-10 * time.Minute).UnixNano(), UntilUnixNs: 1790000000500000000, Batched: true,
 	}
 	equal(t, "request", d.engine.logs[0].String(), want.String())
 	stdout, _, _ = d.run("--ansi always logs -t --no-log-prefix")

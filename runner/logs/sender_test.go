@@ -117,6 +117,8 @@ func TestTheNextEngineSendsWhatIsLeft(t *testing.T) {
 func TestWhatIsRotatedAwayIsTold(t *testing.T) {
 	dir, r := t.TempDir(), newReceiver()
 	w := sentTo(t, dir, r, Retention{Size: 4 << 10, Files: 2})
+	w.Write(false, []byte("first\n"))
+	r.until(t, func(got []string) bool { return len(got) == 1 })
 	r.set(true)
 	for i := range 1000 {
 		w.Write(false, fmt.Appendf(nil, "line %d\n", i))
