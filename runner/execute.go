@@ -150,6 +150,9 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 	}
 	if err == nil {
 		err = errors.Join(r.nets.MendSandbox(ctx, c.id), r.Wiring().Return(ctx, c.snapshot()))
+		if _, ok := r.nets.Sandbox(c.id); ok && err == nil { // back on a network, it may have another address
+			err = c.noteAddresses()
+		}
 	}
 	if err != nil {
 		// What could not be changed must not count as applied.

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -180,5 +181,60 @@ func TestWhatCannotTakeItsPlaceIsKnownBefore(t *testing.T) {
 	}
 	if err := m.SetNames("nobody", true); !errors.Is(err, ErrNoSandbox) {
 		t.Errorf("nobody's names: %v", err)
+	}
+}
+
+// TestWhoWasNotBroughtBackIsOffItsNetwork: a plan that was cut off leaves a sandbox detached
+// from a network that is there. That is seen though the kernel tells nothing of it; the guard
+// leaves it to the plan that may still be at work, and the next one puts it right.
+func TestWhoWasNotBroughtBackIsOffItsNetwork(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	front := ensure(t, m, Spec{Name: "front"})
+	guest := create(t, m, "guest", on("front"))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended, repaired := make(chan error, 1), make(chan error, 100)
+	go func() { ended <- m.Guard(ctx, func(err error) { repaired <- err }) }()
+	<-repaired // it listens
+	faults := func() []string {
+		t.Helper()
+		_, sandboxes, err := m.Faults(t.Context(), func(string) bool { return true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sandboxes["guest"]
+	}
+	if err := m.Detach(t.Context(), "guest", "front"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.RemoveNetwork(t.Context(), "front"); err != nil {
+		t.Fatal(err)
+	}
+	if got := faults(); len(got) != 0 {
+		t.Errorf("while its network is away it lacks %v", got)
+	}
+	ensure(t, m, Spec{Name: "front", Subnet: front.Subnet, Internal: true})
+	for range 2 {
+		if got := faults(); !slices.Equal(got, []string{"it is off network front"}) {
+			t.Errorf("it lacks %v", got)
+		}
+		if err := m.Mend(t.Context()); err != nil { // as the guard does
+			t.Fatal(err)
+		}
+	}
+	if err := m.MendSandbox(t.Context(), "guest"); err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := m.Sandbox("guest"); now.Addresses["front"] != guest.Addresses["front"] {
+		t.Errorf("it is at %v, and was at %v", now.Addresses, guest.Addresses)
+	}
+	if got := faults(); len(got) != 0 {
+		t.Errorf("back, it lacks %v", got)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -23,6 +23,7 @@ type fault struct {
 	network string // whose; "": a sandbox's
 	sandbox string
 	text    string // "its bridge is down"
+	waits   bool   // for whoever has taken its network away: the guard leaves it, an up need not
 	mend    func() error
 }
 
@@ -57,7 +58,7 @@ func (m *Manager) Faults(ctx context.Context, wanted func(sandbox string) bool) 
 // Mend puts right what is not as it was made. The second time finds what the first
 // has brought to light: a link's place in a namespace that was lost.
 func (m *Manager) Mend(ctx context.Context) error {
-	return m.mendAll(ctx, func(string) bool { return true }, func(fault) bool { return true })
+	return m.mendAll(ctx, func(string) bool { return true }, func(f fault) bool { return !f.waits })
 }
 
 // MendSandbox does so for one sandbox and its networks, and looks at no other.
@@ -144,11 +145,16 @@ func (m *Manager) due(wanted func(sandbox string) bool) look {
 		if s.busy {
 			continue // since a moment; who changes it has it looked into afterwards
 		}
-		if !isTold || !s.told || !s.seen || isLost {
+		if !isTold || !s.told || !s.seen || isLost || m.isOff(s) {
 			l.inside[s], s.seen = true, isTold
 		}
 	}
 	return l
+}
+
+// isOff says that a sandbox is detached from a network that is there. The caller holds m.mu.
+func (m *Manager) isOff(s *sandbox) bool {
+	return slices.ContainsFunc(s.Endpoints, func(e endpoint) bool { return e.Detached && m.networks[e.Network] != nil })
 }
 
 // repeat has all that a look was to be at looked at again.
@@ -279,19 +285,25 @@ func (m *Manager) rebuildBridge(n Network) error {
 // sandboxFaults says what is missing of a sandbox: its pin, its links, and, if that is
 // looked into, what is inside of it.
 func (m *Manager) sandboxFaults(s *sandbox, host links.Look, inside bool) []fault {
-	var list []fault
-	add := func(text string, mend func() error) {
-		list = append(list, fault{sandbox: s.ID, text: text, mend: func() (err error) {
+	var list, off []fault
+	found := func(text string, mend func() error) fault {
+		return fault{sandbox: s.ID, text: text, mend: func() (err error) {
 			m.atRest(s, func() { err = mend() })
 			return err
-		}})
+		}}
 	}
+	add := func(text string, mend func() error) { list = append(list, found(text, mend)) }
 	if !netns.IsPinned(m.netnsPath(s.ID)) {
 		add("its network namespace is mounted no more", func() error { return m.pinAgain(s) })
 		return list
 	}
 	for _, e := range s.Endpoints {
 		n, ok := m.Network(e.Network)
+		if ok && e.Detached { // who was to bring it back was cut off, or is about to
+			f := found("it is off network "+n.Name, func() error { return m.comeBack(s, e.Network) })
+			f.waits = true
+			off = append(off, f)
+		}
 		if e.Detached || !ok || n.isOutside() {
 			continue
 		}
@@ -308,7 +320,7 @@ func (m *Manager) sandboxFaults(s *sandbox, host links.Look, inside bool) []faul
 		}
 	}
 	if len(list) > 0 || !inside {
-		return list // what is inside comes with its links, or is seen then
+		return append(list, off...) // what is inside comes with its links, or is seen then
 	}
 	var text string
 	err := netns.In(m.netnsPath(s.ID), func() (err error) {
@@ -321,7 +333,18 @@ func (m *Manager) sandboxFaults(s *sandbox, host links.Look, inside bool) []faul
 	if err != nil { // it may be gone by now
 		m.repeat(look{inside: map[*sandbox]bool{s: true}})
 	}
-	return list
+	return append(list, off...)
+}
+
+// comeBack brings a sandbox back to a network that it is detached from, unless either was
+// left meanwhile.
+func (m *Manager) comeBack(s *sandbox, network string) error {
+	i := s.place(network)
+	if _, ok := m.Network(network); i < 0 || !ok {
+		return nil
+	}
+	_, err := m.reattach(s, i)
+	return err
 }
 
 // mendEndpoint puts back the link of a sandbox to a network, unless either was left

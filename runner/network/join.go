@@ -80,7 +80,7 @@ func (m *Manager) admit(id string, to Endpoint) (*sandbox, error) {
 	case s.place(to.Network) >= 0:
 		return nil, errors.New("it is on this network already")
 	}
-	if to.Interface != "" && s.hasInside(to.Interface) {
+	if to.Interface != "" && s.hasLink(to.Interface) {
 		return nil, fmt.Errorf("one of its links is called %s already", to.Interface)
 	}
 	s.busy, s.seen = true, false
@@ -97,21 +97,12 @@ func (m *Manager) enlarge(s *sandbox, to Endpoint) {
 		prefix = n.InterfacePrefix
 	}
 	for number := 0; inside == ""; number++ {
-		if name := fmt.Sprintf("%s%d", prefix, number); !s.hasInside(name) {
+		if name := fmt.Sprintf("%s%d", prefix, number); !s.hasLink(name) {
 			inside = name
 		}
 	}
 	s.Spec.Endpoints = append(slices.Clone(s.Spec.Endpoints), to)
 	s.Endpoints = append(slices.Clone(s.Endpoints), endpoint{Network: to.Network, Link: m.newLinkNameLocked("v"), Inside: inside, Detached: true})
-}
-
-func (s *sandbox) hasInside(name string) bool {
-	for i := range s.Endpoints {
-		if s.inside(i) == name {
-			return true
-		}
-	}
-	return false
 }
 
 // diminish takes a place that has no link out of a sandbox's books.
