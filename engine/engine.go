@@ -26,6 +26,7 @@ import (
 	"github.com/orlop/orlop/engine/admission"
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/collector"
 	"github.com/orlop/orlop/engine/heap"
 	"github.com/orlop/orlop/engine/history"
 	"github.com/orlop/orlop/engine/images"
@@ -261,7 +262,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 	e.images = image.New(e.daemon.client, e.hosts, e.cfg.Root)
 	e.images.Telling, e.vault = unpack.Telling, vault.New(e.cfg.Root, time.Now)
 	e.gate.Root, e.gate.Now, e.gate.Content = e.cfg.Root, time.Now, e.images.Content
-	e.images.Gate = &e.gate
+	e.gate.Used, e.images.Gate = collector.Noting(e.store, time.Now), &e.gate
 	if err := e.images.DropKept(ctx); err != nil {
 		e.log.Warn("cannot let go of images that an update held", "error", err)
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
@@ -108,6 +109,7 @@ func (s *server) Projects(ctx context.Context, req *api.ProjectsRequest) (*api.P
 func (e *Engine) collector(kept collector.Images) *collector.Collector {
 	return &collector.Collector{
 		Root: e.cfg.Root, Images: kept, Store: e.images, Notes: e.store, Instances: e.instances.List, Log: e.log,
+		First: os.Getenv(collector.FirstVariable), Now: time.Now, After: time.After,
 		Control: func(ctx context.Context) (controlapi.ControlClient, error) {
 			if err := e.needKit(ctx); err != nil {
 				return nil, err

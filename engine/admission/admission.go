@@ -39,6 +39,7 @@ type Gate struct {
 	Root    string // of the engine
 	Content func() content.Store
 	Now     func() time.Time
+	Used    func(name string) // is told of images that containers are made of, and of those that builds begin with
 
 	noting   sync.Mutex // one label is read and written at a time
 	mu       sync.Mutex
@@ -243,6 +244,21 @@ func pinned(ctx context.Context, name string, is digest.Digest) (bool, string) {
 
 // Use implements image.Gate.
 func (g *Gate) Use(ctx context.Context, name string, digests ...digest.Digest) error {
+	if err := g.mayUse(ctx, name, digests...); err != nil {
+		return err
+	}
+	g.used(name)
+	return nil
+}
+
+func (g *Gate) used(name string) {
+	if g.Used != nil && name != "" {
+		g.Used(name)
+	}
+}
+
+// mayUse is an error where the policy does not admit an image that is here.
+func (g *Gate) mayUse(ctx context.Context, name string, digests ...digest.Digest) error {
 	rule, err := g.Rule(name)
 	if err != nil {
 		return err
@@ -356,6 +372,7 @@ func (g *Gate) Bases(namespace string, hosts func(ctx context.Context, session s
 		if err != nil {
 			return err
 		}
+		g.used(full)
 		return noted(ctx)
 	}
 }

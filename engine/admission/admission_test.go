@@ -442,3 +442,22 @@ func TestWhatIsSignedIsWhatTheRegistryHas(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestUseIsTold: of images that containers are made of and that builds begin with, not of those that are looked at.
+func TestUseIsTold(t *testing.T) {
+	s := newScene(t)
+	var used []string
+	s.gate.Used = func(name string) { used = append(used, name) }
+	s.policy("trust:\n  HOST/refused/*: {require: refuse}\n")
+	ask := s.gate.Bases("orlop", func(context.Context, string) docker.RegistryHosts { return s.hosts })
+	d := digest.FromString("one")
+	if err := errors.Join(s.gate.Use(t.Context(), "docker.io/library/redis:7", d), s.gate.Use(t.Context(), "", d), ask(t.Context(), nil, "golang", d, nil)); err != nil {
+		t.Error(err)
+	}
+	s.gate.Trust(t.Context(), "docker.io/library/looked:at", d)
+	s.refused(s.gate.Use(t.Context(), s.host+"/refused/a:1", d), "the policy takes none")
+	s.refused(ask(t.Context(), nil, s.host+"/refused/a:1", d, nil), "the policy takes none")
+	if !slices.Equal(used, []string{"docker.io/library/redis:7", "docker.io/library/golang:latest"}) {
+		t.Errorf("%q are used", used)
+	}
+}

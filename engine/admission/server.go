@@ -216,7 +216,7 @@ func (s *Server) Admit(ctx context.Context, r *api.AdmitRequest) (*api.AdmitRepl
 // Trust is what the policy says of an image that is here, by what is known of it.
 func (g *Gate) Trust(ctx context.Context, name string, digests ...digest.Digest) *api.ImageTrust {
 	t := &api.ImageTrust{}
-	if err := g.Use(ctx, name, digests...); err != nil {
+	if err := g.mayUse(ctx, name, digests...); err != nil {
 		t.Refused = api.Valid(err.Error())
 	}
 	rule, err := g.Rule(name)

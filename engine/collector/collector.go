@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -51,8 +50,12 @@ const (
 	pause = time.Hour
 )
 
-// firstVariable has the first look come at another time.
-const firstVariable = "ORLOP_FIRST_GC"
+// FirstVariable has the first look come at another time.
+const FirstVariable = "ORLOP_FIRST_GC"
+
+// youngest is how long an image has not been used, at least, that has to make room: what was used just now is about to be
+// used again, by the next step of a pipeline or the next build.
+const youngest = time.Hour
 
 // Collector removes what is old.
 type Collector struct {
@@ -65,25 +68,26 @@ type Collector struct {
 	// Control is BuildKit's.
 	Control func(ctx context.Context) (controlapi.ControlClient, error)
 	Log     *slog.Logger
+	First   string // when the first look comes, in place of the usual time: that of FirstVariable
+	Now     func() time.Time
+	After   func(time.Duration) <-chan time.Time
 }
 
 // Run looks from time to time, until its context ends.
 func (c *Collector) Run(ctx context.Context) {
 	wait := first
-	if text := os.Getenv(firstVariable); text != "" {
-		if d, err := time.ParseDuration(text); err == nil {
-			wait = d
-		}
+	if d, err := time.ParseDuration(c.First); err == nil {
+		wait = d
 	}
 	for ; ; wait = pause {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-c.After(wait):
 		}
 		set, err := settings.Load(c.Root)
 		if err == nil {
-			err = c.Collect(ctx, set.Collection, time.Now())
+			err = c.Collect(ctx, set.Collection, c.Now())
 		}
 		if err != nil && ctx.Err() == nil {
 			c.Log.Warn("cannot remove what nobody uses", "error", err)
@@ -166,12 +170,12 @@ func (c *Collector) images(ctx context.Context, rule settings.Rule, now time.Tim
 	var idle []candidate
 	for _, i := range list {
 		if wanted[i.Name] || !slices.Contains(unused.Names, i.Name) {
-			c.note(i.Name, now)
+			note(c.Notes, i.Name, now)
 			continue
 		}
 		idle = append(idle, candidate{i, last[i.Name]})
 	}
-	chosen, err := c.choose(ctx, idle, rule, now)
+	chosen, err := c.choose(ctx, list, idle, rule, now)
 	if err != nil || len(chosen) == 0 {
 		return nil, err
 	}
@@ -182,19 +186,19 @@ func (c *Collector) images(ctx context.Context, rule settings.Rule, now time.Tim
 	return reply.GetNames(), err
 }
 
-// choose gives the images that are too old, and the oldest ones while all together are too large: digests by name.
-func (c *Collector) choose(ctx context.Context, idle []candidate, rule settings.Rule, now time.Time) (map[string]string, error) {
+// choose gives the idle images that are too old, and the oldest ones while all together are too large: digests by name.
+func (c *Collector) choose(ctx context.Context, all []image.Info, idle []candidate, rule settings.Rule, now time.Time) (map[string]string, error) {
 	slices.SortFunc(idle, func(x, y candidate) int { return x.used.Compare(y.used) })
 	chosen := map[string]string{}
 	stays := map[string]int{} // names of each digest
-	for _, i := range idle {
+	for _, i := range all {
 		stays[i.Digest]++
 	}
-	isGone := func(digest string) bool { n, isIdle := stays[digest]; return isIdle && n == 0 }
+	isGone := func(digest string) bool { n, isKnown := stays[digest]; return isKnown && n == 0 }
 	for _, i := range idle {
 		isOld := rule.UnusedFor > 0 && now.Sub(i.used) >= rule.UnusedFor
 		if !isOld {
-			if rule.Keep == 0 {
+			if rule.Keep == 0 || now.Sub(i.used) < youngest { // the others are younger
 				break
 			}
 			total, err := c.Store.Without(ctx, isGone)
@@ -237,9 +241,15 @@ func (c *Collector) lastUsed(list []image.Info) (map[string]time.Time, error) {
 	return last, nil
 }
 
-func (c *Collector) note(name string, now time.Time) {
+// Noting notes of images that they are used. What is looked at now and then does not see a container that lives for half
+// a minute, or an image that builds begin with.
+func Noting(notes Notes, now func() time.Time) func(name string) {
+	return func(name string) { note(notes, name, now()) }
+}
+
+func note(notes Notes, name string, now time.Time) {
 	doc, err := json.Marshal(now)
 	if err == nil {
-		c.Notes.Save(bucket, name, doc)
+		notes.Save(bucket, name, doc)
 	}
 }

@@ -160,3 +160,67 @@ func TestWhatWasUsedCountsFromThen(t *testing.T) {
 		t.Errorf("the cache was pruned by %v", w.cache.asked)
 	}
 }
+
+// TestWhatIsUsedBetweenTwoLooksIsUsed: by a container that is gone at the next one, or a build.
+func TestWhatIsUsedBetweenTwoLooksIsUsed(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	w := &world{notes: map[string][]byte{}, list: []image.Info{{Name: "a", Digest: "a", NamedAt: now.AddDate(-1, 0, 0)}}}
+	use := Noting(w, func() time.Time { return now.Add(-time.Minute) })
+	use("a")
+	set := settings.Collection{Images: settings.Rule{UnusedFor: 24 * time.Hour}}
+	if err := w.collector().Collect(t.Context(), set, now); err != nil || len(w.gone) > 0 {
+		t.Errorf("%v, %v", w.gone, err)
+	}
+	if err := w.collector().Collect(t.Context(), set, now.AddDate(0, 0, 1)); err != nil || len(w.gone) != 1 {
+		t.Errorf("a day after it was used: %v, %v", w.gone, err)
+	}
+}
+
+// TestWhatWasJustUsedMakesNoRoom, however little room there is to be.
+func TestWhatWasJustUsedMakesNoRoom(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	w := &world{notes: map[string][]byte{}}
+	for name, minutes := range map[string]int{"a": 59, "b": 1, "c": 60} {
+		w.list = append(w.list, image.Info{Name: name, Digest: name, NamedAt: now.Add(-time.Duration(minutes) * time.Minute)})
+	}
+	if err := w.collector().Collect(t.Context(), settings.Collection{Images: settings.Rule{Keep: 1}}, now); err != nil || !slices.Equal(w.gone, []string{"c"}) {
+		t.Errorf("%v, %v", w.gone, err)
+	}
+}
+
+// TestAnotherNameOfAnImageFreesNothing, where an instance has it by one: older images have to go for it.
+func TestAnotherNameOfAnImageFreesNothing(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	named := now.AddDate(0, 0, -9)
+	w := &world{notes: map[string][]byte{}, wanted: []string{"wanted"}, list: []image.Info{
+		{Name: "docker.io/library/wanted:latest", Digest: "x", NamedAt: named}, {Name: "alias", Digest: "x", NamedAt: named}, {Name: "other", Digest: "y", NamedAt: named.Add(time.Hour)},
+	}}
+	if err := w.collector().Collect(t.Context(), settings.Collection{Images: settings.Rule{Keep: 100}}, now); err != nil || !slices.Equal(w.gone, []string{"alias", "other"}) {
+		t.Errorf("%v, %v", w.gone, err)
+	}
+}
+
+// TestLooksFollowEachOther, the first one when it is set to come.
+func TestLooksFollowEachOther(t *testing.T) {
+	for set, want := range map[string]time.Duration{"": first, "nonsense": first, "3s": 3 * time.Second} {
+		ctx, cancel := context.WithCancel(t.Context())
+		w := &world{notes: map[string][]byte{}, used: []string{"a"}, list: []image.Info{{Name: "a", Digest: "a"}}}
+		c := w.collector()
+		var waits []time.Duration
+		c.Root, c.First, c.Now = t.TempDir(), set, func() time.Time { return time.Unix(7, 0).UTC() }
+		c.After = func(d time.Duration) <-chan time.Time {
+			if waits = append(waits, d); len(waits) == 3 {
+				cancel()
+				return nil
+			}
+			due := make(chan time.Time, 1)
+			due <- time.Time{}
+			return due
+		}
+		c.Run(ctx)
+		cancel()
+		if !slices.Equal(waits, []time.Duration{want, pause, pause}) || string(w.notes["a"]) != `"1970-01-01T00:00:07Z"` {
+			t.Errorf("%q: %v, %q", set, waits, w.notes)
+		}
+	}
+}
