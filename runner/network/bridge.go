@@ -144,7 +144,7 @@ func (m *Manager) createNetwork(ctx context.Context, spec Spec) (Network, error)
 			return Network{}, err
 		}
 		if spec.Subnet.IsValid() && n.Subnet.Overlaps(clash) || spec.Subnet6.IsValid() && n.Subnet6.Overlaps(clash) {
-			return Network{}, overlapError(clash, spec.Subnet, spec.Subnet6)
+			return Network{}, pool.Refuse(clash, spec.Subnet, spec.Subnet6)
 		}
 		avoid = append(avoid, clash)
 	}
@@ -164,18 +164,6 @@ func (m *Manager) enter(n Network, spec Spec) {
 			}
 		}
 	}
-}
-
-func overlapError(taken netip.Prefix, subnets ...netip.Prefix) error {
-	for _, subnet := range subnets {
-		if addr := subnet.Addr(); subnet.IsValid() && (addr.IsMulticast() || addr.IsLoopback() || subnet.Bits() == 0) {
-			return fmt.Errorf("subnet %s has no addresses for hosts: choose another", subnet)
-		}
-		if subnet.IsValid() && subnet.Overlaps(taken) {
-			return fmt.Errorf("subnet %s overlaps %s, which this machine uses: choose another", subnet, taken)
-		}
-	}
-	return nil
 }
 
 // CheckNetwork says whether a network could be made in the place of the one of that
@@ -199,7 +187,7 @@ func (m *Manager) CheckNetwork(spec Spec) error {
 	}
 	for _, want := range []netip.Prefix{spec.Subnet, spec.Subnet6} {
 		if t, clash := pool.Overlap(want, taken); clash && spec.Driver == "" {
-			return fmt.Errorf("cannot create network %s: %w", spec.Name, overlapError(t, want))
+			return fmt.Errorf("cannot create network %s: %w", spec.Name, pool.Refuse(t, want))
 		}
 	}
 	if spec.Bridge == old.Bridge {
@@ -269,7 +257,7 @@ func choose(want netip.Prefix, gateway netip.Addr, taken, avoid []netip.Prefix, 
 			return netip.Prefix{}, netip.Addr{}, err
 		}
 	} else if t, clash := pool.Overlap(subnet, taken); clash {
-		return netip.Prefix{}, netip.Addr{}, overlapError(t, subnet)
+		return netip.Prefix{}, netip.Addr{}, pool.Refuse(t, subnet)
 	}
 	if !gateway.IsValid() {
 		gateway = subnet.Addr().Next()
