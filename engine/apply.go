@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orlop/orlop/planner/walk"
-
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/buildkit"
@@ -23,6 +21,7 @@ import (
 	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/planner/walk"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/runner/image"

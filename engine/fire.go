@@ -12,13 +12,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orlop/orlop/planner/walk"
-
 	"google.golang.org/protobuf/proto"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/engine/schedule"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/planner/walk"
 	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/spec"
 )

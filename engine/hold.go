@@ -7,10 +7,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/orlop/orlop/planner/walk"
-
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/planner/walk"
 	"github.com/orlop/orlop/runner"
 )
 

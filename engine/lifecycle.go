@@ -5,11 +5,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/orlop/orlop/planner/walk"
-
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/engine/mailbox"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/planner/walk"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/proc"
 )

@@ -22,6 +22,9 @@ func (c *converger) refuseWithout(order []string) {
 	}
 	for _, name := range order {
 		s := c.project.Services[name]
+		if s.Replicas() == 0 && name != c.opts.Prepare {
+			continue // it has no container that could share anything
+		}
 		for _, share := range s.Shares() {
 			if lacks(share.Service) {
 				refuse(name, share.Key, share.What(), share.Service)

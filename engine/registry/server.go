@@ -9,13 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orlop/orlop/planner/walk"
-
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/engine/mailbox"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/planner/walk"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/push"
 )

@@ -415,6 +415,27 @@ func TestUnchangedImageReplacesNothing(t *testing.T) {
 	}
 }
 
+// TestWhoComesBackToANetworkIsNotChangedByThat: that decides nothing about what only its image
+// may replace, which stays where it was brought back before.
+func TestWhoComesBackToANetworkIsNotChangedByThat(t *testing.T) {
+	p := &Plan{}
+	pull := add(p, &Step{Action: Pull, Resource: "a"})
+	made := add(p, &Step{Action: CreateNetwork, Resource: "back"})
+	attach := add(p, &Step{Action: AttachNetwork, Resource: "db/1", Needs: []string{made.ID}})
+	add(p, &Step{Action: Replace, Resource: "db/1", Needs: []string{pull.ID, made.ID, attach.ID}, IfChanged: true})
+	rec, ev := newRecorder(t), &events{}
+	done := start(context.Background(), p, rec, 1, ev)
+	rec.finish("pull a", Result{Outcome: Unchanged}, nil)
+	rec.finish("create-network back", Result{}, nil)
+	rec.finish("attach-network db/1", Result{}, nil)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := ev.outcomes(t)["replace db/1"].Kind; got != Unchanged {
+		t.Errorf("its replacement is %s", got)
+	}
+}
+
 type wordy struct{ error }
 
 func (wordy) Lines() []string { return []string{"line 1", "line 2"} }
