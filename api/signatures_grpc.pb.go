@@ -31,7 +31,7 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type SignaturesClient interface {
 	// Sign puts a signature beside an image in its registry. The private key stays with the caller, who signs what the
-	// engine sends: a start, then as often as asked a message and its signature.
+	// engine sends: a start, then a message and its signature, unless the key has signed it already.
 	Sign(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SignRequest, SignReply], error)
 	// Verify says which signatures an image has in its registry, and whose they are.
 	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyReply, error)
@@ -85,7 +85,7 @@ func (c *signaturesClient) Admit(ctx context.Context, in *AdmitRequest, opts ...
 // for forward compatibility.
 type SignaturesServer interface {
 	// Sign puts a signature beside an image in its registry. The private key stays with the caller, who signs what the
-	// engine sends: a start, then as often as asked a message and its signature.
+	// engine sends: a start, then a message and its signature, unless the key has signed it already.
 	Sign(grpc.BidiStreamingServer[SignRequest, SignReply]) error
 	// Verify says which signatures an image has in its registry, and whose they are.
 	Verify(context.Context, *VerifyRequest) (*VerifyReply, error)

@@ -30,7 +30,10 @@ func ReadKey(path string, password func() (string, error)) (crypto.Signer, error
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the key: %w", err)
 	}
-	block, _ := pem.Decode(text)
+	block, rest := pem.Decode(text)
+	for block != nil && block.Type == "EC PARAMETERS" { // openssl ecparam -genkey writes them before the key, which has them too
+		block, rest = pem.Decode(rest)
+	}
 	if block == nil {
 		return nil, fmt.Errorf("%s has no key in PEM", path)
 	}
@@ -49,6 +52,9 @@ func ReadKey(path string, password func() (string, error)) (crypto.Signer, error
 	return nil, fmt.Errorf("cannot use the key %s: it is not one of ECDSA, RSA or Ed25519", path)
 }
 
+// wrongPassword is the one error of the library that a password is to blame for, which it has no name for.
+const wrongPassword = "encrypted: decryption failed"
+
 func parse(block *pem.Block, password func() (string, error)) (any, error) {
 	switch block.Type {
 	case "ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY":
@@ -57,8 +63,11 @@ func parse(block *pem.Block, password func() (string, error)) (any, error) {
 			return nil, err
 		}
 		der, err := encrypted.Decrypt(block.Bytes, []byte(secret))
-		if err != nil {
+		switch {
+		case err != nil && err.Error() == wrongPassword:
 			return nil, fmt.Errorf("its password is another one than %s has: set it right", PasswordVariable)
+		case err != nil:
+			return nil, fmt.Errorf("it is damaged, or not encrypted as cosign does: %w", err)
 		}
 		return x509.ParsePKCS8PrivateKey(der)
 	case "PRIVATE KEY":

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -55,22 +56,36 @@ func TestKeysAreRead(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"PKCS 8":         {kind: "PRIVATE KEY", der: pkcs8},
-		"SEC 1":          {kind: "EC PRIVATE KEY", der: sec1},
-		"PKCS 1":         {kind: "RSA PRIVATE KEY", der: x509.MarshalPKCS1PrivateKey(r)},
-		"cosign":         {kind: "ENCRYPTED SIGSTORE PRIVATE KEY", der: locked, env: map[string]string{PasswordVariable: "sesame"}},
-		"cosign, old":    {kind: "ENCRYPTED COSIGN PRIVATE KEY", der: locked, env: map[string]string{PasswordVariable: "sesame"}},
-		"cosign, locked": {kind: "ENCRYPTED SIGSTORE PRIVATE KEY", der: locked, want: "it is encrypted: set COSIGN_PASSWORD to its password"},
-		"cosign, wrong":  {kind: "ENCRYPTED SIGSTORE PRIVATE KEY", der: locked, env: map[string]string{PasswordVariable: ""}, want: "its password is another one than COSIGN_PASSWORD has"},
-		"public":         {kind: "PUBLIC KEY", der: pkcs8, want: "it is the public one"},
-		"openssl's":      {kind: "ENCRYPTED PRIVATE KEY", der: pkcs8, want: `it is encrypted, though not as cosign does`},
-		"ssh":            {kind: "OPENSSH PRIVATE KEY", der: pkcs8, want: "it holds \"OPENSSH PRIVATE KEY\", which is no private key of PKCS #8"},
-		"damaged":        {kind: "PRIVATE KEY", der: pkcs8[1:], want: "cannot use the key "},
+		"PKCS 8":                  {kind: "PRIVATE KEY", der: pkcs8},
+		"SEC 1":                   {kind: "EC PRIVATE KEY", der: sec1},
+		"PKCS 1":                  {kind: "RSA PRIVATE KEY", der: x509.MarshalPKCS1PrivateKey(r)},
+		"cosign":                  {kind: "ENCRYPTED SIGSTORE PRIVATE KEY", der: locked, env: map[string]string{PasswordVariable: "sesame"}},
+		"cosign, old":             {kind: "ENCRYPTED COSIGN PRIVATE KEY", der: locked, env: map[string]string{PasswordVariable: "sesame"}},
+		"cosign, locked":          {kind: "ENCRYPTED SIGSTORE PRIVATE KEY", der: locked, want: "it is encrypted: set COSIGN_PASSWORD to its password"},
+		"cosign, wrong":           {kind: "ENCRYPTED SIGSTORE PRIVATE KEY", der: locked, env: map[string]string{PasswordVariable: ""}, want: "its password is another one than COSIGN_PASSWORD has"},
+		"cosign, damaged":         {kind: "ENCRYPTED SIGSTORE PRIVATE KEY", der: locked[1:], env: map[string]string{PasswordVariable: "sesame"}, want: "it is damaged, or not encrypted as cosign does: "},
+		"cosign, of another kind": {kind: "ENCRYPTED SIGSTORE PRIVATE KEY", der: bytes.Replace(locked, []byte("scrypt"), []byte("argon2"), 1), env: map[string]string{PasswordVariable: "sesame"}, want: `unknown kdf name "argon2"`},
+		"public":                  {kind: "PUBLIC KEY", der: pkcs8, want: "it is the public one"},
+		"openssl's":               {kind: "ENCRYPTED PRIVATE KEY", der: pkcs8, want: `it is encrypted, though not as cosign does`},
+		"ssh":                     {kind: "OPENSSH PRIVATE KEY", der: pkcs8, want: "it holds \"OPENSSH PRIVATE KEY\", which is no private key of PKCS #8"},
+		"damaged":                 {kind: "PRIVATE KEY", der: pkcs8[1:], want: "cannot use the key "},
 	} {
 		key, err := ReadKey(write(t, c.kind, c.der), passwordOf(c.env))
 		if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) || (key == nil) != (err != nil) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// What openssl ecparam -genkey writes without -noout.
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "EC PARAMETERS", Bytes: []byte{6, 0}}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})...)
+	path := filepath.Join(t.TempDir(), "both")
+	if err := os.WriteFile(path, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if key, err := ReadKey(path, nil); err != nil || !ec.Equal(key) {
+		t.Errorf("with its parameters before it: %v", err)
+	}
+	if _, err := ReadKey(write(t, "EC PARAMETERS", []byte{6, 0}), nil); err == nil || !strings.HasSuffix(err.Error(), "has no key in PEM") {
+		t.Errorf("%v", err)
 	}
 	if _, err := ReadKey(filepath.Join(t.TempDir(), "absent"), nil); err == nil || !strings.HasPrefix(err.Error(), "cannot read the key: ") {
 		t.Errorf("%v", err)

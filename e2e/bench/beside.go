@@ -35,12 +35,14 @@ func programsBeside(path string) (string, error) {
 	return path, nil
 }
 
-// beside measures rows of both builds and prints their ratios. With check it is an error that one has become slower.
+// beside measures rows of both builds and prints their ratios. With check it is an error that one has become slower, or
+// that none could be compared.
 func beside(ctx context.Context, this, other *bench, rows []row, runs int, check bool) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(out, "work\t\tother\tthis\tthis / other, of %d: median, least, most\n", runs)
 	defer out.Flush()
 	var worse []string
+	compared := 0
 	for _, r := range rows {
 		fmt.Fprintf(os.Stderr, "measuring: %s\n", r.title)
 		of, err := pairs(ctx, this, other, r, runs)
@@ -51,6 +53,7 @@ func beside(ctx context.Context, this, other *bench, rows []row, runs int, check
 			fmt.Fprintf(out, "%s\t\tcan't do it\n", r.title)
 			continue
 		}
+		compared++
 		for i, c := range r.columns {
 			title := ""
 			if i == 0 {
@@ -66,6 +69,9 @@ func beside(ctx context.Context, this, other *bench, rows []row, runs int, check
 			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%.2f, %.2f, %.2f%s\n", title, c.title, c.show(middle(p.other)), c.show(middle(p.this)),
 				median(ratios), ratios[0], ratios[len(ratios)-1], verdict)
 		}
+	}
+	if check && compared == 0 {
+		return errors.New("the other build can do none of what is measured: nothing was compared")
 	}
 	if check && len(worse) > 0 {
 		out.Flush()
@@ -115,21 +121,36 @@ func (c column) isSlower(sorted []float64) bool {
 	return median(sorted) >= slower && first > 1
 }
 
-// pairs measures a row of both, in turns; nil where the other build can't do what is measured.
+// pairs measures a row of both, in turns, each of them first as often as the other; nil where the other build can't do
+// what is measured. What it could do once it is to do again.
 func pairs(ctx context.Context, this, other *bench, r row, runs int) ([]pair, error) {
 	of := make([]pair, len(r.columns))
-	for range runs {
-		theirs, err := r.measure(ctx, other)
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+	for n := range runs {
+		var theirs, ours []float64
+		turns := []func() error{
+			func() (err error) {
+				if theirs, err = r.measure(ctx, other); err != nil {
+					return &otherError{err}
+				}
+				return nil
+			},
+			func() (err error) { ours, err = r.measure(ctx, this); return err },
 		}
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "the other build: %v\n", err)
-			return nil, nil
+		if n%2 == 1 {
+			slices.Reverse(turns)
 		}
-		ours, err := r.measure(ctx, this)
-		if err != nil {
-			return nil, err
+		for _, measure := range turns {
+			err := measure()
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			if _, isTheirs := errors.AsType[*otherError](err); isTheirs && n == 0 {
+				fmt.Fprintln(os.Stderr, err)
+				return nil, nil
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
 		for i := range r.columns {
 			of[i].this, of[i].other = append(of[i].this, ours[i]), append(of[i].other, theirs[i])
@@ -137,3 +158,9 @@ func pairs(ctx context.Context, this, other *bench, r row, runs int) ([]pair, er
 	}
 	return of, nil
 }
+
+// otherError is the error of a measurement of the other build.
+type otherError struct{ error }
+
+func (e *otherError) Error() string { return fmt.Sprintf("the other build: %v", e.error) }
+func (e *otherError) Unwrap() error { return e.error }

@@ -1,6 +1,12 @@
 package main
 
-import "testing"
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
 
 func TestWhatCountsAsSlower(t *testing.T) {
 	seconds, rate := column{unit: "s"}, column{unit: "1/s"}
@@ -20,6 +26,54 @@ func TestWhatCountsAsSlower(t *testing.T) {
 	} {
 		if got := c.of.isSlower(pair{this: c.this, other: c.other}.ratios()); got != c.want {
 			t.Errorf("%s: %v", what, got)
+		}
+	}
+}
+
+// TestNeitherBuildIsAlwaysFirst: what the one leaves behind would always be the other's to bear.
+func TestNeitherBuildIsAlwaysFirst(t *testing.T) {
+	this, other := &bench{}, &bench{}
+	var turns []string
+	r := row{columns: []column{{unit: "s"}}, measure: func(_ context.Context, b *bench) ([]float64, error) {
+		turns = append(turns, map[*bench]string{this: "this", other: "other"}[b])
+		return []float64{float64(len(turns))}, nil
+	}}
+	of, err := pairs(t.Context(), this, other, r, 3)
+	if err != nil || !slices.Equal(turns, strings.Fields("other this this other other this")) || !slices.Equal(of[0].this, []float64{2, 3, 6}) || !slices.Equal(of[0].other, []float64{1, 4, 5}) {
+		t.Errorf("%q, %+v, %v", turns, of, err)
+	}
+}
+
+// TestACheckThatComparesNothingFails, and one that stops on the way.
+func TestACheckThatComparesNothingFails(t *testing.T) {
+	this, other := &bench{}, &bench{}
+	failing := func(of *bench, from int) row {
+		n := 0
+		return row{name: "r", columns: []column{{unit: "s"}}, measure: func(_ context.Context, b *bench) ([]float64, error) {
+			if b == of {
+				if n++; n >= from {
+					return nil, errors.New("broken")
+				}
+			}
+			return []float64{1}, nil
+		}}
+	}
+	never := func() row { return failing(nil, 1) }
+	for name, c := range map[string]struct {
+		rows  []row
+		check bool
+		want  string
+	}{
+		"none can be done":            {[]row{failing(other, 1)}, true, "nothing was compared"},
+		"none can be done, unchecked": {[]row{failing(other, 1)}, false, ""},
+		"there is no row":             {nil, true, "nothing was compared"},
+		"one of two":                  {[]row{failing(other, 1), never()}, true, ""},
+		"it could once":               {[]row{failing(other, 2), never()}, true, "r: the other build: broken"},
+		"ours can't":                  {[]row{failing(this, 1)}, false, "r: broken"},
+	} {
+		err := beside(t.Context(), this, other, c.rows, 3, c.check)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -136,6 +136,14 @@ func (r *Repository) signNotation(ctx context.Context, s Signing, hosts docker.R
 	if len(s.Certificates) == 0 {
 		return "", errors.New("a signature of notation is made by a certificate: name it with --certificate")
 	}
+	own := &Trusted{All: []*Authority{{certificate: s.Certificates[0]}}}
+	there, err := r.Verify(ctx, s.Of.Digest, own, s.Now)
+	if err != nil {
+		return "", fmt.Errorf("cannot read the signatures that are there: %w", err)
+	}
+	if len(there) > 0 && there[0].By != nil {
+		return there[0].Stored, nil // the certificate has signed it already
+	}
 	text, err := notationPayload(s.Of)
 	if err != nil {
 		return "", err
@@ -151,7 +159,6 @@ func (r *Repository) signNotation(ctx context.Context, s Signing, hosts docker.R
 	if err != nil {
 		return "", inWords(err)
 	}
-	own := &Trusted{All: []*Authority{{certificate: s.Certificates[0]}}}
 	if _, by, err := verifyNotation(notationMediaType, blob, s.Of.Digest, own, s.Now); by == nil {
 		return "", fmt.Errorf("the signature would not be valid: %w", err)
 	}

@@ -128,7 +128,7 @@ func (r *Repository) Read(ctx context.Context, d ocispec.Descriptor) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	if digest.FromBytes(text) != d.Digest {
+	if d.Digest.Algorithm().FromBytes(text) != d.Digest {
 		return nil, fmt.Errorf("%s is not what the registry gives for that digest", d.Digest)
 	}
 	return text, nil

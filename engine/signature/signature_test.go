@@ -14,6 +14,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -378,5 +379,48 @@ func TestSignaturesThatAreReadAreBounded(t *testing.T) {
 	all, err := repo.Verify(t.Context(), image.Digest, &Trusted{}, now)
 	if err != nil || len(all) != mostSignatures || r.reads > mostSignatures+2 {
 		t.Errorf("%d signatures by %d reads, %v", len(all), r.reads, err)
+	}
+}
+
+// TestWhatIsSignedIsNotSignedAgain, by the same certificate: else documents would pile up until none is read any more.
+func TestWhatIsSignedIsNotSignedAgain(t *testing.T) {
+	c := newChain(t, now.AddDate(0, -1, 0), now.AddDate(0, 1, 0))
+	r := &registry{documents: map[digest.Digest][]byte{}}
+	text, err := json.Marshal(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Layers: []ocispec.Descriptor{r.add(notationMediaType, c.envelope(t, notationMediaType, image, nil))}})
+	there := r.add(ocispec.MediaTypeImageManifest, must(t, text, err))
+	there.ArtifactType = artifactNotation
+	r.refer = []ocispec.Descriptor{there}
+	named, err := reference.ParseNormalizedNamed("registry.example/api")
+	repo := &Repository{name: must(t, named, err), resolver: r}
+	asked := errors.New("the key is asked")
+	sign := func(by chain, of ocispec.Descriptor) (digest.Digest, error) {
+		return repo.Sign(t.Context(), Signing{Format: Notation, Of: of, Certificates: by.certs, Now: now, Sign: func([]byte, string) ([]byte, error) { return nil, asked }}, nil)
+	}
+	if stored, err := sign(c, image); stored != there.Digest || err != nil {
+		t.Errorf("%s, %v", stored, err)
+	}
+	if _, err := sign(newChain(t, now.AddDate(0, -1, 0), now.AddDate(0, 1, 0)), image); err == nil {
+		t.Error("the signature of another certificate counts")
+	}
+	if _, err := sign(c, other); err == nil {
+		t.Error("the signature of another image counts")
+	}
+}
+
+// TestDocumentsAreHeldAgainstTheirDigests, of whatever algorithm.
+func TestDocumentsAreHeldAgainstTheirDigests(t *testing.T) {
+	r := &registry{documents: map[digest.Digest][]byte{}}
+	named, err := reference.ParseNormalizedNamed("registry.example/api")
+	repo := &Repository{name: must(t, named, err), resolver: r}
+	for _, algorithm := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512} {
+		d := ocispec.Descriptor{Digest: algorithm.FromString("text"), Size: 4}
+		r.documents[d.Digest] = []byte("text")
+		if text, err := repo.Read(t.Context(), d); err != nil || string(text) != "text" {
+			t.Errorf("%s: %q, %v", algorithm, text, err)
+		}
+		r.documents[d.Digest] = []byte("test")
+		if _, err := repo.Read(t.Context(), d); err == nil {
+			t.Errorf("%s: another text is taken for it", algorithm)
+		}
 	}
 }
