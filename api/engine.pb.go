@@ -2617,6 +2617,7 @@ type Container struct {
 	Paused        bool                   `protobuf:"varint,32,opt,name=paused,proto3" json:"paused,omitempty"`                                                                          // while it runs
 	FrozenUnixNs  int64                  `protobuf:"varint,33,opt,name=frozen_unix_ns,json=frozenUnixNs,proto3" json:"frozen_unix_ns,omitempty"`
 	Project       string                 `protobuf:"bytes,34,opt,name=project,proto3" json:"project,omitempty"`
+	Networks      []string               `protobuf:"bytes,35,rep,name=networks,proto3" json:"networks,omitempty"` // that it is on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2887,6 +2888,13 @@ func (x *Container) GetProject() string {
 		return x.Project
 	}
 	return ""
+}
+
+func (x *Container) GetNetworks() []string {
+	if x != nil {
+		return x.Networks
+	}
+	return nil
 }
 
 type Binding struct {
@@ -7279,7 +7287,7 @@ const file_engine_proto_rawDesc = "" +
 	"fireUnixMs\x12\x1c\n" +
 	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\xa5\b\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\xc1\b\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -7317,7 +7325,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x06turned\x18\x1f \x03(\v2\x1f.orlop.v1.Container.TurnedEntryR\x06turned\x12\x16\n" +
 	"\x06paused\x18  \x01(\bR\x06paused\x12$\n" +
 	"\x0efrozen_unix_ns\x18! \x01(\x03R\ffrozenUnixNs\x12\x18\n" +
-	"\aproject\x18\" \x01(\tR\aproject\x1a9\n" +
+	"\aproject\x18\" \x01(\tR\aproject\x12\x1a\n" +
+	"\bnetworks\x18# \x03(\tR\bnetworks\x1a9\n" +
 	"\vTurnedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +

@@ -32,9 +32,7 @@ func (m *Manager) Join(_ context.Context, id string, to Endpoint) error {
 func (m *Manager) show(s *sandbox) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s.dns != nil {
-		s.dns.Show(m.view(s))
-	}
+	s.dns.Show(m.view(s))
 }
 
 // Leave takes a sandbox off a network for good, while its programs run.

@@ -223,8 +223,13 @@ func (r *Resolver) Serve(socks Sockets, v View) *Server {
 	return d
 }
 
-// Show changes what its sandbox may know, for queries that come from now on.
-func (d *Server) Show(v View) { d.view.Store(&v) }
+// Show changes what its sandbox may know, for queries that come from now on. Nobody asks a
+// server that is nil.
+func (d *Server) Show(v View) {
+	if d != nil {
+		d.view.Store(&v)
+	}
+}
 
 // Sockets are those that it answers at.
 func (d *Server) Sockets() Sockets { return d.socks }
