@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -49,11 +50,13 @@ func imageHeaders() format.Headers {
 
 func (v *Verbs) lineOf(i *api.ImageInfo) imageLine {
 	l := imageLine{
-		Name: i.Name, Repository: familiar(i.Name), Digest: i.Digest, ID: i.Id, Size: i.DiskBytes, SharedSize: i.SharedBytes, UniqueSize: i.DiskBytes - i.SharedBytes,
+		Name: i.Name, Digest: i.Digest, ID: i.Id, Size: i.DiskBytes, SharedSize: i.SharedBytes, UniqueSize: i.DiskBytes - i.SharedBytes,
 		CreatedAt: time.Time{}.Format(time.RFC3339), CreatedSince: "-", Platforms: i.Platforms, UsedBy: []string{},
 	}
-	if at := strings.LastIndexByte(i.Name, ':'); at > strings.LastIndexByte(i.Name, '/') && !strings.Contains(i.Name, "@") {
-		l.Repository, l.Tag = familiar(i.Name[:at]), i.Name[at+1:]
+	name, _, _ := strings.Cut(i.Name, "@")
+	l.Repository = familiar(name)
+	if at := strings.LastIndexByte(name, ':'); at > strings.LastIndexByte(name, '/') {
+		l.Repository, l.Tag = familiar(name[:at]), name[at+1:]
 	}
 	if i.CreatedUnixMs != 0 {
 		created := time.UnixMilli(i.CreatedUnixMs)
@@ -66,13 +69,30 @@ func (v *Verbs) lineOf(i *api.ImageInfo) imageLine {
 	return l
 }
 
+// named says that the image is one of a repository, or the one of a repository and a tag;
+// pattern may have the wildcards of path.Match.
+func (l imageLine) named(pattern string) bool {
+	pattern = familiar(pattern)
+	for _, name := range []string{l.Repository, l.Repository + ":" + l.Tag, familiar(l.Name)} {
+		if ok, _ := path.Match(pattern, name); ok {
+			return true
+		}
+	}
+	return false
+}
+
 func (v *Verbs) imageLs() *cobra.Command {
 	var quiet bool
 	var text string
 	c := &cobra.Command{
-		Use: "ls", Aliases: []string{"list"}, Short: "List images, with what they take on the disk and who uses them",
-		Example: "  orlop image ls --format json\n  orlop image ls --format '{{.Name}} {{.Digest}}'", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Use: "ls [REPOSITORY[:TAG]]", Aliases: []string{"list"}, Short: "List images, with what they take on the disk and who uses them",
+		Example: "  orlop image ls --format json\n  orlop image ls 'shop-*'\n  orlop image ls --format '{{.Name}} {{.Digest}}'", Args: cobra.MaximumNArgs(1), ValidArgsFunction: v.complete(imageNames),
+		RunE: func(c *cobra.Command, names []string) error {
+			for _, pattern := range names {
+				if _, err := path.Match(pattern, ""); err != nil {
+					return fmt.Errorf("%q is no pattern of image names: %w; quote a [ that is meant as such by \\", pattern, err)
+				}
+			}
 			f, err := format.Parse[imageLine](text, "images", imageHeaders())
 			if err != nil {
 				return err
@@ -82,8 +102,11 @@ func (v *Verbs) imageLs() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				slices.SortFunc(reply.Images, func(x, y *api.ImageInfo) int { return cmp.Compare(x.Name, y.Name) })
-				return v.printImages(reply.Images, quiet, f)
+				images := slices.DeleteFunc(reply.Images, func(i *api.ImageInfo) bool {
+					return len(names) > 0 && !v.lineOf(i).named(names[0])
+				})
+				slices.SortFunc(images, func(x, y *api.ImageInfo) int { return cmp.Compare(x.Name, y.Name) })
+				return v.printImages(images, quiet, f)
 			})
 		},
 	}
