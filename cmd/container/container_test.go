@@ -75,3 +75,17 @@ func TestDocument(t *testing.T) {
 		t.Errorf("inspect prints %v\n%s\nwant\n%s", err, got, want)
 	}
 }
+
+func TestLinks(t *testing.T) {
+	for link, want := range map[string]string{
+		"db": "", "db:db": "", "db:": "", "shop-db-1:sql": `"orlop network connect --alias sql NETWORK shop-db-1"`,
+	} {
+		got := ""
+		if err := checkLinks([]string{"web", link}); err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("%s: %q, want %q", link, got, want)
+		}
+	}
+}

@@ -20,13 +20,13 @@ func (v *Verbs) Networking() []*cobra.Command { return []*cobra.Command{v.connec
 
 func (v *Verbs) connect() *cobra.Command {
 	var place spec.ServiceNetwork
-	var opts []string
+	var opts, links []string
 	c := &cobra.Command{
 		Use: "connect NETWORK CONTAINER", Short: "Bring a container onto one more network, while it runs",
 		Example: "  orlop network connect edge shop-web-1\n  orlop network connect --alias db --ip 10.77.0.9 edge shop-db-1", Args: cobra.ExactArgs(2),
 		ValidArgsFunction: v.completePair,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := readPlace(&place, opts); err != nil {
+			if err := errors.Join(readPlace(&place, opts), checkLinks(links)); err != nil {
 				return err
 			}
 			req := &api.ConnectRequest{Network: args[0]}
@@ -53,7 +53,7 @@ func (v *Verbs) connect() *cobra.Command {
 	c.Flags().StringArrayVar(&place.LinkLocalIPs, "link-local-ip", nil, "link-local `address` that it has there too")
 	c.Flags().StringArrayVar(&opts, "driver-opt", nil, "`OPTION=VALUE` of its link, such as com.docker.network.endpoint.ifname=lan0")
 	c.Flags().IntVar(&place.GatewayPriority, "gw-priority", 0, "`priority` of the way out by this network: the highest has it")
-	c.Flags().StringArray("link", nil, "without effect: containers on one network find each other by name")
+	c.Flags().StringArrayVar(&links, "link", nil, "without effect: containers on one network find each other by name")
 	c.Flags().Lookup("link").Hidden = true
 	return c
 }
@@ -80,6 +80,16 @@ func readPlace(place *spec.ServiceNetwork, opts []string) error {
 			place.DriverOpts = map[string]string{}
 		}
 		place.DriverOpts[name] = value
+	}
+	return nil
+}
+
+// checkLinks refuses links that give a container another name than all others know it by.
+func checkLinks(links []string) error {
+	for _, link := range links {
+		if to, alias, _ := strings.Cut(link, ":"); alias != "" && alias != to {
+			return fmt.Errorf("--link is %q: a name for one container alone is not there; \"orlop network connect --alias %s NETWORK %s\" makes one for all on a network", link, alias, to)
+		}
 	}
 	return nil
 }
