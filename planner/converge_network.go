@@ -145,7 +145,7 @@ func compareNetworks(path string, old, want *spec.Network, places spec.Places) [
 	if old == nil {
 		return nil
 	}
-	a, b := difference.Tree(old), difference.Tree(want)
+	a, b := difference.Tree(plainRanges(old)), difference.Tree(plainRanges(want))
 	for _, key := range []string{"labels", "driver_opts"} {
 		delete(a, key)
 		delete(b, key)
@@ -154,6 +154,45 @@ func compareNetworks(path string, old, want *spec.Network, places spec.Places) [
 	b["enable_ipv4"], b["enable_ipv6"] = want.HasIPv4(), want.HasIPv6()
 	options := difference.Trees(path+".driver_opts", difference.Texts(old.Effective()), difference.Texts(want.Effective()), places)
 	return append(difference.Trees(path, any(a), any(b), places), options...)
+}
+
+// plainRanges is a network whose ranges and addresses are spelled in the one way that all
+// spellings of one have: 10.7.0.1/24 is 10.7.0.0/24.
+func plainRanges(n *spec.Network) *spec.Network {
+	if n.IPAM == nil {
+		return n
+	}
+	out, ipam := *n, *n.IPAM
+	if ipam.Driver == "default" {
+		ipam.Driver = ""
+	}
+	ipam.Config = slices.Clone(ipam.Config)
+	for i := range ipam.Config {
+		c := &ipam.Config[i]
+		c.Subnet, c.IPRange, c.Gateway = plainRange(c.Subnet), plainRange(c.IPRange), plainAddress(c.Gateway)
+		c.AuxAddresses = maps.Clone(c.AuxAddresses)
+		for of, a := range c.AuxAddresses {
+			c.AuxAddresses[of] = plainAddress(a)
+		}
+	}
+	if out.IPAM = &ipam; ipam.Driver == "" && len(ipam.Config) == 0 {
+		out.IPAM = nil
+	}
+	return &out
+}
+
+func plainRange(text string) string {
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return p.Masked().String()
+	}
+	return text
+}
+
+func plainAddress(text string) string {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return a.String()
+	}
+	return text
 }
 
 // networksOf are the networks that a service and its init containers are on.

@@ -123,3 +123,34 @@ func TestOptionsOfNetworksOutside(t *testing.T) {
 		}
 	}
 }
+
+// Ranges that are spelled otherwise are the same.
+func TestRangesThatMakeANetworkAnew(t *testing.T) {
+	of := func(driver string, c ...spec.IPAMPool) *spec.Network {
+		return &spec.Network{Name: "n", IPAM: &spec.IPAM{Driver: driver, Config: c}}
+	}
+	plain := of("",
+		spec.IPAMPool{Subnet: "10.7.0.0/24", IPRange: "10.7.0.128/25", Gateway: "10.7.0.1"},
+		spec.IPAMPool{Subnet: "fd07::/64", Gateway: "fd07::1", AuxAddresses: map[string]string{"router": "fd07::2"}})
+	if !SameNetwork(plain, of("default",
+		spec.IPAMPool{Subnet: "10.7.0.9/24", IPRange: "10.7.0.129/25", Gateway: "10.7.0.1"},
+		spec.IPAMPool{Subnet: "FD07:0::3/64", Gateway: "fd07:0::1", AuxAddresses: map[string]string{"router": "fd07:0:0::2"}})) {
+		t.Error("other spellings make another network")
+	}
+	if !SameNetwork(&spec.Network{Name: "n"}, of("default")) {
+		t.Error("no range makes another network")
+	}
+	for of, c := range map[string]spec.IPAMPool{
+		"subnet":   {Subnet: "10.8.0.0/24", IPRange: "10.7.0.128/25", Gateway: "10.7.0.1"},
+		"ip_range": {Subnet: "10.7.0.0/24", IPRange: "10.7.0.0/25", Gateway: "10.7.0.1"},
+		"gateway":  {Subnet: "10.7.0.0/24", IPRange: "10.7.0.128/25", Gateway: "10.7.0.2"},
+	} {
+		want := &spec.Network{Name: "n", IPAM: &spec.IPAM{Config: []spec.IPAMPool{c, plain.IPAM.Config[1]}}}
+		if reasons := compareNetworks("networks.n", plain, want, spec.Places{}); len(reasons) != 1 || reasons[0].Path != "networks.n.ipam.config" {
+			t.Errorf("another %s: the reasons are %v", of, reasons)
+		}
+	}
+	if plain.IPAM.Config[0].Subnet != "10.7.0.0/24" || plain.IPAM.Driver != "" {
+		t.Error("the comparison changed what it compared")
+	}
+}
