@@ -467,7 +467,7 @@ func TestAttributesOfADirectoryAreKept(t *testing.T) {
 	for _, at := range []string{"/d", "/d/f"} {
 		for _, name := range []string{"user.orlop", "user.a=b"} {
 			if unix.Setxattr(from+at, name, []byte("x"), 0) != nil && name == "user.orlop" {
-				t.Skip("the file system has no attributes")
+				t.Skip("SKIPPED: the file system has no attributes")
 			}
 		}
 	}
@@ -525,7 +525,7 @@ func TestADirectoryThatIsMadeForItIsAsItWas(t *testing.T) {
 	must(t, os.Chmod(from, 0o710))
 	for _, at := range []string{".", "sub", "sub/file"} {
 		if err := unix.Setxattr(filepath.Join(from, at), "user.note", []byte(at), 0); errors.Is(err, unix.ENOTSUP) {
-			t.Skip("the file system of the test has no attributes")
+			t.Skip("SKIPPED: the file system of the test has no attributes")
 		} else {
 			must(t, err)
 		}

@@ -187,7 +187,7 @@ func TestLoginsThatAreKeptTogether(t *testing.T) {
 // TestAFileStaysItsOwners where root writes it, as under sudo; so does what is made for it.
 func TestAFileStaysItsOwners(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can give files away")
+		t.Skip("SKIPPED: only root can give files away")
 	}
 	const user, group = 4711, 4712
 	home := t.TempDir()

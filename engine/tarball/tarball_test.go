@@ -124,7 +124,7 @@ func TestXZAsksForLittleMemoryThroughout(t *testing.T) {
 func TestDictionaryOfXZ(t *testing.T) {
 	program, err := exec.LookPath("xz")
 	if err != nil {
-		t.Skip("there is no xz")
+		t.Skip("SKIPPED: there is no xz")
 	}
 	for preset, want := range map[string]int64{"-0": 256 << 10, "-6": 8 << 20, "-9": 64 << 20, "--x86": 64 << 20} {
 		args := []string{"-c", preset}

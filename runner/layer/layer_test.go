@@ -70,7 +70,7 @@ func TestLayersOfMounts(t *testing.T) {
 // that is named by a link leaves nothing where that leads to.
 func TestAnImageMayHaveManyLayers(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root to mount an overlay")
+		t.Skip("SKIPPED: needs root to mount an overlay")
 	}
 	dir := t.TempDir() + "/" + strings.Repeat("long", 20)
 	var l Layer
@@ -90,7 +90,7 @@ func TestAnImageMayHaveManyLayers(t *testing.T) {
 	must(t, os.MkdirAll(l.Upper+"/run/secrets", 0o755))
 	probe := t.TempDir()
 	if err := unix.Mount("overlay", probe, "overlay", unix.MS_RDONLY, "lowerdir="+l.Lower[0]+":"+l.Lower[1]); err != nil {
-		t.Skipf("no overlay can be mounted here: %v", err)
+		t.Skipf("SKIPPED: no overlay can be mounted here: %v", err)
 	}
 	must(t, unix.Unmount(probe, 0))
 	list, err := l.Changes(t.Context(), []string{"/var/run/secrets"})
