@@ -13,6 +13,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // change is a verb that changes containers.
@@ -220,8 +221,10 @@ func (v *Verbs) runPrune(ctx context.Context, force bool, filters []string) erro
 		if inv.DryRun {
 			return nil
 		}
-		if !force && (!display.IsTerminal(inv.Stdin) || !inv.Confirm(fmt.Sprintf("Remove %d containers?", len(ended)))) {
-			return errors.New("nothing was removed: --force removes without asking")
+		if !force {
+			if err := inv.MayRemove(fmt.Sprintf("Remove %s?", spec.Plural(len(ended), "container"))); err != nil {
+				return err
+			}
 		}
 		names := make([]string, len(ended))
 		for i, m := range ended {
