@@ -147,7 +147,7 @@ func house() map[string][]string {
 		"deploy/cluster":   {"deploy/manifest", "spec"},
 		"deploy/rollout":   {},
 		"deploy":           {"deploy/manifest", "deploy/cluster", "deploy/rollout", "spec", "planner"},
-		"cmd/deploy":       append([]string{"deploy", "deploy/manifest", "deploy/cluster", "deploy/rollout", "planner/walk", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
+		"cmd/deploy":       append([]string{"deploy", "deploy/manifest", "deploy/cluster", "deploy/rollout", "planner/walk", "cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/orlop-gate":   {},
 		"cmd/orlop-deploy": append([]string{"cmd", "cmd/deploy", "deploy", "deploy/manifest", "deploy/cluster", "deploy/rollout", "planner/walk"}, verbs...),
 		"cmd":              verbs,

@@ -19,15 +19,16 @@ import (
 // Document is all that decides about the objects of a project. The cluster keeps it as a revision, so that
 // a plan can name the fields that changed and a rollback can make the objects again.
 type Document struct {
-	Project *spec.Project                `json:"project"`
-	Own     map[string]any               `json:"own,omitempty"`    // x-orlop, by "services.NAME", "jobs.NAME" and "volumes.NAME"
-	Files   map[string]File              `json:"files,omitempty"`  // contents of secrets and configs by "secrets.NAME", of mounted files by their paths
-	Images  map[string]string            `json:"images,omitempty"` // references by digest, by "services.NAME"
-	Named   map[string]string            `json:"named,omitempty"`  // by which names those were found
-	Inputs  map[string]*planner.Inputs   `json:"inputs,omitempty"` // of builds, by service
-	Checks  map[string]*spec.HealthCheck `json:"checks,omitempty"` // of images, by service
-	Publish string                       `json:"publish,omitempty"`
-	Gate    string                       `json:"gate,omitempty"`
+	Project  *spec.Project                `json:"project"`
+	Own      map[string]any               `json:"own,omitempty"`      // x-orlop, by "services.NAME", "jobs.NAME" and "volumes.NAME"
+	Files    map[string]File              `json:"files,omitempty"`    // contents of secrets and configs by "secrets.NAME", of mounted files by their paths
+	Images   map[string]string            `json:"images,omitempty"`   // references by digest, by "services.NAME"
+	Named    map[string]string            `json:"named,omitempty"`    // by which names those were found
+	Inputs   map[string]*planner.Inputs   `json:"inputs,omitempty"`   // of builds, by service
+	Checks   map[string]*spec.HealthCheck `json:"checks,omitempty"`   // of images, by service
+	Restarts map[string]int               `json:"restarts,omitempty"` // revisions that replaced the pods of services although nothing had changed
+	Publish  string                       `json:"publish,omitempty"`
+	Gate     string                       `json:"gate,omitempty"`
 }
 
 // File is a content that the objects have.
@@ -70,7 +71,7 @@ func NewDocument(p *spec.Project, look func(path string) (*manifest.File, error)
 
 // options are those of the manifest.
 func (d *Document) options(look func(path string) (*manifest.File, error)) manifest.Options {
-	return manifest.Options{Images: d.Images, Checks: d.Checks, Publish: d.Publish, Gate: d.Gate, File: look}
+	return manifest.Options{Images: d.Images, Checks: d.Checks, Restarts: d.Restarts, Publish: d.Publish, Gate: d.Gate, File: look}
 }
 
 // Set makes the objects, with the mistakes of the stack file. look is nil for a document out of a revision.
@@ -163,4 +164,13 @@ func (d *Document) restore() {
 	for name, v := range p.Volumes {
 		give("volumes."+name, &v.Extensions)
 	}
+}
+
+// Restart has the pods of a service replaced by a revision.
+func (d *Document) Restart(service string, revision int) {
+	d.Restarts = maps.Clone(d.Restarts)
+	if d.Restarts == nil {
+		d.Restarts = map[string]int{}
+	}
+	d.Restarts[service] = revision
 }

@@ -157,9 +157,6 @@ func (e *Executor) current(planned *manifest.Resource) (*manifest.Resource, erro
 func (e *Executor) apply(ctx context.Context, o *manifest.Object, note func(planner.Event)) error {
 	note(planner.Event{Text: strings.ToLower(o.Kind.Kind) + " " + o.Name})
 	body := noted(o, setID(e.Plan.Project, e.Client.Namespace), e.Plan.Number)
-	if e.Plan.options.Restart && o.Kind != manifest.Job {
-		restart(body, e.Plan.Number)
-	}
 	body = without(body, e.Plan.kept[o.ID()])
 	if live, has := e.Plan.Observed.Objects[o.ID()]; !has && !e.Plan.options.Adopt {
 		live, err := e.Client.Get(ctx, o.Kind, o.Name)

@@ -189,3 +189,11 @@ func (o *Observed) of(live *cluster.Live) *Revision {
 }
 
 func modeOf(m uint32) fs.FileMode { return fs.FileMode(m) }
+
+// Next is the number of the next revision.
+func (o *Observed) Next() int {
+	if last := o.Last(); last != nil {
+		return last.Number + 1
+	}
+	return 1
+}

@@ -18,13 +18,12 @@ import (
 
 // Options of a deploy.
 type Options struct {
-	Force   bool             // fields that others hold are taken over
-	Adopt   bool             // objects that are nobody's of ours are taken over
-	Wait    bool             // for services that nobody depends on, too
-	Images  map[string]Image // containers whose image the plan makes, by "services.NAME"
-	Note    string           // of the revision
-	By      string           // who deploys
-	Restart bool             // pods are replaced although nothing has changed
+	Force  bool             // fields that others hold are taken over
+	Adopt  bool             // objects that are nobody's of ours are taken over
+	Wait   bool             // for services that nobody depends on, too
+	Images map[string]Image // containers whose image the plan makes, by "services.NAME"
+	Note   string           // of the revision
+	By     string           // who deploys
 }
 
 // Image is an image that a step of the plan makes.
@@ -62,11 +61,8 @@ type work struct {
 // are there and differ, and changes nothing.
 func Converge(ctx context.Context, c *cluster.Client, d *Document, set *manifest.Set, o *Observed, opts Options, places spec.Places) (*Plan, error) {
 	p := &Plan{
-		Plan: &planner.Plan{Project: d.Project.Name, Of: "resource"}, Document: d, Observed: o, Number: 1, options: opts,
+		Plan: &planner.Plan{Project: d.Project.Name, Of: "resource"}, Document: d, Observed: o, Number: o.Next(), options: opts,
 		work: map[string]*work{}, kept: map[string][]string{},
-	}
-	if last := o.Last(); last != nil {
-		p.Number = last.Number + 1
 	}
 	states, err := p.look(ctx, c, set)
 	if err != nil {
@@ -116,7 +112,7 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 			}
 			isSame := live.GetAnnotations()[noteHash] == o.Hash()
 			s.drifts = drifts("", o.Body, live.Object)
-			if isSame && len(s.drifts) == 0 && !p.options.Restart {
+			if isSame && len(s.drifts) == 0 {
 				continue
 			}
 			group.Go(func() error {
@@ -176,9 +172,6 @@ const Tool = "orlop"
 // were are theirs; others are in the way.
 func (p *Plan) try(ctx context.Context, c *cluster.Client, o *manifest.Object, s *state, isSame bool) (held []cluster.HeldField, err error) {
 	body := noted(o, setID(p.Project, c.Namespace), p.Number)
-	if p.options.Restart && o.Kind != manifest.Job {
-		restart(body, p.Number)
-	}
 	dry, err := c.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{DryRun: true, Force: p.options.Force})
 	var conflict *cluster.Conflict
 	if asConflict(err, &conflict) {
@@ -245,23 +238,6 @@ func (p *Plan) before(o *manifest.Object, live *cluster.Live) map[string]any {
 		}
 	}
 	return nil
-}
-
-// noteRestart is an annotation of pods that are replaced although nothing has changed.
-const noteRestart = "orlop.dev/restarted"
-
-// restart has a workload replace its pods.
-func restart(body map[string]any, revision int) {
-	meta, _ := at(body, []string{"spec", "template", "metadata"}).(map[string]any)
-	if meta == nil {
-		return
-	}
-	notes, _ := meta["annotations"].(map[string]any)
-	if notes == nil {
-		notes = map[string]any{}
-	}
-	notes[noteRestart] = fmt.Sprint(revision)
-	meta["annotations"] = notes
 }
 
 // images adds the builds and pushes.
@@ -391,14 +367,16 @@ func (p *Plan) reasons(r *manifest.Resource, found []drift, places spec.Places) 
 			}
 		}
 	}
+	if live := p.liveOf(r); len(out) == 0 && r.Workload != nil && live != nil {
+		if was := p.Observed.of(live); was != nil && was.Document.Restarts[r.Key] != p.Document.Restarts[r.Key] {
+			out = append(out, planner.Reason{Text: "a restart is asked for"})
+		}
+	}
 	if len(out) == 0 {
 		const most = 3
 		for _, d := range found[:min(len(found), most)] {
 			out = append(out, planner.Reason{Text: "on the cluster, " + d.String()})
 		}
-	}
-	if len(out) == 0 && p.options.Restart && r.Workload != nil {
-		out = append(out, planner.Reason{Text: "a restart is asked for"})
 	}
 	if len(out) == 0 {
 		out = append(out, planner.Reason{Text: "it is written otherwise than it was"})

@@ -136,8 +136,18 @@ func rollback(ctx context.Context, inv *cli.Invocation, w what, number int) erro
 		if err != nil {
 			return nil, err
 		}
-		return core.Converge(ctx, client, target.Document, set, observed, core.Options{
-			Force: w.force, Wait: w.wait, Restart: w.restart, Note: note, By: holder(inv),
+		document := *target.Document
+		document.Restarts = last.Document.Restarts
+		for name := range d.project.Services {
+			if w.restart {
+				document.Restart(name, observed.Next())
+			}
+		}
+		if set, found = document.Set(nil); len(found.Errors()) > 0 {
+			return nil, d.Complain(found)
+		}
+		return core.Converge(ctx, client, &document, set, observed, core.Options{
+			Force: w.force, Wait: w.wait, Note: note, By: holder(inv),
 		}, spec.Places{})
 	})
 	return err

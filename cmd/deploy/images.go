@@ -35,6 +35,7 @@ type images struct {
 	targets map[string]string // where the image of a service that is built or copied is pushed to
 	sources map[string]string // of which image of the engine's it is
 	toBuild []string
+	done    map[string]string // references of images that were built before, by what they were built of
 
 	mu     sync.Mutex
 	client *api.Client
@@ -190,6 +191,10 @@ func (i *images) built(d *core.Document, last *core.Revision, at, maker string) 
 	}
 	if target == "" {
 		return core.Image{}, fmt.Errorf("services.%s builds an image that the cluster has to pull: name a registry with --registry, or in its image: (%s)", maker, i.project.Places.Nearest("services."+maker+".build"))
+	}
+	if ref := i.done[maker+" "+sum]; ref != "" && repository(ref) == repository(target) {
+		d.Images[at] = ref
+		return core.Image{}, nil
 	}
 	i.targets[maker], i.sources[maker] = target, i.project.ImageName(maker)
 	if !slices.Contains(i.toBuild, maker) {

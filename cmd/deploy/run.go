@@ -27,11 +27,12 @@ const limit = 16
 // deployment is one deploy, from the stack file to its verdict.
 type deployment struct {
 	*cli.Invocation
-	what    what
-	cluster *cluster.Client
-	project *spec.Project
-	images  *images
-	told    bool // of warnings
+	what     what
+	cluster  *cluster.Client
+	project  *spec.Project
+	images   *images
+	told     bool     // of warnings
+	restarts []string // services whose pods are replaced in any case
 }
 
 // connect reads the kubeconfig.
@@ -77,6 +78,14 @@ func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
+	if last := observed.Last(); last != nil {
+		document.Restarts = last.Document.Restarts
+	}
+	for name := range d.project.Services {
+		if d.what.restart || slices.Contains(d.restarts, name) {
+			document.Restart(name, observed.Next())
+		}
+	}
 	rebuilt, err := d.images.decide(ctx, document, observed.Last())
 	if err != nil {
 		return nil, err
@@ -85,7 +94,7 @@ func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) 
 		return nil, d.complain(found)
 	}
 	return core.Converge(ctx, d.cluster, document, set, observed, core.Options{
-		Force: d.what.force, Adopt: d.what.adopt, Wait: d.what.wait, Restart: d.what.restart, Images: rebuilt, Note: note, By: holder(d.Invocation),
+		Force: d.what.force, Adopt: d.what.adopt, Wait: d.what.wait, Images: rebuilt, Note: note, By: holder(d.Invocation),
 	}, d.project.Places)
 }
 

@@ -17,11 +17,12 @@ import (
 
 // Options say what the stack file does not.
 type Options struct {
-	Images  map[string]string                // references by "services.NAME", "jobs.NAME" and, of their pre_start, "services.NAME.pre_start[0]"
-	Checks  map[string]*spec.HealthCheck     // the health checks of images, by service, where they are known
-	Publish string                           // of services that do not say it themselves: PublishNone, PublishNodePort or PublishLoadBalancer
-	Gate    string                           // the image that waits for dependencies; "": pods do not wait
-	File    func(path string) (*File, error) // looks at what a service mounts of the caller's machine
+	Images   map[string]string                // references by "services.NAME", "jobs.NAME" and, of their pre_start, "services.NAME.pre_start[0]"
+	Checks   map[string]*spec.HealthCheck     // the health checks of images, by service, where they are known
+	Restarts map[string]int                   // by service: a number that is another for each time its pods are to be replaced
+	Publish  string                           // of services that do not say it themselves: PublishNone, PublishNodePort or PublishLoadBalancer
+	Gate     string                           // the image that waits for dependencies; "": pods do not wait
+	File     func(path string) (*File, error) // looks at what a service mounts of the caller's machine
 }
 
 // Ways of publishing a port outside of the cluster.
@@ -160,6 +161,7 @@ const (
 	LabelPart    = "app.kubernetes.io/part-of"
 	LabelName    = "app.kubernetes.io/name"
 	LabelManager = "app.kubernetes.io/managed-by"
+	noteRestart  = "orlop.dev/restarted" // of pods: by which revision they were replaced although nothing had changed
 )
 
 // Build makes the objects of a project. Diagnostics that are errors say what can't be deployed.

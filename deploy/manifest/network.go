@@ -106,7 +106,7 @@ func (w *workload) services(oneShot bool) []*Object {
 			w.warn(at, fmt.Sprintf("%s is published on %s alone, which no node has for others: it can be reached in the cluster", p.Published, p.HostIP), "kubectl port-forward leads there from this machine")
 			continue
 		case w.publish() == PublishNone:
-			w.warn(at, fmt.Sprintf("port %s can be reached in the cluster alone, at %s:%d", p.Published, w.names[w.name], p.Target),
+			w.warn(at, "it can be reached in the cluster alone, by the service's name and the container's port",
 				"--publish nodeport or loadbalancer opens it, x-orlop: {publish: ...} for one service; x-orlop: {expose: HOST/PATH} routes HTTP")
 			continue
 		case strings.Contains(p.Published, "-"):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -281,6 +282,9 @@ func (w *workload) podMeta() map[string]any {
 			w.warn(w.path+".annotations."+key, "it can't be an annotation on Kubernetes", "")
 			delete(notes, key)
 		}
+	}
+	if n := w.opts.Restarts[w.name]; n > 0 {
+		notes[noteRestart] = strconv.Itoa(n)
 	}
 	if len(notes) > 0 {
 		meta["annotations"] = anyMap(notes)
