@@ -167,11 +167,10 @@ const (
 // Build makes the objects of a project. Diagnostics that are errors say what can't be deployed.
 func Build(p *spec.Project, opts Options) (*Set, spec.Diagnostics) {
 	b := &build{project: p, opts: opts, set: &Set{Project: p.Name}, names: map[string]string{}, settings: map[string]*settings{}, files: map[string]string{}}
-	b.readSettings()
-	b.checkNames()
-	if b.hasErrors() {
+	if b.checkNames(); len(b.found.Errors()) > 0 { // what is called how is in all that follows
 		return b.set, b.sorted()
 	}
+	b.readSettings()
 	b.volumes()
 	b.networks()
 	var services []*Resource
@@ -197,8 +196,6 @@ type build struct {
 	files    map[string]string    // names of ConfigMaps and Secrets that are in the set, by what they are of
 	gated    bool                 // some pod waits
 }
-
-func (b *build) hasErrors() bool { return len(b.found.Errors()) > 0 }
 
 func (b *build) sorted() spec.Diagnostics {
 	slices.SortStableFunc(b.found, func(x, y spec.Diagnostic) int {

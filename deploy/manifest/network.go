@@ -188,7 +188,7 @@ func (w *workload) routes() []*Object {
 		w.refuse(w.path+"."+settingsKey+".expose_port", fmt.Sprintf("%d is none of the service's ports", port), "add it to expose:")
 		return nil
 	}
-	var rules, hosts, routeHosts, matches []any
+	var rules, hosts, matches []any
 	for _, text := range w.own.Expose {
 		host, path, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(text, "https://"), "http://"), "/")
 		path = "/" + path
@@ -198,9 +198,8 @@ func (w *workload) routes() []*Object {
 		}
 		backend := map[string]any{"service": map[string]any{"name": w.names[w.name], "port": map[string]any{"number": int64(port)}}}
 		rules = append(rules, map[string]any{"host": host, "http": map[string]any{"paths": []any{map[string]any{"path": path, "pathType": "Prefix", "backend": backend}}}})
-		hosts = append(hosts, host)
-		if !slices.Contains(routeHosts, any(host)) {
-			routeHosts = append(routeHosts, host)
+		if !slices.Contains(hosts, any(host)) {
+			hosts = append(hosts, host)
 		}
 		matches = append(matches, map[string]any{"path": map[string]any{"type": "PathPrefix", "value": path}})
 	}
@@ -210,7 +209,7 @@ func (w *workload) routes() []*Object {
 			parent = map[string]any{"name": name, "namespace": namespace}
 		}
 		return []*Object{w.object(HTTPRoute, w.names[w.name], w.name, map[string]any{"spec": map[string]any{
-			"parentRefs": []any{parent}, "hostnames": routeHosts,
+			"parentRefs": []any{parent}, "hostnames": hosts,
 			"rules": []any{map[string]any{"matches": matches, "backendRefs": []any{map[string]any{"name": w.names[w.name], "port": int64(port)}}}},
 		}})}
 	}

@@ -103,7 +103,7 @@ func (w *workload) needs() map[string]spec.Dependency {
 			continue
 		}
 		needs[name] = d
-		if d.Restart {
+		if _, said := w.project.Places.All()[w.path+".depends_on."+name+".restart"]; d.Restart && said {
 			w.warn(w.path+".depends_on."+name+".restart", "pods are not restarted with what they depend on, on Kubernetes", "")
 		}
 		if d.Condition == spec.ServiceHealthy && !isChecked(w.check(name)) {
