@@ -144,6 +144,13 @@ func house() map[string][]string {
 		"cmd/vault":        {"api", "spec", "planner"},
 		"cmd/doctor":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/up":           append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
+		"deploy/manifest":  {"spec"},
+		"deploy/cluster":   {"deploy/manifest", "spec"},
+		"deploy/rollout":   {},
+		"deploy":           {"deploy/manifest", "deploy/cluster", "deploy/rollout", "spec", "planner"},
+		"cmd/deploy":       append([]string{"deploy", "deploy/manifest", "deploy/cluster", "deploy/rollout", "planner/walk", "cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
+		"cmd/orlop-gate":   {},
+		"cmd/orlop-deploy": append([]string{"cmd", "cmd/deploy", "deploy", "deploy/manifest", "deploy/cluster", "deploy/rollout", "planner/walk"}, verbs...),
 		"cmd":              verbs,
 		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
@@ -162,6 +169,20 @@ var heavy = []string{
 	"github.com/containerd/containerd/v2/cmd", "github.com/containerd/containerd/v2/client", "github.com/containerd/containerd/v2/core/metadata",
 	"github.com/moby/buildkit/control", "github.com/moby/buildkit/worker", "github.com/moby/buildkit/solver/llbsolver",
 	"github.com/vishvananda/netlink", "github.com/google/nftables", "go.etcd.io/bbolt",
+	"k8s.io", "sigs.k8s.io/cli-utils", // those of orlop-deploy alone
+}
+
+// mostBytes is how large the command may be: it is read from the disk before it does anything.
+const mostBytes = 32 << 20
+
+func TestTheCommandStaysSmall(t *testing.T) {
+	info, err := os.Stat("../bin/orlop")
+	if err != nil {
+		t.Skip("SKIPPED: needs the built command: make build")
+	}
+	if info.Size() > mostBytes {
+		t.Errorf("bin/orlop has %d MB, more than %d", info.Size()>>20, mostBytes>>20)
+	}
 }
 
 type listed struct {
