@@ -97,7 +97,7 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 			continue
 		}
 		applied++
-		if err := e.apply(ctx, o, note); err != nil {
+		if err := e.apply(ctx, o, e.Plan.Number, note); err != nil {
 			return planner.Result{}, err
 		}
 	}
@@ -154,9 +154,9 @@ func (e *Executor) current(planned *manifest.Resource) (*manifest.Resource, erro
 }
 
 // apply applies an object; fields that are left to others are left out.
-func (e *Executor) apply(ctx context.Context, o *manifest.Object, note func(planner.Event)) error {
+func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, note func(planner.Event)) error {
 	note(planner.Event{Text: strings.ToLower(o.Kind.Kind) + " " + o.Name})
-	body := noted(o, setID(e.Plan.Project, e.Client.Namespace), e.Plan.Number)
+	body := noted(o, setID(e.Plan.Project, e.Client.Namespace), revision)
 	body = without(body, e.Plan.kept[o.ID()])
 	if live, has := e.Plan.Observed.Objects[o.ID()]; !has && !e.Plan.options.Adopt {
 		live, err := e.Client.Get(ctx, o.Kind, o.Name)
@@ -319,7 +319,7 @@ func (e *Executor) rollback(ctx context.Context, step *planner.Step, w *work, no
 			if live := e.Plan.Observed.Objects[o.ID()]; live == nil {
 				continue
 			}
-			if err := e.apply(ctx, o, note); err != nil {
+			if err := e.apply(ctx, o, w.revision, note); err != nil {
 				return err
 			}
 		}

@@ -170,7 +170,7 @@ const tagLength = 12 // digits of a fingerprint in a tag
 // built says how an image comes to be that the stack builds; the zero Image, that the one that is deployed does.
 func (i *images) built(d *core.Document, last *core.Revision, at, maker string) (core.Image, error) {
 	in := d.Inputs[maker]
-	if last != nil && !i.what.build && in != nil && last.Document.Images[at] != "" {
+	if last != nil && !i.what.build && in != nil && isPushed(last.Document.Images[at]) {
 		if before := last.Document.Inputs[maker]; before != nil && before.Sum == in.Sum {
 			if want, err := i.target(maker, ""); err == nil && (want == "" || repository(want) == repository(last.Document.Images[at])) {
 				d.Images[at] = last.Document.Images[at]
@@ -234,12 +234,15 @@ func repository(ref string) string {
 	return ref
 }
 
+// isPushed says that a reference names what a registry has: one of a deploy that failed before its push is a tag alone.
+func isPushed(ref string) bool { return strings.Contains(ref, "@") }
+
 // copied says how an image of elsewhere comes to the registry that is given.
 func (i *images) copied(d *core.Document, last *core.Revision, at, name string) (core.Image, error) {
 	if i.what.registry == "" {
 		return core.Image{}, errors.New("--copy-images needs a --registry to copy them to")
 	}
-	if last != nil && last.Document.Named[at] == name && last.Document.Images[at] != "" && i.what.pull != "always" {
+	if last != nil && last.Document.Named[at] == name && isPushed(last.Document.Images[at]) && i.what.pull != "always" {
 		d.Images[at], d.Named[at] = last.Document.Images[at], name
 		return core.Image{}, nil
 	}
@@ -267,7 +270,7 @@ func (i *images) resolve(ctx context.Context, d *core.Document, last *core.Revis
 		switch {
 		case locked[key] != "":
 			d.Images[at] = repository(name) + "@" + locked[key]
-		case last != nil && last.Document.Named[at] == name && last.Document.Images[at] != "" && i.what.pull != "always":
+		case last != nil && last.Document.Named[at] == name && isPushed(last.Document.Images[at]) && i.what.pull != "always":
 			d.Images[at] = last.Document.Images[at]
 		default:
 			ask[name] = append(ask[name], at)
@@ -384,7 +387,7 @@ func (i *images) gate(ctx context.Context, d *core.Document, last *core.Revision
 		return err
 	}
 	target := strings.TrimSuffix(i.what.registry, "/") + "/" + gateImage + ":" + tag
-	if last != nil && repository(last.Document.Gate) == repository(target) && last.Document.Named["gate"] == target {
+	if last != nil && isPushed(last.Document.Gate) && repository(last.Document.Gate) == repository(target) && last.Document.Named["gate"] == target {
 		d.Gate, d.Named["gate"] = last.Document.Gate, target
 		return nil
 	}

@@ -39,11 +39,12 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		failure    string
 		text       string
 	}{
-		"done":                      {status: done, generation: 2, done: true},
-		"not heard of yet":          {status: done, generation: 3, text: "waits for the cluster"},
-		"rolling":                   {status: rolling, generation: 2, pods: []string{pod("old", `{"type":"Ready","status":"True"}`, "")}, text: "0 of 1 ready"},
-		"an older pod's failure":    {status: rolling, generation: 2, pods: []string{pod("old", "", `{"name":"web","restartCount":9,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":1}}}`)}, text: "0 of 1 ready"},
-		"its image can't be pulled": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff","message":"not found"}}}`)}, failure: "its image can't be pulled: not found"},
+		"done":                       {status: done, generation: 2, done: true},
+		"not heard of yet":           {status: done, generation: 3, text: "waits for the cluster"},
+		"not seen by its controller": {status: strings.Replace(rolling, `"observedGeneration":2`, `"observedGeneration":1`, 1), generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff"}}}`)}, text: "waits for the cluster"},
+		"rolling":                    {status: rolling, generation: 2, pods: []string{pod("old", `{"type":"Ready","status":"True"}`, "")}, text: "0 of 1 ready"},
+		"an older pod's failure":     {status: rolling, generation: 2, pods: []string{pod("old", "", `{"name":"web","restartCount":9,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":1}}}`)}, text: "0 of 1 ready"},
+		"its image can't be pulled":  {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff","message":"not found"}}}`)}, failure: "its image can't be pulled: not found"},
 		"it crashes again and again": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":2,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)},
 			failure: "exited with code 3, 3 times"},
 		"it crashed once":     {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":1,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)}, text: "exited with code 3, starts again"},
