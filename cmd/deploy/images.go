@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/remote"
@@ -40,6 +42,9 @@ type images struct {
 	mu     sync.Mutex
 	client *api.Client
 	builds *building // nil: nothing is built yet
+
+	elsewhere *grpc.ClientConn  // to --builder; nil: not connected
+	pushed    map[string]string // references of what was built there, by service
 }
 
 func (i *images) close() {
@@ -47,6 +52,9 @@ func (i *images) close() {
 	defer i.mu.Unlock()
 	if i.client != nil {
 		i.client.Close()
+	}
+	if i.elsewhere != nil {
+		i.elsewhere.Close()
 	}
 }
 
@@ -478,6 +486,9 @@ func (i *images) makeAll(ctx context.Context, d *core.Document, made map[string]
 
 // build builds the image of a step, if it is one that is built, and pushes it.
 func (i *images) build(ctx context.Context, step string, note func(planner.Event)) (string, error) {
+	if i.what.builder != "" && slices.Contains(i.toBuild, step) {
+		return i.buildElsewhere(ctx, step, note)
+	}
 	client, err := i.engine(ctx)
 	if err != nil {
 		return "", err
