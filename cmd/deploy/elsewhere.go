@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/planner"
@@ -110,8 +109,8 @@ func (i *images) buildElsewhere(ctx context.Context, service string, note func(p
 		Session: session.IDs()[service], Places: i.project.Places, Mask: i.Mask,
 		Options: builder.Options{NoCache: i.what.build, Push: true, Insecure: isLoopback(registry)},
 	}, forward(note))
-	if grpcstatus.Code(err) == codes.Unavailable {
-		_, why, _ := strings.Cut(grpcstatus.Convert(err).Message(), "dialing: ")
+	if grpcerrors.Code(err) == codes.Unavailable {
+		_, why, _ := strings.Cut(err.Error(), "Error while dialing: ")
 		return "", fmt.Errorf("cannot reach the builder %s: %s", i.what.builder, strings.Trim(why, `"`))
 	}
 	if err != nil {
