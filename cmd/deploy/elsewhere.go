@@ -14,7 +14,6 @@ import (
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/orlop/orlop/builder"
@@ -109,7 +108,7 @@ func (i *images) buildElsewhere(ctx context.Context, service string, note func(p
 		Session: session.IDs()[service], Places: i.project.Places, Mask: i.Mask,
 		Options: builder.Options{NoCache: i.what.build, Push: true, Insecure: isLoopback(registry)},
 	}, forward(note))
-	if grpcerrors.Code(err) == codes.Unavailable {
+	if err != nil && strings.HasPrefix(err.Error(), "Unavailable: ") {
 		_, why, _ := strings.Cut(err.Error(), "Error while dialing: ")
 		return "", fmt.Errorf("cannot reach the builder %s: %s", i.what.builder, strings.Trim(why, `"`))
 	}
