@@ -84,8 +84,13 @@ func (w *what) acting(f *pflag.FlagSet) {
 	f.BoolVar(&w.restart, "restart", false, "replace all pods, also of services that have not changed")
 }
 
-// Command is the verb deploy with all that is below it.
-func Command(invocation func() *cli.Invocation) *cobra.Command {
+// Commands are the verbs about clusters.
+func Commands(invocation func() *cli.Invocation) []*cobra.Command {
+	return []*cobra.Command{deployCommand(invocation), bridgeCommand(invocation)}
+}
+
+// deployCommand is the verb deploy with all that is below it.
+func deployCommand(invocation func() *cli.Invocation) *cobra.Command {
 	var w what
 	c := &cobra.Command{
 		Use:   "deploy",
