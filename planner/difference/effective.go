@@ -34,6 +34,11 @@ func Effective(s *spec.Service) *spec.Service {
 			e.Networks[key] = &joined
 		}
 	}
+	if d := s.Deploy; d != nil && d.Resources != nil && d.Resources.Reservations != nil { // what a cluster alone goes by
+		deploy, resources, reserved := *d, *d.Resources, *d.Resources.Reservations
+		reserved.CPUs = 0
+		deploy.Resources, resources.Reservations, e.Deploy = &resources, &reserved, &deploy
+	}
 	if e.IPC == "private" {
 		e.IPC = ""
 	}
