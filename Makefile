@@ -100,9 +100,14 @@ test-foreign: deps build images ## run docker/compose's own end-to-end tests aga
 	go -C e2e/foreign/compose vet ./...
 	go -C e2e/foreign/compose test -count=1 -timeout 30m ./...
 
+# OLDEST=1 holds deploy against the API server of the oldest version that it is for, too, which compiles for some minutes more.
+OLDEST ?=
+
 .PHONY: test-cluster
-test-cluster: deps build images cluster ## deploy to a Kubernetes cluster of one node, in namespaces of its own
+test-cluster: deps build images cluster ## deploy to a Kubernetes cluster of one node, in namespaces of its own (OLDEST=1: to an old API server, too)
+	go -C e2e/cluster vet . ./faultproxy ./machine ./up
 	ORLOP_E2E=1 CGO_ENABLED=0 go -C e2e/cluster test -count=1 -timeout 20m -run TestScripts .
+	$(if $(OLDEST),@.ci/cluster oldest && ORLOP_E2E=1 ORLOP_E2E_OLD_API=$(CURDIR)/.cache/cluster/oldest CGO_ENABLED=0 go -C e2e/cluster test -count=1 -timeout 10m -run TestAPI .)
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for half a minute each; what is found becomes a test

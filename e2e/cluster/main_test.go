@@ -46,7 +46,7 @@ func unable() error {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root: the machine is made of namespaces")
 	}
-	if _, err := os.Stat(filepath.Join(programs(), "key")); err != nil {
+	if _, err := os.Stat(filepath.Join(programs(), "node.key")); err != nil {
 		return fmt.Errorf("%s has no programs: run \"make cluster\"", programs())
 	}
 	return nil
