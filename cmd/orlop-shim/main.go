@@ -9,6 +9,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
@@ -30,7 +31,8 @@ func main() {
 	// no limits of processors. Our own has begun already.
 	_ = os.Setenv("GOMAXPROCS", "1")
 	heedIgnored()
-	runc.Within = &native.Library{}
+	library := &native.Library{}
+	runc.Within = library
 	registry.Register(&plugin.Registration{
 		Type: plugins.TTRPCPlugin, ID: "task", Requires: []plugin.Type{plugins.EventPlugin, plugins.InternalPlugin},
 		InitFn: func(c *plugin.InitContext) (any, error) {
@@ -42,7 +44,9 @@ func main() {
 			if err != nil {
 				return nil, err
 			}
-			return tasks.New(c.Context, publisher.(shim.Publisher), end.(shutdown.Service), reaper.New())
+			// It lets memory grow a little while much is done, and gives it back twice a minute.
+			debug.SetGCPercent(200)
+			return tasks.New(c.Context, publisher.(shim.Publisher), end.(shutdown.Service), reaper.New(), library)
 		},
 	})
 	shim.RunShim(context.Background(), manager.NewShimManager("io.containerd.runc.v2"), func(c *shim.Config) { c.NoReaper = true })

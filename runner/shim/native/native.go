@@ -21,6 +21,7 @@ import (
 	"github.com/moby/sys/userns"
 	_ "github.com/opencontainers/cgroups/devices" // has cgroups know the rules of devices
 	"github.com/opencontainers/runc/libcontainer"
+	"github.com/opencontainers/runc/libcontainer/configs"
 	"github.com/opencontainers/runc/libcontainer/specconv"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/sirupsen/logrus"
@@ -303,6 +304,15 @@ func (l *Library) with(r *runc.Runc, id string, do func(*libcontainer.Container)
 	}
 	defer give()
 	return do(c)
+}
+
+// HasOwnPIDs says that a container has a process namespace of its own, with whose first process all others end.
+func (l *Library) HasOwnPIDs(r *runc.Runc, id string) (own bool, err error) {
+	err = l.with(r, id, func(c *libcontainer.Container) error {
+		own = c.Config().Namespaces.IsPrivate(configs.NEWPID)
+		return nil
+	})
+	return own, err
 }
 
 // Ps are the processes of a container.

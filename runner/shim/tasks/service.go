@@ -26,6 +26,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/stdio"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	gorunc "github.com/containerd/go-runc"
 	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/typeurl/v2"
@@ -38,6 +39,7 @@ import (
 type Service struct {
 	ctx      context.Context
 	reaper   *reaper.Reaper
+	library  Library
 	shutdown shutdown.Service
 	platform stdio.Platform
 	oom      oomWatcher
@@ -47,27 +49,35 @@ type Service struct {
 	containers map[string]*held // guarded by mu
 }
 
+// Library tells of containers what go-runc has no call for.
+type Library interface {
+	// HasOwnPIDs says that a container's processes end with its first.
+	HasOwnPIDs(r *gorunc.Runc, id string) (bool, error)
+}
+
 // held is a container of the shim.
 type held struct {
 	*runc.Container
+	rootfs string // where its root file system is mounted, "" if nowhere
 
 	// Guarded by Service.mu.
 	busy  int          // calls that begin a process of it, and processes that have joined it
 	ended *reaper.Exit // of its first process, from when it is reaped until it is told
 	over  bool         // no process may join it any more
+	gone  bool         // it is deleted, but for where its root file system is mounted
 }
 
 var _ taskapi.TTRPCTaskService = (*Service)(nil)
 
 // New is a service that tells publisher what happens. ctx carries the namespace.
-func New(ctx context.Context, publisher shim.Publisher, end shutdown.Service, r *reaper.Reaper) (*Service, error) {
+func New(ctx context.Context, publisher shim.Publisher, end shutdown.Service, r *reaper.Reaper, l Library) (*Service, error) {
 	platform, err := runc.NewPlatform()
 	if err != nil {
 		return nil, fmt.Errorf("cannot prepare terminals: %w", err)
 	}
 	end.RegisterCallback(func(context.Context) error { return platform.Close() })
 	s := &Service{
-		ctx: ctx, reaper: r, shutdown: end, platform: platform, events: make(chan any, 128), containers: map[string]*held{},
+		ctx: ctx, reaper: r, library: l, shutdown: end, platform: platform, events: make(chan any, 128), containers: map[string]*held{},
 	}
 	if s.oom, err = newOOM(ctx, publisher, s.send); err != nil {
 		return nil, fmt.Errorf("cannot watch for a lack of memory: %w", err)
@@ -135,7 +145,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 	if err != nil {
 		return nil, err
 	}
-	c := &held{Container: made}
+	c := &held{Container: made, rootfs: takeRoot(made)}
 	s.mu.Lock()
 	s.containers[r.ID] = c
 	s.mu.Unlock()
@@ -202,9 +212,12 @@ func (s *Service) firstEnded(c *held, e reaper.Exit) {
 	c.over, c.ended = true, &e
 	c.busy++
 	s.mu.Unlock()
-	if p, err := c.Process(""); err == nil && runc.ShouldKillAllOnExit(s.ctx, c.Bundle) {
-		if err := p.(*process.Init).KillAll(s.ctx); err != nil {
-			log.G(s.ctx).WithError(err).WithField("container", c.ID).Error("cannot end what has stayed of a container")
+	if p, err := c.Process(""); err == nil {
+		first := p.(*process.Init)
+		if own, err := s.library.HasOwnPIDs(first.Runtime(), c.ID); err != nil || !own {
+			if err := first.KillAll(s.ctx); err != nil {
+				log.G(s.ctx).WithError(err).WithField("container", c.ID).Error("cannot end what has stayed of a container")
+			}
 		}
 	}
 	s.free(c)
@@ -247,7 +260,7 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.Delete(ctx, r)
+	p, err := s.remove(ctx, c, r)
 	if err != nil {
 		return nil, errgrpc.ToGRPC(err)
 	}
@@ -259,6 +272,28 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 		s.send(&eventsapi.TaskDelete{ContainerID: c.ID, Pid: out.Pid, ExitStatus: out.ExitStatus, ExitedAt: out.ExitedAt})
 	}
 	return out, nil
+}
+
+// remove is Delete, to be asked for once more where something is left.
+func (s *Service) remove(ctx context.Context, c *held, r *taskapi.DeleteRequest) (process.Process, error) {
+	if r.ExecID != "" {
+		return c.Delete(ctx, r)
+	}
+	s.mu.Lock()
+	isGone := c.gone
+	s.mu.Unlock()
+	if !isGone {
+		if _, err := c.Delete(ctx, r); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		c.gone = true
+		s.mu.Unlock()
+	}
+	if err := removeRoot(c.rootfs); err != nil {
+		return nil, err
+	}
+	return c.Process("")
 }
 
 // Exec prepares a process that is to join a container.
