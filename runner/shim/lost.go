@@ -135,10 +135,28 @@ func removeBundle(path string) error {
 	return os.RemoveAll(path)
 }
 
+// removeHalves removes what containerd has left of the directories of tasks where it could not remove all
+// of one, for want of descriptors or memory: it has named them aside, and knows them no more.
+func (p *Pool) removeHalves() {
+	if p.Bundles == "" {
+		return
+	}
+	halves, _ := filepath.Glob(filepath.Join(p.Bundles, ".*"))
+	for _, half := range halves {
+		if !isID(strings.TrimPrefix(filepath.Base(half), ".")) {
+			continue
+		}
+		if err := removeBundle(half); err != nil {
+			p.Log.Warn("cannot remove what is left of the directory of a task", "path", half, "error", err)
+		}
+	}
+}
+
 // Tidy removes what no shim needs once there is no container: the sockets of
 // those that are gone, for a shim of several containers leaves its own behind,
 // and runc's directories, which are empty.
 func (p *Pool) Tidy() {
+	p.removeHalves()
 	paths, _ := filepath.Glob(filepath.Join(p.Sockets, "*"))
 	for _, path := range paths {
 		conn, err := net.Dial("unix", path)

@@ -234,6 +234,22 @@ func TestAShimThatHasDiedIsNotUsedAgain(t *testing.T) {
 	}
 }
 
+// What containerd could not remove whole, and will never look at again, goes; nothing else does.
+func TestHalvesOfBundlesAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	id := strings.Repeat("0123456789abcdef", 4)
+	p := newPool(Config{Bundles: dir, Log: slog.New(slog.DiscardHandler)})
+	for _, name := range []string{"." + id, id, ".other"} {
+		put(t, filepath.Join(dir, name, "work"), "")
+	}
+	p.removeHalves()
+	for name, want := range map[string]bool{"." + id: false, id: true, ".other": true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Containerd reaches the tasks of an earlier version by the program of this one.
 func TestContainerdIsToldTheProgram(t *testing.T) {
 	dir := t.TempDir()

@@ -122,6 +122,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("cannot keep the record of the shims: %w", err)
 	}
+	p.removeHalves()
 	p.find()
 	return p, nil
 }
