@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/exec/job"
-	"github.com/orlop/orlop/runner/shim/native"
+	"github.com/orlop/orlop/runner/shim/native/join"
 )
 
 // leaveTime is how long the output of a process that has ended is read, which
@@ -32,7 +32,7 @@ const hungAfter = 2 * time.Second
 type server struct {
 	conn       net.Conn
 	answers    chan *job.Answer // what the engine is told, by one who holds no lock over that
-	containers native.Known
+	containers join.Known
 	starting   chan struct{} // holds one for each process that is being begun
 
 	mu      sync.Mutex
@@ -167,7 +167,7 @@ func processOf(doc *specs.Process) (*libcontainer.Process, error) {
 	if doc != nil && doc.Terminal {
 		return nil, errors.New("a process with a terminal")
 	}
-	return native.ProcessOf(doc)
+	return join.ProcessOf(doc)
 }
 
 // begin starts the process; one that is given up meanwhile is killed.
@@ -176,7 +176,7 @@ func (s *server) begin(c *libcontainer.Container, p *libcontainer.Process, id ui
 	leave := sync.OnceFunc(func() { <-s.starting })
 	defer leave()
 	defer time.AfterFunc(hungAfter, leave).Stop()
-	if err := native.CanJoin(c); err != nil {
+	if err := join.Possible(c); err != nil {
 		return err
 	}
 	over := make(chan struct{})

@@ -26,11 +26,13 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/shim/native/join"
 )
 
 // Library is what go-runc calls in the place of a runc. Its calls are not given up half-way.
 type Library struct {
-	known Known
+	known join.Known
 }
 
 var _ runc.Library = (*Library)(nil)
@@ -50,7 +52,7 @@ func (l *Library) create(r *runc.Runc, id, bundle string, opts *runc.CreateOpts)
 	if err != nil {
 		return err
 	}
-	process, err := ProcessOf(spec.Process)
+	process, err := join.ProcessOf(spec.Process)
 	if err != nil {
 		return err
 	}
@@ -84,7 +86,7 @@ func (l *Library) create(r *runc.Runc, id, bundle string, opts *runc.CreateOpts)
 	if err != nil {
 		return err
 	}
-	l.known.made(container, r.Root, id)
+	l.known.Made(container, r.Root, id)
 	return nil
 }
 
@@ -206,10 +208,10 @@ func (l *Library) Exec(_ context.Context, r *runc.Runc, id string, spec specs.Pr
 }
 
 func (l *Library) exec(c *libcontainer.Container, spec *specs.Process, opts *runc.ExecOpts) error {
-	if err := CanJoin(c); err != nil {
+	if err := join.Possible(c); err != nil {
 		return err
 	}
-	process, err := ProcessOf(spec)
+	process, err := join.ProcessOf(spec)
 	if err != nil {
 		return err
 	}
@@ -218,20 +220,6 @@ func (l *Library) exec(c *libcontainer.Container, spec *specs.Process, opts *run
 		return err
 	}
 	return notePid(opts.PidFile, process)
-}
-
-// CanJoin says why no process can join a container.
-func CanJoin(c *libcontainer.Container) error {
-	switch status, err := c.Status(); {
-	case err != nil:
-		return err
-	case status == libcontainer.Stopped:
-		return errors.New("cannot exec in a stopped container")
-	case status == libcontainer.Paused:
-		return errors.New("cannot exec in a paused container")
-	default:
-		return nil
-	}
 }
 
 // Kill sends a signal to a container's first process; SIGKILL to all, where they have not a
@@ -266,7 +254,7 @@ func (l *Library) Delete(_ context.Context, r *runc.Runc, id string, opts *runc.
 	if err != nil {
 		return err
 	}
-	defer l.known.forget(filepath.Join(r.Root, id, "state.json"))
+	defer l.known.Forget(r.Root, id)
 	if !force {
 		switch status, err := c.Status(); {
 		case err != nil:

@@ -1,4 +1,6 @@
-package native
+// Package join has what a process needs that joins a container of libcontainer's: the container as it is noted,
+// and the process as libcontainer has it. It links little, for each such process begins with all that its program links.
+package join
 
 import (
 	"errors"
@@ -47,6 +49,20 @@ func ProcessOf(p *specs.Process) (*libcontainer.Process, error) {
 	var err error
 	out.CPUAffinity, err = configs.ConvertCPUAffinity(p.ExecCPUAffinity)
 	return out, err
+}
+
+// Possible says why no process can join a container.
+func Possible(c *libcontainer.Container) error {
+	switch status, err := c.Status(); {
+	case err != nil:
+		return err
+	case status == libcontainer.Stopped:
+		return errors.New("cannot exec in a stopped container")
+	case status == libcontainer.Paused:
+		return errors.New("cannot exec in a paused container")
+	default:
+		return nil
+	}
 }
 
 var rlimits = map[string]int{

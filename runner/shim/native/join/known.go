@@ -1,4 +1,4 @@
-package native
+package join
 
 import (
 	"errors"
@@ -65,8 +65,8 @@ func (k *Known) Take(root, id string) (*libcontainer.Container, func(), error) {
 	return c, func() { k.put(known{c, n}) }, nil
 }
 
-// made keeps a container that a call has made, with its note.
-func (k *Known) made(c *libcontainer.Container, root, id string) {
+// Made keeps a container that a call has made, with its note.
+func (k *Known) Made(c *libcontainer.Container, root, id string) {
 	if n, err := noteOf(root, id); err == nil {
 		k.put(known{c, n})
 	}
@@ -96,6 +96,9 @@ func (k *Known) put(c known) {
 	}
 	k.idle[c.note.path] = append(k.idle[c.note.path], c)
 }
+
+// Forget lets go of a container that is gone.
+func (k *Known) Forget(root, id string) { k.forget(filepath.Join(root, id, "state.json")) }
 
 func (k *Known) forget(path string) {
 	k.mu.Lock()
