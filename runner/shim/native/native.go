@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"time"
@@ -30,7 +31,8 @@ import (
 	"github.com/orlop/orlop/runner/shim/native/join"
 )
 
-// Library is what go-runc calls in the place of a runc. Its calls are not given up half-way.
+// Library is what go-runc calls in the place of a runc. Its calls are not given up half-way; one
+// that panics has failed, as a runc process that did would have ended alone.
 type Library struct {
 	known join.Known
 }
@@ -38,13 +40,22 @@ type Library struct {
 var _ runc.Library = (*Library)(nil)
 
 // Create makes a container with its first process, which waits for Start.
-func (l *Library) Create(_ context.Context, r *runc.Runc, id, bundle string, opts *runc.CreateOpts) error {
+func (l *Library) Create(_ context.Context, r *runc.Runc, id, bundle string, opts *runc.CreateOpts) (err error) {
+	defer held(&err)
 	// containerd reads why a call has failed from runc's log. There is none: the error says it.
 	r.Log = ""
-	if err := l.create(r, id, bundle, opts); err != nil {
+	if err = l.create(r, id, bundle, opts); err != nil {
 		return fmt.Errorf("runc create failed: %w", err)
 	}
 	return nil
+}
+
+// held makes a panic an error.
+func held(err *error) {
+	if p := recover(); p != nil {
+		logrus.Errorf("libcontainer has panicked: %v\n%s", p, debug.Stack())
+		*err = fmt.Errorf("internal error of libcontainer: %v", p)
+	}
 }
 
 func (l *Library) create(r *runc.Runc, id, bundle string, opts *runc.CreateOpts) (err error) {
@@ -174,7 +185,8 @@ func notePid(path string, p *libcontainer.Process) error {
 }
 
 // Start has the first process go on with the container's program.
-func (l *Library) Start(_ context.Context, r *runc.Runc, id string) error {
+func (l *Library) Start(_ context.Context, r *runc.Runc, id string) (err error) {
+	defer held(&err)
 	c, give, err := l.known.Take(r.Root, id)
 	if err != nil {
 		return err
@@ -195,7 +207,8 @@ func (l *Library) Start(_ context.Context, r *runc.Runc, id string) error {
 }
 
 // Exec begins a process in a container.
-func (l *Library) Exec(_ context.Context, r *runc.Runc, id string, spec specs.Process, opts *runc.ExecOpts) error {
+func (l *Library) Exec(_ context.Context, r *runc.Runc, id string, spec specs.Process, opts *runc.ExecOpts) (err error) {
+	defer held(&err)
 	c, give, err := l.known.Take(r.Root, id)
 	if err != nil {
 		return err
@@ -224,7 +237,8 @@ func (l *Library) exec(c *libcontainer.Container, spec *specs.Process, opts *run
 
 // Kill sends a signal to a container's first process; SIGKILL to all, where they have not a
 // process namespace of their own.
-func (l *Library) Kill(_ context.Context, r *runc.Runc, id string, sig int, opts *runc.KillOpts) error {
+func (l *Library) Kill(_ context.Context, r *runc.Runc, id string, sig int, opts *runc.KillOpts) (err error) {
+	defer held(&err)
 	c, give, err := l.known.Take(r.Root, id)
 	if err != nil {
 		return err
@@ -242,7 +256,8 @@ const endTime = 10 * time.Second
 
 // Delete removes what is left of a container that has ended, or was never begun; by force,
 // of any.
-func (l *Library) Delete(_ context.Context, r *runc.Runc, id string, opts *runc.DeleteOpts) error {
+func (l *Library) Delete(_ context.Context, r *runc.Runc, id string, opts *runc.DeleteOpts) (err error) {
+	defer held(&err)
 	force := opts != nil && opts.Force
 	c, _, err := l.known.Take(r.Root, id)
 	if errors.Is(err, libcontainer.ErrNotExist) {
@@ -285,7 +300,8 @@ func (l *Library) Resume(_ context.Context, r *runc.Runc, id string) error {
 	return l.with(r, id, (*libcontainer.Container).Resume)
 }
 
-func (l *Library) with(r *runc.Runc, id string, do func(*libcontainer.Container) error) error {
+func (l *Library) with(r *runc.Runc, id string, do func(*libcontainer.Container) error) (err error) {
+	defer held(&err)
 	c, give, err := l.known.Take(r.Root, id)
 	if err != nil {
 		return err

@@ -54,3 +54,18 @@ func TestAContainerThatIsNotThere(t *testing.T) {
 		t.Errorf("delete: %v", err)
 	}
 }
+
+func TestAPanicIsAnError(t *testing.T) {
+	l, r := &Library{}, &runc.Runc{Root: t.TempDir()}
+	err := l.with(r, "box", func(*libcontainer.Container) error { panic("odd") })
+	if !errors.Is(err, libcontainer.ErrNotExist) {
+		t.Errorf("of a container that is not there: %v", err)
+	}
+	fails := func() (err error) {
+		defer held(&err)
+		panic("odd")
+	}
+	if err := fails(); err == nil || err.Error() != "internal error of libcontainer: odd" {
+		t.Errorf("a panic is %v", err)
+	}
+}
