@@ -40,14 +40,14 @@ deps: ## install the Debian packages that building and testing need
 	@.ci/deps $(PACKAGES)
 
 .PHONY: build
-build: ## build the command, keeper, engine, shim and runc into bin/
+build: ## build the command, keeper, engine, shim, runc and what deploys to a cluster into bin/
 	@.ci/build "$(VERSION)" "$(TAGS)"
 
 .PHONY: install
 install: build ## install below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/orlop
 	install -m 0755 bin/orlop $(DESTDIR)$(PREFIX)/bin/orlop
-	install -m 0755 bin/orlopd bin/orlop-engine bin/orlop-exec bin/orlop-shim bin/containerd-shim-runc-v2 bin/runc $(DESTDIR)$(PREFIX)/libexec/orlop/
+	install -m 0755 bin/orlopd bin/orlop-engine bin/orlop-deploy bin/orlop-gate bin/orlop-exec bin/orlop-shim bin/containerd-shim-runc-v2 bin/runc $(DESTDIR)$(PREFIX)/libexec/orlop/
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|' dist/orlop.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
 	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service

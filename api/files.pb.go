@@ -93,18 +93,82 @@ func (x *ContainerRequest) GetIndex() int32 {
 	return 0
 }
 
+// Lent is a descriptor of the process at the other end of the connection, which the engine
+// may take for the time of a call. The file must be the one that is named.
+type Lent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        int32                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Device        uint64                 `protobuf:"varint,2,opt,name=device,proto3" json:"device,omitempty"`
+	Inode         uint64                 `protobuf:"varint,3,opt,name=inode,proto3" json:"inode,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lent) Reset() {
+	*x = Lent{}
+	mi := &file_files_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lent) ProtoMessage() {}
+
+func (x *Lent) ProtoReflect() protoreflect.Message {
+	mi := &file_files_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lent.ProtoReflect.Descriptor instead.
+func (*Lent) Descriptor() ([]byte, []int) {
+	return file_files_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Lent) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Lent) GetDevice() uint64 {
+	if x != nil {
+		return x.Device
+	}
+	return 0
+}
+
+func (x *Lent) GetInode() uint64 {
+	if x != nil {
+		return x.Inode
+	}
+	return 0
+}
+
 type ReadTreeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Of            *ContainerRequest      `protobuf:"bytes,1,opt,name=of,proto3" json:"of,omitempty"`
 	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`      // from the container's root directory on
 	Follow        bool                   `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"` // a link at the end of the path
+	Lends         bool                   `protobuf:"varint,4,opt,name=lends,proto3" json:"lends,omitempty"`   // of a large file the start alone is asked for: a call with an empty file follows
+	Into          *Lent                  `protobuf:"bytes,5,opt,name=into,proto3" json:"into,omitempty"`      // an empty file for the content, whose offset tells how far it is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadTreeRequest) Reset() {
 	*x = ReadTreeRequest{}
-	mi := &file_files_proto_msgTypes[1]
+	mi := &file_files_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -116,7 +180,7 @@ func (x *ReadTreeRequest) String() string {
 func (*ReadTreeRequest) ProtoMessage() {}
 
 func (x *ReadTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[1]
+	mi := &file_files_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -129,7 +193,7 @@ func (x *ReadTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTreeRequest.ProtoReflect.Descriptor instead.
 func (*ReadTreeRequest) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{1}
+	return file_files_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ReadTreeRequest) GetOf() *ContainerRequest {
@@ -153,6 +217,20 @@ func (x *ReadTreeRequest) GetFollow() bool {
 	return false
 }
 
+func (x *ReadTreeRequest) GetLends() bool {
+	if x != nil {
+		return x.Lends
+	}
+	return false
+}
+
+func (x *ReadTreeRequest) GetInto() *Lent {
+	if x != nil {
+		return x.Into
+	}
+	return nil
+}
+
 type TreePart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Of:
@@ -167,7 +245,7 @@ type TreePart struct {
 
 func (x *TreePart) Reset() {
 	*x = TreePart{}
-	mi := &file_files_proto_msgTypes[2]
+	mi := &file_files_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -179,7 +257,7 @@ func (x *TreePart) String() string {
 func (*TreePart) ProtoMessage() {}
 
 func (x *TreePart) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[2]
+	mi := &file_files_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -192,7 +270,7 @@ func (x *TreePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreePart.ProtoReflect.Descriptor instead.
 func (*TreePart) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{2}
+	return file_files_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TreePart) GetOf() isTreePart_Of {
@@ -264,7 +342,7 @@ type WriteTree struct {
 
 func (x *WriteTree) Reset() {
 	*x = WriteTree{}
-	mi := &file_files_proto_msgTypes[3]
+	mi := &file_files_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -276,7 +354,7 @@ func (x *WriteTree) String() string {
 func (*WriteTree) ProtoMessage() {}
 
 func (x *WriteTree) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[3]
+	mi := &file_files_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -289,7 +367,7 @@ func (x *WriteTree) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTree.ProtoReflect.Descriptor instead.
 func (*WriteTree) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{3}
+	return file_files_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *WriteTree) GetOf() isWriteTree_Of {
@@ -337,14 +415,15 @@ type WriteTreeReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Containers    []string               `protobuf:"bytes,1,rep,name=containers,proto3" json:"containers,omitempty"` // names of those that have it
 	Notes         []string               `protobuf:"bytes,2,rep,name=notes,proto3" json:"notes,omitempty"`
-	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"` // of the others
+	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`                        // of the others
+	NotTaken      bool                   `protobuf:"varint,4,opt,name=not_taken,json=notTaken,proto3" json:"not_taken,omitempty"` // what was lent; nothing was done
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WriteTreeReply) Reset() {
 	*x = WriteTreeReply{}
-	mi := &file_files_proto_msgTypes[4]
+	mi := &file_files_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -356,7 +435,7 @@ func (x *WriteTreeReply) String() string {
 func (*WriteTreeReply) ProtoMessage() {}
 
 func (x *WriteTreeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[4]
+	mi := &file_files_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -369,7 +448,7 @@ func (x *WriteTreeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTreeReply.ProtoReflect.Descriptor instead.
 func (*WriteTreeReply) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{4}
+	return file_files_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WriteTreeReply) GetContainers() []string {
@@ -393,6 +472,13 @@ func (x *WriteTreeReply) GetError() string {
 	return ""
 }
 
+func (x *WriteTreeReply) GetNotTaken() bool {
+	if x != nil {
+		return x.NotTaken
+	}
+	return false
+}
+
 type FileChanges struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Changes       []*FileChange          `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
@@ -402,7 +488,7 @@ type FileChanges struct {
 
 func (x *FileChanges) Reset() {
 	*x = FileChanges{}
-	mi := &file_files_proto_msgTypes[5]
+	mi := &file_files_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +500,7 @@ func (x *FileChanges) String() string {
 func (*FileChanges) ProtoMessage() {}
 
 func (x *FileChanges) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[5]
+	mi := &file_files_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +513,7 @@ func (x *FileChanges) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileChanges.ProtoReflect.Descriptor instead.
 func (*FileChanges) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{5}
+	return file_files_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FileChanges) GetChanges() []*FileChange {
@@ -450,7 +536,7 @@ type FileChange struct {
 
 func (x *FileChange) Reset() {
 	*x = FileChange{}
-	mi := &file_files_proto_msgTypes[6]
+	mi := &file_files_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -462,7 +548,7 @@ func (x *FileChange) String() string {
 func (*FileChange) ProtoMessage() {}
 
 func (x *FileChange) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[6]
+	mi := &file_files_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -475,7 +561,7 @@ func (x *FileChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileChange.ProtoReflect.Descriptor instead.
 func (*FileChange) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{6}
+	return file_files_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FileChange) GetKind() string {
@@ -527,7 +613,7 @@ type CommitRequest struct {
 
 func (x *CommitRequest) Reset() {
 	*x = CommitRequest{}
-	mi := &file_files_proto_msgTypes[7]
+	mi := &file_files_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +625,7 @@ func (x *CommitRequest) String() string {
 func (*CommitRequest) ProtoMessage() {}
 
 func (x *CommitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[7]
+	mi := &file_files_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +638,7 @@ func (x *CommitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitRequest.ProtoReflect.Descriptor instead.
 func (*CommitRequest) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{7}
+	return file_files_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CommitRequest) GetOf() *ContainerRequest {
@@ -608,7 +694,7 @@ type CommitReply struct {
 
 func (x *CommitReply) Reset() {
 	*x = CommitReply{}
-	mi := &file_files_proto_msgTypes[8]
+	mi := &file_files_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +706,7 @@ func (x *CommitReply) String() string {
 func (*CommitReply) ProtoMessage() {}
 
 func (x *CommitReply) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[8]
+	mi := &file_files_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +719,7 @@ func (x *CommitReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitReply.ProtoReflect.Descriptor instead.
 func (*CommitReply) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{8}
+	return file_files_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CommitReply) GetName() string {
@@ -670,7 +756,7 @@ type ImportInput struct {
 
 func (x *ImportInput) Reset() {
 	*x = ImportInput{}
-	mi := &file_files_proto_msgTypes[9]
+	mi := &file_files_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +768,7 @@ func (x *ImportInput) String() string {
 func (*ImportInput) ProtoMessage() {}
 
 func (x *ImportInput) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[9]
+	mi := &file_files_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +781,7 @@ func (x *ImportInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportInput.ProtoReflect.Descriptor instead.
 func (*ImportInput) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{9}
+	return file_files_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ImportInput) GetOf() isImportInput_Of {
@@ -750,7 +836,7 @@ type CompareRequest struct {
 
 func (x *CompareRequest) Reset() {
 	*x = CompareRequest{}
-	mi := &file_files_proto_msgTypes[10]
+	mi := &file_files_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +848,7 @@ func (x *CompareRequest) String() string {
 func (*CompareRequest) ProtoMessage() {}
 
 func (x *CompareRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[10]
+	mi := &file_files_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +861,7 @@ func (x *CompareRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareRequest.ProtoReflect.Descriptor instead.
 func (*CompareRequest) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{10}
+	return file_files_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CompareRequest) GetFrom() string {
@@ -808,7 +894,7 @@ type SizesRequest struct {
 
 func (x *SizesRequest) Reset() {
 	*x = SizesRequest{}
-	mi := &file_files_proto_msgTypes[11]
+	mi := &file_files_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +906,7 @@ func (x *SizesRequest) String() string {
 func (*SizesRequest) ProtoMessage() {}
 
 func (x *SizesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[11]
+	mi := &file_files_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +919,7 @@ func (x *SizesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SizesRequest.ProtoReflect.Descriptor instead.
 func (*SizesRequest) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{11}
+	return file_files_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SizesRequest) GetIds() []string {
@@ -852,7 +938,7 @@ type SizesReply struct {
 
 func (x *SizesReply) Reset() {
 	*x = SizesReply{}
-	mi := &file_files_proto_msgTypes[12]
+	mi := &file_files_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +950,7 @@ func (x *SizesReply) String() string {
 func (*SizesReply) ProtoMessage() {}
 
 func (x *SizesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[12]
+	mi := &file_files_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +963,7 @@ func (x *SizesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SizesReply.ProtoReflect.Descriptor instead.
 func (*SizesReply) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{12}
+	return file_files_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SizesReply) GetSizes() map[string]*SizesReply_Size {
@@ -891,14 +977,16 @@ type TreePart_Start struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Container     string                 `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"` // name
 	Directory     bool                   `protobuf:"varint,2,opt,name=directory,proto3" json:"directory,omitempty"`
-	Size          int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"` // bytes of a file
+	Size          int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`     // bytes of a file
+	Lend          bool                   `protobuf:"varint,4,opt,name=lend,proto3" json:"lend,omitempty"`     // nothing follows: the file is large
+	Filled        bool                   `protobuf:"varint,5,opt,name=filled,proto3" json:"filled,omitempty"` // the content is where it was asked for; the archive has none of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TreePart_Start) Reset() {
 	*x = TreePart_Start{}
-	mi := &file_files_proto_msgTypes[13]
+	mi := &file_files_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +998,7 @@ func (x *TreePart_Start) String() string {
 func (*TreePart_Start) ProtoMessage() {}
 
 func (x *TreePart_Start) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[13]
+	mi := &file_files_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +1011,7 @@ func (x *TreePart_Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreePart_Start.ProtoReflect.Descriptor instead.
 func (*TreePart_Start) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{2, 0}
+	return file_files_proto_rawDescGZIP(), []int{3, 0}
 }
 
 func (x *TreePart_Start) GetContainer() string {
@@ -947,6 +1035,20 @@ func (x *TreePart_Start) GetSize() int64 {
 	return 0
 }
 
+func (x *TreePart_Start) GetLend() bool {
+	if x != nil {
+		return x.Lend
+	}
+	return false
+}
+
+func (x *TreePart_Start) GetFilled() bool {
+	if x != nil {
+		return x.Filled
+	}
+	return false
+}
+
 type WriteTree_Start struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	To            *ContainerRequest      `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`                           // with no index all of the service
@@ -957,13 +1059,14 @@ type WriteTree_Start struct {
 	Contents      bool                   `protobuf:"varint,6,opt,name=contents,proto3" json:"contents,omitempty"` // of the directory, not itself
 	Whole         bool                   `protobuf:"varint,7,opt,name=whole,proto3" json:"whole,omitempty"`       // the archive is the caller's own: its paths are below a directory that is there
 	Owners        bool                   `protobuf:"varint,8,opt,name=owners,proto3" json:"owners,omitempty"`     // as the archive says
+	From          *Lent                  `protobuf:"bytes,9,opt,name=from,proto3" json:"from,omitempty"`          // of WriteLent: the content, whose offset tells how far it is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WriteTree_Start) Reset() {
 	*x = WriteTree_Start{}
-	mi := &file_files_proto_msgTypes[14]
+	mi := &file_files_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1078,7 @@ func (x *WriteTree_Start) String() string {
 func (*WriteTree_Start) ProtoMessage() {}
 
 func (x *WriteTree_Start) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[14]
+	mi := &file_files_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1091,7 @@ func (x *WriteTree_Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTree_Start.ProtoReflect.Descriptor instead.
 func (*WriteTree_Start) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{3, 0}
+	return file_files_proto_rawDescGZIP(), []int{4, 0}
 }
 
 func (x *WriteTree_Start) GetTo() *ContainerRequest {
@@ -1047,6 +1150,13 @@ func (x *WriteTree_Start) GetOwners() bool {
 	return false
 }
 
+func (x *WriteTree_Start) GetFrom() *Lent {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
 type ImportInput_Start struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1059,7 +1169,7 @@ type ImportInput_Start struct {
 
 func (x *ImportInput_Start) Reset() {
 	*x = ImportInput_Start{}
-	mi := &file_files_proto_msgTypes[15]
+	mi := &file_files_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1181,7 @@ func (x *ImportInput_Start) String() string {
 func (*ImportInput_Start) ProtoMessage() {}
 
 func (x *ImportInput_Start) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[15]
+	mi := &file_files_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1194,7 @@ func (x *ImportInput_Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportInput_Start.ProtoReflect.Descriptor instead.
 func (*ImportInput_Start) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{9, 0}
+	return file_files_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *ImportInput_Start) GetName() string {
@@ -1125,7 +1235,7 @@ type SizesReply_Size struct {
 
 func (x *SizesReply_Size) Reset() {
 	*x = SizesReply_Size{}
-	mi := &file_files_proto_msgTypes[16]
+	mi := &file_files_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1247,7 @@ func (x *SizesReply_Size) String() string {
 func (*SizesReply_Size) ProtoMessage() {}
 
 func (x *SizesReply_Size) ProtoReflect() protoreflect.Message {
-	mi := &file_files_proto_msgTypes[16]
+	mi := &file_files_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1260,7 @@ func (x *SizesReply_Size) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SizesReply_Size.ProtoReflect.Descriptor instead.
 func (*SizesReply_Size) Descriptor() ([]byte, []int) {
-	return file_files_proto_rawDescGZIP(), []int{12, 0}
+	return file_files_proto_rawDescGZIP(), []int{13, 0}
 }
 
 func (x *SizesReply_Size) GetLayerBytes() int64 {
@@ -1176,23 +1286,31 @@ const file_files_proto_rawDesc = "" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x18\n" +
 	"\aservice\x18\x03 \x01(\tR\aservice\x12\x14\n" +
-	"\x05index\x18\x04 \x01(\x05R\x05index\"i\n" +
+	"\x05index\x18\x04 \x01(\x05R\x05index\"L\n" +
+	"\x04Lent\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x16\n" +
+	"\x06device\x18\x02 \x01(\x04R\x06device\x12\x14\n" +
+	"\x05inode\x18\x03 \x01(\x04R\x05inode\"\xa3\x01\n" +
 	"\x0fReadTreeRequest\x12*\n" +
 	"\x02of\x18\x01 \x01(\v2\x1a.orlop.v1.ContainerRequestR\x02of\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
-	"\x06follow\x18\x03 \x01(\bR\x06follow\"\xc7\x01\n" +
+	"\x06follow\x18\x03 \x01(\bR\x06follow\x12\x14\n" +
+	"\x05lends\x18\x04 \x01(\bR\x05lends\x12\"\n" +
+	"\x04into\x18\x05 \x01(\v2\x0e.orlop.v1.LentR\x04into\"\xf4\x01\n" +
 	"\bTreePart\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x18.orlop.v1.TreePart.StartH\x00R\x05start\x12\x14\n" +
 	"\x04data\x18\x02 \x01(\fH\x00R\x04data\x12\x14\n" +
-	"\x04note\x18\x03 \x01(\tH\x00R\x04note\x1aW\n" +
+	"\x04note\x18\x03 \x01(\tH\x00R\x04note\x1a\x83\x01\n" +
 	"\x05Start\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\bR\tdirectory\x12\x12\n" +
-	"\x04size\x18\x03 \x01(\x03R\x04sizeB\x04\n" +
-	"\x02of\"\xbb\x02\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\x12\x12\n" +
+	"\x04lend\x18\x04 \x01(\bR\x04lend\x12\x16\n" +
+	"\x06filled\x18\x05 \x01(\bR\x06filledB\x04\n" +
+	"\x02of\"\xdf\x02\n" +
 	"\tWriteTree\x121\n" +
 	"\x05start\x18\x01 \x01(\v2\x19.orlop.v1.WriteTree.StartH\x00R\x05start\x12\x14\n" +
-	"\x04data\x18\x02 \x01(\fH\x00R\x04data\x1a\xde\x01\n" +
+	"\x04data\x18\x02 \x01(\fH\x00R\x04data\x1a\x82\x02\n" +
 	"\x05Start\x12*\n" +
 	"\x02to\x18\x01 \x01(\v2\x1a.orlop.v1.ContainerRequestR\x02to\x12\x19\n" +
 	"\bone_offs\x18\x02 \x01(\bR\aoneOffs\x12\x12\n" +
@@ -1201,14 +1319,16 @@ const file_files_proto_rawDesc = "" +
 	"\tdirectory\x18\x05 \x01(\bR\tdirectory\x12\x1a\n" +
 	"\bcontents\x18\x06 \x01(\bR\bcontents\x12\x14\n" +
 	"\x05whole\x18\a \x01(\bR\x05whole\x12\x16\n" +
-	"\x06owners\x18\b \x01(\bR\x06ownersB\x04\n" +
-	"\x02of\"\\\n" +
+	"\x06owners\x18\b \x01(\bR\x06owners\x12\"\n" +
+	"\x04from\x18\t \x01(\v2\x0e.orlop.v1.LentR\x04fromB\x04\n" +
+	"\x02of\"y\n" +
 	"\x0eWriteTreeReply\x12\x1e\n" +
 	"\n" +
 	"containers\x18\x01 \x03(\tR\n" +
 	"containers\x12\x14\n" +
 	"\x05notes\x18\x02 \x03(\tR\x05notes\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error\"=\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12\x1b\n" +
+	"\tnot_taken\x18\x04 \x01(\bR\bnotTaken\"=\n" +
 	"\vFileChanges\x12.\n" +
 	"\achanges\x18\x01 \x03(\v2\x14.orlop.v1.FileChangeR\achanges\"r\n" +
 	"\n" +
@@ -1255,10 +1375,11 @@ const file_files_proto_rawDesc = "" +
 	"\n" +
 	"SizesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
-	"\x05value\x18\x02 \x01(\v2\x19.orlop.v1.SizesReply.SizeR\x05value:\x028\x012\xdc\x03\n" +
+	"\x05value\x18\x02 \x01(\v2\x19.orlop.v1.SizesReply.SizeR\x05value:\x028\x012\x9a\x04\n" +
 	"\x05Files\x127\n" +
 	"\x04Read\x12\x19.orlop.v1.ReadTreeRequest\x1a\x12.orlop.v1.TreePart0\x01\x128\n" +
-	"\x05Write\x12\x13.orlop.v1.WriteTree\x1a\x18.orlop.v1.WriteTreeReply(\x01\x127\n" +
+	"\x05Write\x12\x13.orlop.v1.WriteTree\x1a\x18.orlop.v1.WriteTreeReply(\x01\x12<\n" +
+	"\tWriteLent\x12\x13.orlop.v1.WriteTree\x1a\x18.orlop.v1.WriteTreeReply(\x01\x127\n" +
 	"\x06Export\x12\x1a.orlop.v1.ContainerRequest\x1a\x0f.orlop.v1.Chunk0\x01\x12>\n" +
 	"\aChanges\x12\x1a.orlop.v1.ContainerRequest\x1a\x15.orlop.v1.FileChanges0\x01\x128\n" +
 	"\x06Commit\x12\x17.orlop.v1.CommitRequest\x1a\x15.orlop.v1.CommitReply\x128\n" +
@@ -1278,59 +1399,64 @@ func file_files_proto_rawDescGZIP() []byte {
 	return file_files_proto_rawDescData
 }
 
-var file_files_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_files_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_files_proto_goTypes = []any{
 	(*ContainerRequest)(nil),  // 0: orlop.v1.ContainerRequest
-	(*ReadTreeRequest)(nil),   // 1: orlop.v1.ReadTreeRequest
-	(*TreePart)(nil),          // 2: orlop.v1.TreePart
-	(*WriteTree)(nil),         // 3: orlop.v1.WriteTree
-	(*WriteTreeReply)(nil),    // 4: orlop.v1.WriteTreeReply
-	(*FileChanges)(nil),       // 5: orlop.v1.FileChanges
-	(*FileChange)(nil),        // 6: orlop.v1.FileChange
-	(*CommitRequest)(nil),     // 7: orlop.v1.CommitRequest
-	(*CommitReply)(nil),       // 8: orlop.v1.CommitReply
-	(*ImportInput)(nil),       // 9: orlop.v1.ImportInput
-	(*CompareRequest)(nil),    // 10: orlop.v1.CompareRequest
-	(*SizesRequest)(nil),      // 11: orlop.v1.SizesRequest
-	(*SizesReply)(nil),        // 12: orlop.v1.SizesReply
-	(*TreePart_Start)(nil),    // 13: orlop.v1.TreePart.Start
-	(*WriteTree_Start)(nil),   // 14: orlop.v1.WriteTree.Start
-	(*ImportInput_Start)(nil), // 15: orlop.v1.ImportInput.Start
-	(*SizesReply_Size)(nil),   // 16: orlop.v1.SizesReply.Size
-	nil,                       // 17: orlop.v1.SizesReply.SizesEntry
-	(*Chunk)(nil),             // 18: orlop.v1.Chunk
+	(*Lent)(nil),              // 1: orlop.v1.Lent
+	(*ReadTreeRequest)(nil),   // 2: orlop.v1.ReadTreeRequest
+	(*TreePart)(nil),          // 3: orlop.v1.TreePart
+	(*WriteTree)(nil),         // 4: orlop.v1.WriteTree
+	(*WriteTreeReply)(nil),    // 5: orlop.v1.WriteTreeReply
+	(*FileChanges)(nil),       // 6: orlop.v1.FileChanges
+	(*FileChange)(nil),        // 7: orlop.v1.FileChange
+	(*CommitRequest)(nil),     // 8: orlop.v1.CommitRequest
+	(*CommitReply)(nil),       // 9: orlop.v1.CommitReply
+	(*ImportInput)(nil),       // 10: orlop.v1.ImportInput
+	(*CompareRequest)(nil),    // 11: orlop.v1.CompareRequest
+	(*SizesRequest)(nil),      // 12: orlop.v1.SizesRequest
+	(*SizesReply)(nil),        // 13: orlop.v1.SizesReply
+	(*TreePart_Start)(nil),    // 14: orlop.v1.TreePart.Start
+	(*WriteTree_Start)(nil),   // 15: orlop.v1.WriteTree.Start
+	(*ImportInput_Start)(nil), // 16: orlop.v1.ImportInput.Start
+	(*SizesReply_Size)(nil),   // 17: orlop.v1.SizesReply.Size
+	nil,                       // 18: orlop.v1.SizesReply.SizesEntry
+	(*Chunk)(nil),             // 19: orlop.v1.Chunk
 }
 var file_files_proto_depIdxs = []int32{
 	0,  // 0: orlop.v1.ReadTreeRequest.of:type_name -> orlop.v1.ContainerRequest
-	13, // 1: orlop.v1.TreePart.start:type_name -> orlop.v1.TreePart.Start
-	14, // 2: orlop.v1.WriteTree.start:type_name -> orlop.v1.WriteTree.Start
-	6,  // 3: orlop.v1.FileChanges.changes:type_name -> orlop.v1.FileChange
-	0,  // 4: orlop.v1.CommitRequest.of:type_name -> orlop.v1.ContainerRequest
-	15, // 5: orlop.v1.ImportInput.start:type_name -> orlop.v1.ImportInput.Start
-	17, // 6: orlop.v1.SizesReply.sizes:type_name -> orlop.v1.SizesReply.SizesEntry
-	0,  // 7: orlop.v1.WriteTree.Start.to:type_name -> orlop.v1.ContainerRequest
-	16, // 8: orlop.v1.SizesReply.SizesEntry.value:type_name -> orlop.v1.SizesReply.Size
-	1,  // 9: orlop.v1.Files.Read:input_type -> orlop.v1.ReadTreeRequest
-	3,  // 10: orlop.v1.Files.Write:input_type -> orlop.v1.WriteTree
-	0,  // 11: orlop.v1.Files.Export:input_type -> orlop.v1.ContainerRequest
-	0,  // 12: orlop.v1.Files.Changes:input_type -> orlop.v1.ContainerRequest
-	7,  // 13: orlop.v1.Files.Commit:input_type -> orlop.v1.CommitRequest
-	9,  // 14: orlop.v1.Files.Import:input_type -> orlop.v1.ImportInput
-	10, // 15: orlop.v1.Files.Compare:input_type -> orlop.v1.CompareRequest
-	11, // 16: orlop.v1.Files.Sizes:input_type -> orlop.v1.SizesRequest
-	2,  // 17: orlop.v1.Files.Read:output_type -> orlop.v1.TreePart
-	4,  // 18: orlop.v1.Files.Write:output_type -> orlop.v1.WriteTreeReply
-	18, // 19: orlop.v1.Files.Export:output_type -> orlop.v1.Chunk
-	5,  // 20: orlop.v1.Files.Changes:output_type -> orlop.v1.FileChanges
-	8,  // 21: orlop.v1.Files.Commit:output_type -> orlop.v1.CommitReply
-	8,  // 22: orlop.v1.Files.Import:output_type -> orlop.v1.CommitReply
-	5,  // 23: orlop.v1.Files.Compare:output_type -> orlop.v1.FileChanges
-	12, // 24: orlop.v1.Files.Sizes:output_type -> orlop.v1.SizesReply
-	17, // [17:25] is the sub-list for method output_type
-	9,  // [9:17] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	1,  // 1: orlop.v1.ReadTreeRequest.into:type_name -> orlop.v1.Lent
+	14, // 2: orlop.v1.TreePart.start:type_name -> orlop.v1.TreePart.Start
+	15, // 3: orlop.v1.WriteTree.start:type_name -> orlop.v1.WriteTree.Start
+	7,  // 4: orlop.v1.FileChanges.changes:type_name -> orlop.v1.FileChange
+	0,  // 5: orlop.v1.CommitRequest.of:type_name -> orlop.v1.ContainerRequest
+	16, // 6: orlop.v1.ImportInput.start:type_name -> orlop.v1.ImportInput.Start
+	18, // 7: orlop.v1.SizesReply.sizes:type_name -> orlop.v1.SizesReply.SizesEntry
+	0,  // 8: orlop.v1.WriteTree.Start.to:type_name -> orlop.v1.ContainerRequest
+	1,  // 9: orlop.v1.WriteTree.Start.from:type_name -> orlop.v1.Lent
+	17, // 10: orlop.v1.SizesReply.SizesEntry.value:type_name -> orlop.v1.SizesReply.Size
+	2,  // 11: orlop.v1.Files.Read:input_type -> orlop.v1.ReadTreeRequest
+	4,  // 12: orlop.v1.Files.Write:input_type -> orlop.v1.WriteTree
+	4,  // 13: orlop.v1.Files.WriteLent:input_type -> orlop.v1.WriteTree
+	0,  // 14: orlop.v1.Files.Export:input_type -> orlop.v1.ContainerRequest
+	0,  // 15: orlop.v1.Files.Changes:input_type -> orlop.v1.ContainerRequest
+	8,  // 16: orlop.v1.Files.Commit:input_type -> orlop.v1.CommitRequest
+	10, // 17: orlop.v1.Files.Import:input_type -> orlop.v1.ImportInput
+	11, // 18: orlop.v1.Files.Compare:input_type -> orlop.v1.CompareRequest
+	12, // 19: orlop.v1.Files.Sizes:input_type -> orlop.v1.SizesRequest
+	3,  // 20: orlop.v1.Files.Read:output_type -> orlop.v1.TreePart
+	5,  // 21: orlop.v1.Files.Write:output_type -> orlop.v1.WriteTreeReply
+	5,  // 22: orlop.v1.Files.WriteLent:output_type -> orlop.v1.WriteTreeReply
+	19, // 23: orlop.v1.Files.Export:output_type -> orlop.v1.Chunk
+	6,  // 24: orlop.v1.Files.Changes:output_type -> orlop.v1.FileChanges
+	9,  // 25: orlop.v1.Files.Commit:output_type -> orlop.v1.CommitReply
+	9,  // 26: orlop.v1.Files.Import:output_type -> orlop.v1.CommitReply
+	6,  // 27: orlop.v1.Files.Compare:output_type -> orlop.v1.FileChanges
+	13, // 28: orlop.v1.Files.Sizes:output_type -> orlop.v1.SizesReply
+	20, // [20:29] is the sub-list for method output_type
+	11, // [11:20] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_files_proto_init() }
@@ -1339,16 +1465,16 @@ func file_files_proto_init() {
 		return
 	}
 	file_engine_proto_init()
-	file_files_proto_msgTypes[2].OneofWrappers = []any{
+	file_files_proto_msgTypes[3].OneofWrappers = []any{
 		(*TreePart_Start_)(nil),
 		(*TreePart_Data)(nil),
 		(*TreePart_Note)(nil),
 	}
-	file_files_proto_msgTypes[3].OneofWrappers = []any{
+	file_files_proto_msgTypes[4].OneofWrappers = []any{
 		(*WriteTree_Start_)(nil),
 		(*WriteTree_Data)(nil),
 	}
-	file_files_proto_msgTypes[9].OneofWrappers = []any{
+	file_files_proto_msgTypes[10].OneofWrappers = []any{
 		(*ImportInput_Start_)(nil),
 		(*ImportInput_Data)(nil),
 	}
@@ -1358,7 +1484,7 @@ func file_files_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_files_proto_rawDesc), len(file_files_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

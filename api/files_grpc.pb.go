@@ -21,14 +21,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Files_Read_FullMethodName    = "/orlop.v1.Files/Read"
-	Files_Write_FullMethodName   = "/orlop.v1.Files/Write"
-	Files_Export_FullMethodName  = "/orlop.v1.Files/Export"
-	Files_Changes_FullMethodName = "/orlop.v1.Files/Changes"
-	Files_Commit_FullMethodName  = "/orlop.v1.Files/Commit"
-	Files_Import_FullMethodName  = "/orlop.v1.Files/Import"
-	Files_Compare_FullMethodName = "/orlop.v1.Files/Compare"
-	Files_Sizes_FullMethodName   = "/orlop.v1.Files/Sizes"
+	Files_Read_FullMethodName      = "/orlop.v1.Files/Read"
+	Files_Write_FullMethodName     = "/orlop.v1.Files/Write"
+	Files_WriteLent_FullMethodName = "/orlop.v1.Files/WriteLent"
+	Files_Export_FullMethodName    = "/orlop.v1.Files/Export"
+	Files_Changes_FullMethodName   = "/orlop.v1.Files/Changes"
+	Files_Commit_FullMethodName    = "/orlop.v1.Files/Commit"
+	Files_Import_FullMethodName    = "/orlop.v1.Files/Import"
+	Files_Compare_FullMethodName   = "/orlop.v1.Files/Compare"
+	Files_Sizes_FullMethodName     = "/orlop.v1.Files/Sizes"
 )
 
 // FilesClient is the client API for Files service.
@@ -40,6 +41,9 @@ type FilesClient interface {
 	Read(ctx context.Context, in *ReadTreeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TreePart], error)
 	// Write puts the files of a tar archive into containers. The first message says where.
 	Write(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[WriteTree, WriteTreeReply], error)
+	// WriteLent puts one file into containers, whose content the caller lends: the archive
+	// has its header alone.
+	WriteLent(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[WriteTree, WriteTreeReply], error)
 	// Export sends all files of a container, without what is mounted in it, as a tar archive.
 	Export(ctx context.Context, in *ContainerRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Chunk], error)
 	// Changes are the files in which a container differs from its image.
@@ -94,9 +98,22 @@ func (c *filesClient) Write(ctx context.Context, opts ...grpc.CallOption) (grpc.
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Files_WriteClient = grpc.ClientStreamingClient[WriteTree, WriteTreeReply]
 
+func (c *filesClient) WriteLent(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[WriteTree, WriteTreeReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Files_ServiceDesc.Streams[2], Files_WriteLent_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WriteTree, WriteTreeReply]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Files_WriteLentClient = grpc.ClientStreamingClient[WriteTree, WriteTreeReply]
+
 func (c *filesClient) Export(ctx context.Context, in *ContainerRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Chunk], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Files_ServiceDesc.Streams[2], Files_Export_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Files_ServiceDesc.Streams[3], Files_Export_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +132,7 @@ type Files_ExportClient = grpc.ServerStreamingClient[Chunk]
 
 func (c *filesClient) Changes(ctx context.Context, in *ContainerRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FileChanges], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Files_ServiceDesc.Streams[3], Files_Changes_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Files_ServiceDesc.Streams[4], Files_Changes_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +161,7 @@ func (c *filesClient) Commit(ctx context.Context, in *CommitRequest, opts ...grp
 
 func (c *filesClient) Import(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportInput, CommitReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Files_ServiceDesc.Streams[4], Files_Import_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Files_ServiceDesc.Streams[5], Files_Import_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +174,7 @@ type Files_ImportClient = grpc.ClientStreamingClient[ImportInput, CommitReply]
 
 func (c *filesClient) Compare(ctx context.Context, in *CompareRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FileChanges], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Files_ServiceDesc.Streams[5], Files_Compare_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Files_ServiceDesc.Streams[6], Files_Compare_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -193,6 +210,9 @@ type FilesServer interface {
 	Read(*ReadTreeRequest, grpc.ServerStreamingServer[TreePart]) error
 	// Write puts the files of a tar archive into containers. The first message says where.
 	Write(grpc.ClientStreamingServer[WriteTree, WriteTreeReply]) error
+	// WriteLent puts one file into containers, whose content the caller lends: the archive
+	// has its header alone.
+	WriteLent(grpc.ClientStreamingServer[WriteTree, WriteTreeReply]) error
 	// Export sends all files of a container, without what is mounted in it, as a tar archive.
 	Export(*ContainerRequest, grpc.ServerStreamingServer[Chunk]) error
 	// Changes are the files in which a container differs from its image.
@@ -220,6 +240,9 @@ func (UnimplementedFilesServer) Read(*ReadTreeRequest, grpc.ServerStreamingServe
 }
 func (UnimplementedFilesServer) Write(grpc.ClientStreamingServer[WriteTree, WriteTreeReply]) error {
 	return status.Error(codes.Unimplemented, "method Write not implemented")
+}
+func (UnimplementedFilesServer) WriteLent(grpc.ClientStreamingServer[WriteTree, WriteTreeReply]) error {
+	return status.Error(codes.Unimplemented, "method WriteLent not implemented")
 }
 func (UnimplementedFilesServer) Export(*ContainerRequest, grpc.ServerStreamingServer[Chunk]) error {
 	return status.Error(codes.Unimplemented, "method Export not implemented")
@@ -277,6 +300,13 @@ func _Files_Write_Handler(srv interface{}, stream grpc.ServerStream) error {
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Files_WriteServer = grpc.ClientStreamingServer[WriteTree, WriteTreeReply]
+
+func _Files_WriteLent_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(FilesServer).WriteLent(&grpc.GenericServerStream[WriteTree, WriteTreeReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Files_WriteLentServer = grpc.ClientStreamingServer[WriteTree, WriteTreeReply]
 
 func _Files_Export_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ContainerRequest)
@@ -379,6 +409,11 @@ var Files_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Write",
 			Handler:       _Files_Write_Handler,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "WriteLent",
+			Handler:       _Files_WriteLent_Handler,
 			ClientStreams: true,
 		},
 		{

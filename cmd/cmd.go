@@ -29,8 +29,16 @@ import (
 
 // Run carries out a command line, without the program's name, and gives the
 // exit code.
-func Run(ctx context.Context, args []string, w cli.World) int {
+func Run(ctx context.Context, args []string, w cli.World) int { return RunWith(ctx, args, w, nil) }
+
+// Verb makes a verb of a program that has more of them than the command itself. It gets the invocation that is made once
+// all flags are read.
+type Verb func(invocation func() *cli.Invocation) *cobra.Command
+
+// RunWith is Run with deploy as a verb of the program itself; nil: another program has it.
+func RunWith(ctx context.Context, args []string, w cli.World, deploy Verb) int {
 	a := newApp(w)
+	a.args, a.deploy = args, deploy
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(a.Stdout)
@@ -77,6 +85,8 @@ type app struct {
 	*cli.Invocation
 	settings cli.Settings
 	output   *display.Output
+	args     []string // of the command line
+	deploy   Verb     // nil: another program has it
 }
 
 func newApp(w cli.World) *app {
@@ -145,7 +155,7 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpCommandGroupID(groupEngine)
 	root.SetFlagErrorFunc(flagError)
 	a.globalFlags(root.Flags())
-	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.ciCommand(), a.planCommand(), a.whyCommand(), a.graphCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
+	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.deployCommand(), a.ciCommand(), a.planCommand(), a.whyCommand(), a.graphCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
 		a.buildCommand(), a.pullCommand(), a.pushCommand(), a.publishCommand(), a.lockCommand(), a.configCommand(), a.imagesCommand(), a.volumesCommand(), a.createCommand())
 	add(root, groupInside, a.execCommand(), a.attachCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.pauseCommand(), a.unpauseCommand(), a.scaleCommand(), a.waitCommand(),
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),

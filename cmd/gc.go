@@ -63,7 +63,7 @@ func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force boo
 	if !force && display.IsTerminal(a.Stdin) {
 		a.sayCollected(found, "is to be removed:")
 		if !a.Confirm(fmt.Sprintf("Remove %s with all data?", spec.Plural(len(found.Projects), "instance"))) {
-			return errNothingRemoved
+			return cli.ErrNothingRemoved
 		}
 	}
 	req.DryRun = false

@@ -97,7 +97,8 @@ func house() map[string][]string {
 		"engine/signature":  {"runner/push", "runner/retry"},
 		"engine/trust":      {"engine/signature", "runner/push", "runner/retry", "spec"},
 		"engine/admission":  append([]string{"api", "engine/settings", "engine/signature", "engine/trust"}, below...),
-		"engine/files":      append([]string{"api", "api/archive", "engine/tarball"}, below...),
+		"engine/files":      append([]string{"api", "api/archive", "engine/lent", "engine/tarball"}, below...),
+		"engine/lent":       append([]string{"api"}, below...),
 		"engine/published":  append([]string{"api", "engine/settings", "engine/signature", "engine/trust", "spec/privilege", "spec/userfile", "spec/yamlfile"}, below...),
 		"engine/images":     append([]string{"api"}, below...),
 		"engine/containers": append([]string{"api"}, below...),
@@ -115,7 +116,7 @@ func house() map[string][]string {
 		"engine/store":             {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":             {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":            {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":                   append([]string{"builder", "planner/walk", "runner", "api", "engine/buildkit", "engine/collector", "engine/containers", "engine/published", "engine/files", "engine/loglines", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
+		"engine":                   append([]string{"builder", "planner/walk", "runner", "api", "engine/buildkit", "engine/collector", "engine/containers", "engine/published", "engine/files", "engine/lent", "engine/loglines", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
 		"cmd/display":              {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":             {"spec"},
 		"cmd/consent":              {"spec"},
@@ -144,11 +145,19 @@ func house() map[string][]string {
 		"cmd/vault":                {"api", "spec", "planner"},
 		"cmd/doctor":               append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/up":                   append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
+		"deploy/manifest":          {"spec"},
+		"deploy/cluster":           {"deploy/manifest", "spec"},
+		"deploy/rollout":           {},
+		"deploy":                   {"deploy/manifest", "deploy/cluster", "deploy/rollout", "spec", "planner"},
+		"cmd/deploy":               append([]string{"deploy", "deploy/manifest", "deploy/cluster", "deploy/rollout", "planner/walk", "cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
+		"cmd/orlop-gate":           {},
+		"cmd/orlop-deploy":         append([]string{"cmd", "cmd/deploy", "deploy", "deploy/manifest", "deploy/cluster", "deploy/rollout", "planner/walk"}, verbs...),
 		"cmd":                      verbs,
 		"cmd/orlop":                append([]string{"cmd"}, verbs...),
+		"cmd/orlop-shim":           {"runner/shim/native/enter", "runner/shim/native/join", "runner/shim/native", "runner/shim/reaper", "runner/shim/tasks"},
+		"runner/shim/native/enter": {},
 		"cmd/orlopd":               {"keeper"},
-		"runner/shim/native/enter": {}, "cmd/orlop-shim": {"runner/shim/native/enter", "runner/shim/native/join", "runner/shim/native", "runner/shim/reaper", "runner/shim/tasks"},
-		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/collector", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/loglines", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),
+		"cmd/orlop-engine":         append([]string{"engine", "engine/buildkit", "engine/collector", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/lent", "engine/loglines", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),
 	}
 }
 
@@ -163,6 +172,20 @@ var heavy = []string{
 	"github.com/containerd/containerd/v2/cmd", "github.com/containerd/containerd/v2/client", "github.com/containerd/containerd/v2/core/metadata",
 	"github.com/moby/buildkit/control", "github.com/moby/buildkit/worker", "github.com/moby/buildkit/solver/llbsolver",
 	"github.com/vishvananda/netlink", "github.com/google/nftables", "go.etcd.io/bbolt",
+	"k8s.io", "sigs.k8s.io/cli-utils", // those of orlop-deploy alone
+}
+
+// mostBytes is how large the command may be: it is read from the disk before it does anything.
+const mostBytes = 32 << 20
+
+func TestTheCommandStaysSmall(t *testing.T) {
+	info, err := os.Stat("../bin/orlop")
+	if err != nil {
+		t.Skip("SKIPPED: needs the built command: make build")
+	}
+	if info.Size() > mostBytes {
+		t.Errorf("bin/orlop has %d MB, more than %d", info.Size()>>20, mostBytes>>20)
+	}
 }
 
 type listed struct {

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -108,19 +107,13 @@ func (a *app) rmCommand() *cobra.Command {
 			c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove anonymous volumes with them")
 			return func(r *api.LifecycleRequest) error {
 				r.OnlyStopped, r.RemoveVolumes = !stop, volumes
-				if force || r.DryRun || !display.IsTerminal(a.Stdin) {
+				if force || r.DryRun {
 					return nil
 				}
-				if !a.Confirm("Remove containers of " + r.Project + "?") {
-					return errNothingRemoved
-				}
-				return nil
+				return a.MayRemove("Remove containers of " + r.Project + "?")
 			}
 		})
 }
-
-// errNothingRemoved is the error of a removal that the user said no to.
-var errNothingRemoved = errors.New("nothing was removed")
 
 // lifecycleCommand is a verb that changes containers that exist. flags may be
 // nil; it adds the verb's own flags and gives what puts them into the request.

@@ -111,7 +111,7 @@ func TestDownAndLifecycleRequests(t *testing.T) {
 		"restart -t 2 web": {Action: "restart", Services: []string{"web"}, StopTimeoutMs: 2000, HasStopTimeout: true},
 		"kill":             {Action: "kill", Signal: "SIGKILL", Within: all},
 		"kill -s HUP web":  {Action: "kill", Services: []string{"web"}, Signal: "HUP"},
-		"rm -v":            {Action: "remove", RemoveVolumes: true, OnlyStopped: true, Within: all},
+		"rm -fv":           {Action: "remove", RemoveVolumes: true, OnlyStopped: true, Within: all},
 		"rm -sf db":        {Action: "remove", Services: []string{"db"}},
 	} {
 		d.engine.lifecycle = nil

@@ -30,6 +30,7 @@ import (
 	"github.com/orlop/orlop/engine/heap"
 	"github.com/orlop/orlop/engine/history"
 	"github.com/orlop/orlop/engine/images"
+	"github.com/orlop/orlop/engine/lent"
 	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/programs"
 	"github.com/orlop/orlop/engine/published"
@@ -329,7 +330,7 @@ func (e *Engine) needKit(ctx context.Context) error {
 func (e *Engine) Serve(ctx context.Context) error {
 	srv := newServer(e)
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(e.cfg.Listener) }()
+	go func() { served <- srv.Serve(lent.Listener(e.cfg.Listener)) }()
 	var err error
 	select {
 	case <-ctx.Done():

@@ -41,6 +41,7 @@ const (
 	Pause         Action = "pause" // all processes of a container stand still
 	Unpause       Action = "unpause"
 	Await         Action = "await"
+	Apply         Action = "apply"      // on a cluster: what the pods of services need
 	Schedules     Action = "schedule"   // a job: the engine runs it from here on, when it is time
 	Reschedule    Action = "reschedule" // a job that changed, or whose stack was stopped
 	Unschedule    Action = "unschedule"
@@ -71,8 +72,9 @@ type Step struct {
 	NoStart    bool          `json:"no_start,omitempty"`   // of Schedules too: it is not run yet
 	Overlap    bool          `json:"overlap,omitempty"`    // of Replace: the old container runs until the new one is ready
 	Signal     string        `json:"signal,omitempty"`
-	Index      int           `json:"-"` // of Init: its number in pre_start
-	Applied    *Applied      `json:"-"` // what the container shall be made from
+	Note       string        `json:"note,omitempty"` // how it is done, in a few words, where that is not the usual way
+	Index      int           `json:"-"`              // of Init: its number in pre_start
+	Applied    *Applied      `json:"-"`              // what the container shall be made from
 	Network    *spec.Network `json:"-"`
 	Renewed    *spec.Network `json:"-"` // of CreateNetwork: what is there and is made anew; nil: nothing was there
 	Containers int           `json:"-"` // of CreateNetwork: how many are to be on it
@@ -104,6 +106,7 @@ type Plan struct {
 	Orphans  []string `json:"orphans,omitempty"`  // containers of services that the file no longer has, left alone
 	Warnings []string `json:"warnings,omitempty"` // what the plan can't bring about
 	Limit    int      `json:"-"`                  // steps at once that the caller allows; 0: any number
+	Of       string   `json:"of,omitempty"`       // what Leave counts; "" is containers
 
 	taken map[string]bool // IDs
 }

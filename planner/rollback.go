@@ -167,4 +167,9 @@ func (s *Step) Reference(images map[string]string) string {
 }
 
 // Target names what a Rollback of a container that was there leads to.
-func (s *Step) Target() string { return s.Name + " (" + spec.ShortDigests(s.Applied.Image) + ")" }
+func (s *Step) Target() string {
+	if s.Applied.Image == "" {
+		return s.Name
+	}
+	return s.Name + " (" + spec.ShortDigests(s.Applied.Image) + ")"
+}

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ import (
 // - remove, and a point for what only runs.
 func (a Action) Symbol() string {
 	switch a {
-	case Pull, Build, Push, CreateNetwork, CreateVolume, Create, Schedules:
+	case Pull, Build, Push, CreateNetwork, CreateVolume, Create, Schedules, Apply:
 		return "+"
 	case Replace:
 		return "±"
@@ -55,7 +56,9 @@ func (p *Plan) Text() string {
 				head = strings.Repeat(" ", len([]rune(head)))
 			}
 			suffix := at(r.Place)
-			if s.Action == Update && i == 0 {
+			if i == 0 && s.Note != "" {
+				suffix += "   " + s.Note
+			} else if i == 0 && s.Action == Update {
 				suffix += "   no restart"
 			}
 			fmt.Fprintf(&b, "%s %s%s\n", head, r, suffix)
@@ -121,7 +124,7 @@ func (p *Plan) Summary() string {
 	say("pull %d", p.Count(Pull))
 	say("push %d", p.Count(Push))
 	say("init %d", p.Count(Init))
-	say("create %d", p.Count(Create, CreateNetwork, CreateVolume))
+	say("create %d", p.Count(Create, CreateNetwork, CreateVolume, Apply))
 	say("replace %d", p.Count(Replace))
 	say("change %d in place", p.Count(Update, UpdateNetwork, UpdateVolume))
 	say("attach %d", p.Count(AttachNetwork))
@@ -139,10 +142,11 @@ func (p *Plan) Summary() string {
 		return "nothing to change, wait for " + awaited
 	}
 	if len(parts) == 0 {
+		of := cmp.Or(p.Of, "container")
 		if p.Leave == 1 {
-			return "nothing to do: 1 container is as the stack file wants it"
+			return fmt.Sprintf("nothing to do: 1 %s is as the stack file wants it", of)
 		}
-		return fmt.Sprintf("nothing to do: %d containers are as the stack file wants them", p.Leave)
+		return fmt.Sprintf("nothing to do: %s are as the stack file wants them", spec.Plural(p.Leave, of))
 	}
 	if p.Leave == 1 {
 		say("leave %d as it is", 1)

@@ -414,6 +414,7 @@ type Volume struct {
 	DriverOpts map[string]string `json:"driver_opts,omitempty"` // type, device and o of what is mounted as the volume
 	External   bool              `json:"external,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
+	Extensions map[string]any    `json:"-"`
 }
 
 // Secret is a declared secret. Its content is in Project.Payloads.

@@ -47,24 +47,54 @@ type inode struct{ dev, ino uint64 }
 // archive. A link at the end of the path is followed only if that is asked for, or a
 // slash is behind it.
 func (p *Packer) Pack(ctx context.Context, at, name string, follow bool) error {
+	i, err := p.item(at, name, follow)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(i.fd)
+	return p.pack(ctx, i, 0)
+}
+
+// Large is from how many bytes on a file is worth to be copied by the kernel.
+const Large = 1 << 20
+
+// OpenLarge opens a plain file of Large bytes or more for its content to be copied by the kernel,
+// and tells what an archive says of it. The file is nil where anything else is at the path.
+func (p *Packer) OpenLarge(at, name string, follow bool) (*tar.Header, *os.File, error) {
+	i, err := p.item(at, name, follow)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unix.Close(i.fd)
+	if i.st.Mode&unix.S_IFMT != unix.S_IFREG || i.st.Size < Large {
+		return nil, nil, nil
+	}
+	h := p.header(i)
+	f, err := p.openFile(i, h)
+	return h, f, err
+}
+
+// item opens what is at a path.
+func (p *Packer) item(at, name string, follow bool) (item, error) {
 	flags := unix.O_PATH | unix.O_NOFOLLOW
 	if follow {
 		flags = unix.O_PATH
 	}
 	fd, err := p.Tree.open(at, flags)
 	if err != nil {
-		return &Error{"read", at, err}
+		return item{}, &Error{"read", at, err}
 	}
 	p.seen, p.buffer = map[inode]string{}, make([]byte, BufferSize)
-	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return &Error{"read", at, err}
+		unix.Close(fd)
+		return item{}, &Error{"read", at, err}
 	}
 	if kind, is := special(st.Mode); is {
-		return &Error{"read", at, fmt.Errorf("it is %s", kind)}
+		unix.Close(fd)
+		return item{}, &Error{"read", at, fmt.Errorf("it is %s", kind)}
 	}
-	return p.pack(ctx, item{fd: fd, at: path.Clean("/" + at), name: name, st: &st}, 0)
+	return item{fd: fd, at: path.Clean("/" + at), name: name, st: &st}, nil
 }
 
 // special says what a file is that can't be copied.
@@ -212,21 +242,30 @@ func (p *Packer) below(ctx context.Context, i item, dir int, name string, depth 
 }
 
 func (p *Packer) file(ctx context.Context, i item, h *tar.Header) error {
-	if IsKernels(i.fd) {
-		return &Error{"read", i.at, errors.New("it is the kernel's own, by which it is asked and told things")}
-	}
-	f, err := reopen(i.fd, unix.O_RDONLY|unix.O_NONBLOCK)
+	f, err := p.openFile(i, h)
 	if err != nil {
-		return &Error{"read", i.at, err}
+		return err
 	}
 	defer f.Close()
-	h.Typeflag, h.Size = tar.TypeReg, i.st.Size
-	p.attributes(i.at, h, int(f.Fd()))
 	if err := p.Out.WriteHeader(h); err != nil {
 		return err
 	}
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL) // a hint
 	return p.content(ctx, i.at, f, h.Size)
+}
+
+// openFile opens a plain file, and completes what is said of it.
+func (p *Packer) openFile(i item, h *tar.Header) (*os.File, error) {
+	if IsKernels(i.fd) {
+		return nil, &Error{"read", i.at, errors.New("it is the kernel's own, by which it is asked and told things")}
+	}
+	f, err := reopen(i.fd, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, &Error{"read", i.at, err}
+	}
+	h.Typeflag, h.Size = tar.TypeReg, i.st.Size
+	p.attributes(i.at, h, int(f.Fd()))
+	return f, nil
 }
 
 // content writes as much of a file as it had. One that was cut meanwhile has zeros for
@@ -238,7 +277,7 @@ func (p *Packer) content(ctx context.Context, at string, f *os.File, left int64)
 		}
 		n, err := f.Read(p.buffer[:min(left, BufferSize)])
 		if errors.Is(err, io.EOF) {
-			p.note(at, "it became shorter while it was read: zeros stand for what is gone")
+			p.note(at, becameShorter)
 			clear(p.buffer)
 			n, err = int(min(left, BufferSize)), nil
 		}

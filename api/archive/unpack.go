@@ -39,7 +39,8 @@ type Unpacker struct {
 	dirFD   int
 	hasDir  bool
 	file    *pending
-	noXattr bool // that was said
+	ahead   *pending // one that was begun before it was known what it is to be
+	noXattr bool     // that was said
 	late    []directory
 }
 
@@ -171,18 +172,19 @@ func (u *Unpacker) forget() {
 }
 
 func (u *Unpacker) abandon() {
-	if u.file == nil {
-		return
+	for _, f := range []*pending{u.file, u.ahead} {
+		if f == nil {
+			continue
+		}
+		f.f.Close()
+		if f.temp == "" {
+			continue
+		}
+		if dir, err := u.parent(f.at); err == nil {
+			_ = unix.Unlinkat(dir, f.temp, 0)
+		}
 	}
-	u.file.f.Close()
-	if u.file.temp == "" {
-		u.file = nil
-		return
-	}
-	if dir, err := u.parent(u.file.at); err == nil {
-		_ = unix.Unlinkat(dir, u.file.temp, 0)
-	}
-	u.file = nil
+	u.file, u.ahead = nil, nil
 }
 
 func (u *Unpacker) note(at, why string) {
@@ -397,6 +399,11 @@ func temporary() string { return ".orlop-" + rand.Text()[:12] }
 // create begins a file under no name, which leaves nothing where nobody ends it; else under
 // another one.
 func (u *Unpacker) create(at string, h *tar.Header) error {
+	if u.ahead != nil && u.ahead.at == at {
+		u.file, u.ahead = u.ahead, nil
+		u.file.h = h
+		return nil
+	}
 	dir, err := u.parent(at)
 	if err != nil {
 		return err

@@ -61,6 +61,9 @@ func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
 		client.Close()
 		return nil, err
 	}
+	if inv.connected.Swap(true) {
+		return client, nil // it was told
+	}
 	inv.warnOfEngine(status.Warnings)
 	inv.warnOfDisk(status.Root)
 	if status.Version != inv.Version {

@@ -108,6 +108,8 @@ type Invocation struct {
 	provided map[string]provider.Variables // by providers that this command has run; of one goroutine at a time
 	told     toldOnce
 
+	connected atomic.Bool // once at least
+
 	lockChanged atomic.Bool
 }
 

@@ -28,15 +28,24 @@ func StartKeeper(ctx context.Context, root, state string) error {
 
 // FindKeeper is the keeper that is installed with a command.
 func FindKeeper(self string) (string, error) {
+	path, err := FindProgram(self, "orlopd")
+	if err != nil {
+		return "", fmt.Errorf("cannot start the engine: %w", err)
+	}
+	return path, nil
+}
+
+// FindProgram is a program that is installed with a command: beside it, or in ../libexec/orlop.
+func FindProgram(self, name string) (string, error) {
 	if real, err := filepath.EvalSymlinks(self); err == nil {
 		self = real
 	}
 	dir := filepath.Dir(self)
-	places := []string{filepath.Join(dir, "orlopd"), filepath.Join(filepath.Dir(dir), "libexec", "orlop", "orlopd")}
+	places := []string{filepath.Join(dir, name), filepath.Join(filepath.Dir(dir), "libexec", "orlop", name)}
 	for _, path := range places {
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("cannot start the engine: orlopd is neither at %s nor at %s: install Orlop whole (make install)", places[0], places[1])
+	return "", fmt.Errorf("%s is neither at %s nor at %s: install Orlop whole (make install)", name, places[0], places[1])
 }

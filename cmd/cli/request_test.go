@@ -189,6 +189,38 @@ func TestOnlyAYesIsAYes(t *testing.T) {
 	}
 }
 
+// TestAnAnswerMayComeByAPipe: of a script; where nobody answers, nothing is removed.
+func TestAnAnswerMayComeByAPipe(t *testing.T) {
+	for answer, want := range map[string]string{"y\n": "", "n\n": "nothing was removed", "": "nothing was removed: say --force where nobody can be asked"} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.WriteString(answer); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		inv, errs := invoked(t, func(s *Settings) { s.Stdin = r })
+		got := ""
+		if err := inv.MayRemove("Remove it?"); err != nil {
+			got = err.Error()
+		}
+		if got != want || errs.String() != "Remove it? [y/N] \n" {
+			t.Errorf("%q: %q, asked was %q", answer, got, errs)
+		}
+		r.Close()
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	inv, errs := invoked(t, func(s *Settings) { s.Stdin = null })
+	if err := inv.MayRemove("Remove it?"); err == nil || errs.String() != "" {
+		t.Errorf("without anybody: %v, asked was %q", err, errs)
+	}
+}
+
 func TestSettingsComeFromTheEnvironment(t *testing.T) {
 	s := NewSettings(World{Environ: []string{"ORLOP_STATE=/s", "A=b=c", "broken"}, Now: time.Now})
 	if s.Socket() != "/s/orlop.sock" || s.RootDir() != "/var/lib/orlop" || s.Env["A"] != "b=c" || len(s.Env) != 2 {

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/orlop/orlop/cmd/display"
@@ -110,8 +112,53 @@ func (inv *Invocation) SayRunsOn(project string) {
 
 // Confirm asks on a terminal; only yes is a yes.
 func (inv *Invocation) Confirm(question string) bool {
+	yes, _ := inv.ask(question)
+	return yes
+}
+
+// Ask asks at the terminal, or takes the answer that a script has put on standard input ("echo y | orlop ...").
+// It is not answered where there is neither.
+func (inv *Invocation) Ask(question string) (yes, isAnswered bool) {
+	switch {
+	case display.IsTerminal(inv.Stdin) && display.IsTerminal(inv.Stderr):
+		return inv.Confirm(question), true
+	case isPipe(inv.Stdin):
+		defer fmt.Fprintln(inv.Stderr) // nobody has typed it
+		return inv.ask(question)
+	}
+	return false, false
+}
+
+// MayRemove asks before something is removed; a no is an error, too.
+func (inv *Invocation) MayRemove(question string) error {
+	switch yes, isAnswered := inv.Ask(question); {
+	case !isAnswered:
+		return errors.New("nothing was removed: say --force where nobody can be asked")
+	case !yes:
+		return ErrNothingRemoved
+	}
+	return nil
+}
+
+// ErrNothingRemoved is the error of a removal that the user said no to.
+var ErrNothingRemoved = errors.New("nothing was removed")
+
+func (inv *Invocation) ask(question string) (yes, isAnswered bool) {
 	fmt.Fprint(inv.Stderr, question+" [y/N] ")
 	var answer [64]byte
 	n, err := inv.Stdin.Read(answer[:])
-	return n > 0 && (err == nil || err == io.EOF) && (answer[0] == 'y' || answer[0] == 'Y')
+	if n == 0 || err != nil && err != io.EOF {
+		return false, false
+	}
+	return answer[0] == 'y' || answer[0] == 'Y', true
+}
+
+// isPipe says that something may have been put on an input.
+func isPipe(in io.Reader) bool {
+	f, is := in.(interface{ Stat() (fs.FileInfo, error) })
+	if !is {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && (info.Mode()&fs.ModeNamedPipe != 0 || info.Mode().IsRegular())
 }

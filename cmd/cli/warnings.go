@@ -15,6 +15,9 @@ import (
 	"github.com/orlop/orlop/spec/userfile"
 )
 
+// Warn tells what is wrong with a stack file beyond what its load has found.
+func (inv *Invocation) Warn(warnings spec.Diagnostics) { inv.warn(warnings) }
+
 // warn tells what is wrong with a stack file and does not stop us: one line a
 // key or variable, and once for the same content, unless it is asked for.
 func (inv *Invocation) warn(warnings spec.Diagnostics) {

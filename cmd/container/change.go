@@ -12,7 +12,9 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/terminal"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // change is a verb that changes containers.
@@ -37,8 +39,44 @@ func (v *Verbs) changing(use, short, example string, ch *change) *cobra.Command 
 }
 
 func (v *Verbs) start() *cobra.Command {
-	return v.changing("start", "Start containers that exist", "  orlop container start shop-db-1",
-		&change{action: planner.Start, words: display.Words{Done: "is started", Nothing: "runs already", Failed: "is not started"}})
+	ch := &change{action: planner.Start, words: display.Words{Done: "is started", Nothing: "runs already", Failed: "is not started"}}
+	c := v.changing("start", "Start containers that exist", "  orlop container start shop-db-1\n"+
+		"  orlop container start -ai console   start it, with the terminal that it was made with", ch)
+	var attach, interactive bool
+	var keys string
+	c.Flags().BoolVarP(&attach, "attach", "a", false, "connect to what it prints, and to signals; the exit code is its own")
+	c.Flags().BoolVarP(&interactive, "interactive", "i", false, "connect standard input, too")
+	c.Flags().StringVar(&keys, "detach-keys", terminal.DefaultDetachKeys, "`keys` that let go of the terminal and leave it running; none: \"\"")
+	c.RunE = func(c *cobra.Command, names []string) error {
+		switch {
+		case !attach && !interactive:
+			return v.change(c.Context(), names, ch)
+		case len(names) > 1:
+			return errors.New("--attach and --interactive are for one container: start the others without them")
+		case v.Of().DryRun:
+			return v.change(c.Context(), names, ch)
+		}
+		return v.startAttached(c.Context(), names[0], interactive, keys)
+	}
+	return c
+}
+
+// startAttached starts a container and connects to its process from its beginning on; to one
+// that runs it connects as attach does.
+func (v *Verbs) startAttached(ctx context.Context, name string, interactive bool, keys string) error {
+	of, err := v.one(ctx, name)
+	if err != nil {
+		return err
+	}
+	if of.Applied == nil {
+		return fmt.Errorf("container %s was made by something else: start it without --attach", of.Name)
+	}
+	made := of.Applied.Service
+	start := &api.ProcessStart{
+		Project: of.project, Container: of.ID, Service: of.Service, Join: isActive(of.State),
+		Stdin: made.StdinOpen && interactive, Terminal: made.Tty && terminal.IsOn(v.Of()),
+	}
+	return v.join(ctx, start, terminal.Options{DetachKeys: keys})
 }
 
 func (v *Verbs) stop() *cobra.Command {
@@ -220,8 +258,10 @@ func (v *Verbs) runPrune(ctx context.Context, force bool, filters []string) erro
 		if inv.DryRun {
 			return nil
 		}
-		if !force && (!display.IsTerminal(inv.Stdin) || !inv.Confirm(fmt.Sprintf("Remove %d containers?", len(ended)))) {
-			return errors.New("nothing was removed: --force removes without asking")
+		if !force {
+			if err := inv.MayRemove(fmt.Sprintf("Remove %s?", spec.Plural(len(ended), "container"))); err != nil {
+				return err
+			}
 		}
 		names := make([]string, len(ended))
 		for i, m := range ended {

@@ -27,11 +27,8 @@ func (v *Verbs) attach() *cobra.Command {
 		Use: "attach CONTAINER", Short: "Connect to the input and output of a container that runs", Args: cobra.ExactArgs(1), ValidArgsFunction: v.complete,
 		Example: "  orlop container attach console-1  ctrl-p,ctrl-q lets go of a terminal and leaves it running",
 		RunE: func(c *cobra.Command, args []string) error {
-			var of member
-			if err := v.with(c.Context(), args[0], func(_ context.Context, _ *api.Client, m member) error {
-				of = m
-				return nil
-			}); err != nil {
+			of, err := v.one(c.Context(), args[0])
+			if err != nil {
 				return err
 			}
 			if of.State != planner.Running && of.State != planner.Stopping || of.Applied == nil {
@@ -50,6 +47,15 @@ func (v *Verbs) attach() *cobra.Command {
 	c.Flags().BoolVar(&proxy, "sig-proxy", true, "pass signals on")
 	c.Flags().StringVar(&keys, "detach-keys", terminal.DefaultDetachKeys, "`keys` that let go of the terminal and leave the command running; none: \"\"")
 	return c
+}
+
+// one is the container of a name.
+func (v *Verbs) one(ctx context.Context, name string) (of member, err error) {
+	err = v.with(ctx, name, func(_ context.Context, _ *api.Client, m member) error {
+		of = m
+		return nil
+	})
+	return of, err
 }
 
 // join connects to the process of a container.

@@ -65,11 +65,8 @@ func (v *Verbs) exec() *cobra.Command {
 			start.Stdin = start.Stdin && !start.Detach
 			start.Terminal = tty && !start.Detach && terminal.IsOn(v.Of())
 			start.Environment = cli.FillEnvironment(start.Environment, v.Of().Variables(c.Context()))
-			var of member
-			if err := v.with(c.Context(), args[0], func(_ context.Context, _ *api.Client, m member) error {
-				of = m
-				return nil
-			}); err != nil {
+			of, err := v.one(c.Context(), args[0])
+			if err != nil {
 				return err
 			}
 			start.Project, start.Container, start.Service = of.project, of.ID, of.Service

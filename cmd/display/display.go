@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/orlop/orlop/planner"
@@ -180,11 +181,19 @@ func (d *plainDisplay) show(r *row, e planner.Event) {
 		fmt.Fprintln(d.w, d.board.line(r, d.now(), 0, 1000, d.st))
 		return
 	}
+	if e.Part != nil && e.Part.Cached && !strings.HasPrefix(e.Part.Name, "[internal]") {
+		fmt.Fprintln(d.w, d.at(r, e.Part.Name+": cached"))
+	}
 	// Long work says what it is at; amounts would only flood.
 	if text := cmp.Or(r.text, "started"); (r.verb == "build" || r.verb == "pull" || r.verb == "push") && d.last[r.id] != text {
 		d.last[r.id] = text
-		fmt.Fprintf(d.w, " %s %-9s %-*s %s\n", d.st.Dim("·"), r.verb, d.board.nameWidth(), r.name, Printable(spec.ShortDigests(text)))
+		fmt.Fprintln(d.w, d.at(r, text))
 	}
+}
+
+// at says what a row is at.
+func (d *plainDisplay) at(r *row, text string) string {
+	return fmt.Sprintf(" %s %-9s %-*s %s", d.st.Dim("·"), r.verb, d.board.nameWidth(), r.name, Printable(spec.ShortDigests(text)))
 }
 
 func (d *plainDisplay) Finish(s Summary) {

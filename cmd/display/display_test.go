@@ -241,6 +241,31 @@ func TestPlainPrintsALineWhenSomethingEnds(t *testing.T) {
 	}
 }
 
+// TestPlainTellsOfBuildStepsThatCameFromTheCache: once each, but for those of BuildKit's own.
+func TestPlainTellsOfBuildStepsThatCameFromTheCache(t *testing.T) {
+	plan, _ := failing(t)
+	s := script{t, plan}
+	var out bytes.Buffer
+	d := &plainDisplay{board: NewBoard(began), w: &out, now: func() time.Time { return at(1) }}
+	d.Plan(plan)
+	part := func(name string, cached bool) func(*planner.Event) {
+		return func(e *planner.Event) { e.Part = &planner.Part{Name: name, Cached: cached} }
+	}
+	d.Event(s.event(0, "build api", planner.Started, nil))
+	d.Event(s.event(0, "build api", planner.Progressed, part("[internal] load .dockerignore", true)))
+	d.Event(s.event(0, "build api", planner.Progressed, part("[1/2] COPY a b", true)))
+	d.Event(s.event(0, "build api", planner.Progressed, func(e *planner.Event) { e.Text = "[2/2] RUN make" }))
+	d.Event(s.event(0, "build api", planner.Progressed, part("[2/2] RUN make", false)))
+	want := `
+ · build     api               started
+ · build     api               [1/2] COPY a b: cached
+ · build     api               [2/2] RUN make
+`[1:]
+	if out.String() != want {
+		t.Errorf("plain output is\n%swant\n%s", out.String(), want)
+	}
+}
+
 func TestQuietShowsFailuresOnly(t *testing.T) {
 	plan, events := failing(t)
 	var out bytes.Buffer

@@ -23,6 +23,7 @@ type Words struct {
 	Silent  bool   // no last line when there was nothing to do
 	Brief   bool   // what failed is told elsewhere, and what was skipped because of it
 	Fold    string // what the tree is called where it folds; empty: it does not
+	Logs    string // the verb that shows what services print; "" is "orlop logs"
 	// Of are the services that the verb was given: "web is stopped"; none: the project.
 	Of []string
 }
@@ -134,7 +135,7 @@ func (s Summary) why(b *Board) string {
 	}
 	text := ": " + strings.Join(append(names, b.rollbacks()...), ", ")
 	if len(services) > 0 {
-		text += ". See: orlop logs " + strings.Join(services, " ")
+		text += ". See: " + cmp.Or(s.Words.Logs, "orlop logs") + " " + strings.Join(services, " ")
 	}
 	return text
 }

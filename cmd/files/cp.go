@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/api/archive"
@@ -207,9 +209,13 @@ func (v *Verbs) copyIn(ctx context.Context, client *api.Client, o *copying) erro
 		at += "/"
 	}
 	start := &api.WriteTree_Start{Name: source.Name, Directory: source.IsDir, Contents: source.Contents}
+	packer := &archive.Packer{Tree: tree, Note: func(at, why string) { v.say(filepath.Join(filepath.Dir(whole), at) + ": " + why) }}
+	if isDone, err := v.lendIn(ctx, client, o, start, packer, at); isDone || err != nil {
+		return err
+	}
 	return v.send(ctx, client, o, start, size, func(ctx context.Context, out io.Writer) error {
 		w := tar.NewWriter(out)
-		packer := &archive.Packer{Tree: tree, Out: w, Note: func(at, why string) { v.say(filepath.Join(filepath.Dir(whole), at) + ": " + why) }}
+		packer.Out = w
 		if err := packer.Pack(ctx, at, source.Name, o.follow); err != nil {
 			return err
 		}
@@ -236,15 +242,27 @@ func bare(err error) error {
 
 // send sends an archive to the containers that a copy is to.
 func (v *Verbs) send(ctx context.Context, client *api.Client, o *copying, start *api.WriteTree_Start, size int64, write func(context.Context, io.Writer) error) error {
+	_, err := v.sendMeasured(ctx, client, o, start, v.measure("cp "+o.to.String(), size, o.quiet), write)
+	return err
+}
+
+// sendMeasured sends an archive. It is not done, and that no error, where the engine can't take
+// what it is lent.
+func (v *Verbs) sendMeasured(ctx context.Context, client *api.Client, o *copying, start *api.WriteTree_Start, m *meter, write func(context.Context, io.Writer) error) (isDone bool, err error) {
+	said := ""
+	defer func() { m.end(v, said) }()
 	start.To, start.Path, start.OneOffs, start.Owners = o.request(o.to.service), o.to.path, o.oneOffs, o.owners
-	stream, err := client.File.Write(ctx)
+	call := client.File.Write
+	if start.From != nil {
+		call = client.File.WriteLent
+	}
+	stream, err := call(ctx)
 	if err != nil {
-		return cli.Cause(ctx, err)
+		return false, cli.Cause(ctx, err)
 	}
 	if err := stream.Send(&api.WriteTree{Of: &api.WriteTree_Start_{Start: start}}); err != nil && !errors.Is(err, io.EOF) {
-		return cli.Cause(ctx, err)
+		return false, cli.Cause(ctx, err)
 	}
-	m := v.measure("cp "+o.to.String(), size, o.quiet)
 	reply := &api.WriteTreeReply{}
 	err = converse(ctx, stream, reply, func(ctx context.Context) error {
 		out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.WriteTree{Of: &api.WriteTree_Data{Data: p}}) }}
@@ -253,35 +271,29 @@ func (v *Verbs) send(ctx context.Context, client *api.Client, o *copying, start 
 		}
 		return out.Flush()
 	})
+	if reply.NotTaken || start.From != nil && status.Code(err) == codes.Unimplemented { // by an older engine
+		start.From = nil
+		return false, nil
+	}
 	if err != nil {
-		m.end(v, "")
-		return cli.Cause(ctx, err)
+		return false, cli.Cause(ctx, err)
 	}
 	v.say(reply.Notes...)
 	if reply.Error != "" {
-		m.end(v, "")
-		return errors.New(reply.Error)
+		return true, errors.New(reply.Error)
 	}
-	m.end(v, "copied to "+strings.Join(reply.Containers, ", "))
-	return nil
+	said = "copied to " + strings.Join(reply.Containers, ", ")
+	return true, nil
 }
 
 // copyOut copies files of a container to the caller, or to others.
 func (v *Verbs) copyOut(ctx context.Context, client *api.Client, o *copying) error {
-	stream, err := client.File.Read(ctx, &api.ReadTreeRequest{Of: o.request(o.from.service), Path: o.from.path, Follow: o.follow})
+	toFile := o.to.service == "" && o.to.path != "-"
+	in, start, err := v.receive(ctx, client, o, &api.ReadTreeRequest{Lends: toFile})
 	if err != nil {
-		return cli.Cause(ctx, err)
-	}
-	first, err := stream.Recv()
-	if err != nil {
-		return cli.Cause(ctx, err)
-	}
-	start := first.GetStart()
-	if start == nil {
-		return errors.New("internal error: the engine does not say what it sends")
+		return err
 	}
 	source := archive.SourceOf("/"+o.from.path, start.Directory)
-	in := &incoming{stream: stream, note: func(text string) { v.say(text) }}
 	if o.to.service != "" {
 		to := &api.WriteTree_Start{Name: source.Name, Directory: source.IsDir, Contents: source.Contents}
 		return v.send(ctx, client, o, to, start.Size, in.copyTo)
@@ -291,14 +303,38 @@ func (v *Verbs) copyOut(ctx context.Context, client *api.Client, o *copying) err
 		size = 0
 	}
 	m := v.measure("cp "+o.from.String(), size, o.quiet)
-	said := ""
-	if o.to.path == "-" {
-		err = in.copyTo(ctx, m.count(v.Of().Stdout))
-	} else if err = v.unpack(ctx, o, source, in, m); err == nil {
-		said = "copied from " + start.Container
+	said := "copied from " + start.Container
+	switch {
+	case !toFile:
+		said, err = "", in.copyTo(ctx, m.count(v.Of().Stdout))
+	case start.Lend:
+		err = v.lendOut(ctx, client, o, source, m)
+	default:
+		err = v.unpack(ctx, o, source, in, m)
+	}
+	if err != nil {
+		said = ""
 	}
 	m.end(v, said)
 	return err
+}
+
+// receive asks for files of a container.
+func (v *Verbs) receive(ctx context.Context, client *api.Client, o *copying, r *api.ReadTreeRequest) (*incoming, *api.TreePart_Start, error) {
+	r.Of, r.Path, r.Follow = o.request(o.from.service), o.from.path, o.follow
+	stream, err := client.File.Read(ctx, r)
+	if err != nil {
+		return nil, nil, cli.Cause(ctx, err)
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return nil, nil, cli.Cause(ctx, err)
+	}
+	start := first.GetStart()
+	if start == nil {
+		return nil, nil, errors.New("internal error: the engine does not say what it sends")
+	}
+	return &incoming{stream: stream, note: func(text string) { v.say(text) }}, start, nil
 }
 
 // incoming is the archive that a stream brings.
@@ -339,41 +375,70 @@ func (i *incoming) copyTo(ctx context.Context, out io.Writer) error {
 }
 
 // unpack puts an archive to a path of the caller's, and nowhere else.
-func (v *Verbs) unpack(ctx context.Context, o *copying, source archive.Source, in *incoming, m *meter) (err error) {
-	at, made, err := v.target(o.to.path, source)
+func (v *Verbs) unpack(ctx context.Context, o *copying, source archive.Source, in *incoming, m *meter) error {
+	l, err := v.land(o, source)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if made && err != nil {
-			_ = os.Remove(at) // if nothing has come: a repeat is to make it as it is to be
-		}
-	}()
-	u := &archive.Unpacker{At: ".", Name: source.Name, Made: made, Owners: o.owners, Note: func(at, why string) { v.say(at + ": " + why) }}
-	dir := at
-	if !source.IsDir {
-		dir, u.At = filepath.Dir(at), filepath.Base(at)
+	return l.close(l.unpack(ctx, in, m))
+}
+
+// landing is where files of a container come to be on the caller's side.
+type landing struct {
+	*archive.Unpacker
+	at, dir string
+	made    bool
+}
+
+func (v *Verbs) land(o *copying, source archive.Source) (*landing, error) {
+	at, made, err := v.target(o.to.path, source)
+	if err != nil {
+		return nil, err
 	}
-	if u.Tree, err = archive.Beneath(dir); err != nil {
-		return fmt.Errorf("cannot write to %s: %w", dir, bare(err))
+	u := &archive.Unpacker{At: ".", Name: source.Name, Made: made, Owners: o.owners, Note: func(at, why string) { v.say(at + ": " + why) }}
+	l := &landing{Unpacker: u, at: at, dir: at, made: made}
+	if !source.IsDir {
+		l.dir, u.At = filepath.Dir(at), filepath.Base(at)
+	}
+	if u.Tree, err = archive.Beneath(l.dir); err != nil {
+		l.undo()
+		return nil, fmt.Errorf("cannot write to %s: %w", l.dir, bare(err))
 	}
 	u.Tree.KeepsPrivileges = o.owners
-	defer u.Tree.Close()
-	defer u.Close()
+	return l, nil
+}
+
+// close ends with the error of what was done.
+func (l *landing) close(err error) error {
+	l.Unpacker.Close()
+	l.Tree.Close()
+	if failed, is := errors.AsType[*archive.Error](err); is {
+		err = fmt.Errorf("cannot %s %s: %w", failed.Do, filepath.Join(l.dir, failed.Path), failed.Err)
+	}
+	if err != nil {
+		l.undo()
+	}
+	return err
+}
+
+func (l *landing) undo() {
+	if l.made {
+		_ = os.Remove(l.at) // if nothing has come: a repeat is to make it as it is to be
+	}
+}
+
+func (l *landing) unpack(ctx context.Context, in *incoming, m *meter) error {
 	pipe := archive.Incoming(in.next)
 	defer pipe.Close()
-	if err := archive.Unpack(ctx, tar.NewReader(m.read(pipe)), u); err != nil {
+	if err := archive.Unpack(ctx, tar.NewReader(m.read(pipe)), l.Unpacker); err != nil {
 		return cli.Cause(ctx, unwrapped(err))
 	}
-	if u.Err() == nil { // words about what is left out follow
+	if l.Err() == nil { // words about what is left out follow
 		if _, err := io.Copy(io.Discard, pipe); err != nil {
 			return cli.Cause(ctx, err)
 		}
 	}
-	if failed, is := errors.AsType[*archive.Error](u.Err()); is {
-		return fmt.Errorf("cannot %s %s: %w", failed.Do, filepath.Join(dir, failed.Path), failed.Err)
-	}
-	return u.Err()
+	return l.Err()
 }
 
 // unwrapped is the engine's error where reading its archive ended with one.

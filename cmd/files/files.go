@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +36,9 @@ type meter struct {
 	began time.Time
 	done  chan struct{}
 	over  chan struct{}
+
+	mu       sync.Mutex
+	followed *os.File // guarded by mu; its offset is how many bytes have gone by, if it is there
 }
 
 // showEvery is how often the line is drawn.
@@ -59,7 +64,7 @@ func (v *Verbs) measure(what string, total int64, quiet bool) *meter {
 				m.line.Set("")
 				return
 			case <-t.C:
-				m.line.Set(" " + m.what + "  " + display.Amount(m.bytes.Load(), m.total))
+				m.line.Set(" " + m.what + "  " + display.Amount(m.sofar(), m.total))
 			}
 		}
 	}()
@@ -71,7 +76,7 @@ func (m *meter) end(v *Verbs, said string) {
 	close(m.done)
 	<-m.over
 	if m.line != nil && said != "" {
-		fmt.Fprintf(v.Of().Stderr, " %s %s, %s\n", v.Of().ErrStyle().Green("✓"), said, display.Bytes(m.bytes.Load()))
+		fmt.Fprintf(v.Of().Stderr, " %s %s, %s\n", v.Of().ErrStyle().Green("✓"), said, display.Bytes(m.sofar()))
 	}
 }
 

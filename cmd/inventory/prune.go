@@ -11,7 +11,6 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
-	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -99,12 +98,9 @@ func (v *Verbs) mayRemove(force bool, what string) (bool, error) {
 		return false, nil
 	case force:
 		return true, nil
-	case !display.IsTerminal(inv.Stdin) || !display.IsTerminal(inv.Stderr):
-		return false, errors.New("nothing was removed: say --force where nobody can be asked")
-	case !inv.Confirm("Remove " + what + "?"):
-		return false, errors.New("nothing was removed")
 	}
-	return true, nil
+	err := inv.MayRemove("Remove " + what + "?")
+	return err == nil, err
 }
 
 // unused are the resources that nothing uses, and no stack will that is here.

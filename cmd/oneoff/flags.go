@@ -63,7 +63,7 @@ func (o *Image) Flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.Sysctls, "sysctl", nil, "`NAME=value` of the kernel in its namespaces")
 	f.StringArrayVar(&o.Ulimits, "ulimit", nil, "`NAME=SOFT[:HARD]` of its processes")
 	f.StringArrayVar(&o.VolumesFrom, "volumes-from", nil, "`container` whose volumes it has too")
-	f.StringVar(&o.Restart, "restart", "", "`policy` of restarts, which containers of no stack do not have")
-	_ = f.MarkHidden("restart")
+	f.StringVar(&o.Restart, "restart", "", "`policy` of starting it again: no, always, unless-stopped, on-failure[:TIMES]")
+	f.StringVar(&o.GPUs, "gpus", "", "`GPUs` that it has, by the Container Device Interface: all, a number, \"device=0,1\"")
 	f.Bool("help", false, "help for it") // -h is the hostname's, as Docker has it
 }

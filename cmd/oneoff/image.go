@@ -38,7 +38,7 @@ type Image struct {
 	CreateOnly, NoHealth                                                 bool
 	CIDFile, CgroupParent, IP, IP6, MAC, MemorySwap                      string
 	HealthCmd, HealthInterval, HealthRetries, HealthStart, HealthTimeout string
-	LogDriver, Runtime, StopSignal, Restart                              string
+	LogDriver, Runtime, StopSignal, Restart, GPUs                        string
 	PidsLimit, StopTimeout                                               int
 	Devices, Annotations, LogOptions, Mounts, Aliases, Sysctls, Ulimits  []string
 	VolumesFrom                                                          []string
@@ -49,11 +49,14 @@ const SharedNetwork = "bridge"
 
 // RunImage makes a container of an image, starts it, and connects to its process.
 func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []string, o Image) error {
-	a := &maker{inv}
+	o.Name = cmp.Or(o.Name, nameFor(image))
+	return reword((&maker{inv}).runImage(ctx, image, command, o), o.Name)
+}
+
+func (a *maker) runImage(ctx context.Context, image string, command []string, o Image) error {
 	if o.Detach && o.Terminal && o.Remove {
 		o.Terminal = false
 	}
-	o.Name = cmp.Or(o.Name, nameFor(image))
 	if !containerName.MatchString(o.Name) {
 		return fmt.Errorf("%q is no name for a container: use letters, digits, and . _ - inside", o.Name)
 	}
@@ -61,8 +64,11 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 		return err
 	}
 	tty := o.Terminal && !o.Detach && terminal.IsOn(a.Invocation)
-	if o.Terminal && !tty && !o.Detach && o.Interactive {
+	switch {
+	case o.Terminal && !tty && !o.Detach && o.Interactive:
 		return errors.New("the input is not a terminal: leave -t out")
+	case o.Remove && o.Restart != "" && o.Restart != "no":
+		return errors.New("--rm and --restart cannot be used together: what is removed when it ends is not started again")
 	}
 	prepare, cancel := a.Interruptible(ctx)
 	defer cancel()
@@ -272,23 +278,6 @@ func (a *maker) projectOf(ctx context.Context, image string, command []string, o
 		one.Environment = map[string]*string{}
 	}
 	return project, a.setVariables(one.Environment, o.Options, a.Variables(ctx))
-}
-
-// inWords is what is wrong with a flag that is read as a part of a stack file: there is no file to point to.
-func inWords(err error, service string) error {
-	mistakes, ok := errors.AsType[*spec.Mistakes](err)
-	if !ok {
-		return err
-	}
-	var errs []error
-	for _, d := range mistakes.Diagnostics.Errors() {
-		text := strings.TrimPrefix(d.Message, "services."+service+".")
-		if d.Hint != "" {
-			text += " (" + d.Hint + ")"
-		}
-		errs = append(errs, errors.New(text))
-	}
-	return errors.Join(errs...)
 }
 
 // makeShared makes the network that containers of images share, and volumes that are named, unless they are there: they are of no

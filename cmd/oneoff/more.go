@@ -53,10 +53,8 @@ func (o *Image) describe(s, volumes map[string]any) error {
 		logging["options"] = options
 		s["logging"] = logging
 	}
-	if o.Restart != "" && o.Restart != "no" {
-		return fmt.Errorf("--restart is %q: nothing starts a container of no stack again; write a stack file that says restart: %s", o.Restart, o.Restart)
-	}
-	return errors.Join(o.describeHealth(s), o.describeLimits(s), o.describePlace(s), o.describeMounts(s, volumes))
+	set("restart", o.Restart)
+	return errors.Join(o.describeGPUs(s), o.describeHealth(s), o.describeLimits(s), o.describePlace(s), o.describeMounts(s, volumes))
 }
 
 func listed(have any) []string {
@@ -117,6 +115,50 @@ func (o *Image) describeLimits(s map[string]any) error {
 	if len(all) > 0 {
 		s["ulimits"] = all
 	}
+	return nil
+}
+
+// describeGPUs reads --gpus as Docker does: all, a number, or fields such as "device=0,1".
+func (o *Image) describeGPUs(s map[string]any) error {
+	if o.GPUs == "" {
+		return nil
+	}
+	fields, err := csv.NewReader(strings.NewReader(o.GPUs)).Read()
+	if err != nil {
+		return fmt.Errorf("--gpus is %q: it must be all, a number, or KEY=VALUE pairs with commas between", o.GPUs)
+	}
+	gpu := map[string]any{}
+	for _, field := range fields {
+		key, value, has := strings.Cut(field, "=")
+		if !has {
+			key, value = "count", key
+		}
+		switch key {
+		case "count":
+			if n, err := strconv.Atoi(value); err == nil {
+				gpu["count"] = n
+			} else if value == "all" {
+				gpu["count"] = value
+			} else {
+				return fmt.Errorf("--gpus is %q: %q is neither a number nor all", o.GPUs, value)
+			}
+		case "driver":
+			gpu["driver"] = literal([]string{value})[0]
+		case "device":
+			gpu["device_ids"] = literal(strings.Split(value, ","))
+		case "capabilities":
+			gpu["capabilities"] = literal(strings.Split(value, ","))
+		case "options":
+			options, err := assignments("gpus", strings.Split(value, ","))
+			if err != nil {
+				return err
+			}
+			gpu["options"] = options
+		default:
+			return fmt.Errorf("--gpus is %q: there is no %q: there are count, device, driver, capabilities and options", o.GPUs, key)
+		}
+	}
+	s["gpus"] = []any{gpu}
 	return nil
 }
 

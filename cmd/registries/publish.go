@@ -169,18 +169,23 @@ func mayPublish(ctx context.Context, inv *cli.Invocation, findings []string, yes
 	if yes {
 		return nil
 	}
-	if inv.IsSilent() || !display.IsTerminal(inv.Stdin) || !display.IsTerminal(inv.Stderr) {
+	isMeant, isAnswered := false, false
+	if !inv.IsSilent() {
+		err := inv.Interruptibly(ctx, func(context.Context) error {
+			isMeant, isAnswered = inv.Ask("Publish it all the same?")
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case !isAnswered:
 		return errors.New("not published: everybody who may read the artifact would see what is listed above: look at it, and say --yes (or --with-env for the environment)")
+	case !isMeant:
+		return cli.Coded{Err: errors.New("not published"), Code: cli.ExitInterrupted}
 	}
-	isMeant := false
-	err := inv.Interruptibly(ctx, func(context.Context) error {
-		isMeant = inv.Confirm("Publish it all the same?")
-		return nil
-	})
-	if err == nil && !isMeant {
-		err = errors.New("not published")
-	}
-	return err
+	return nil
 }
 
 // send makes the artifact and has the engine send it.

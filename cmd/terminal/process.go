@@ -44,7 +44,7 @@ func Run(ctx context.Context, inv *cli.Invocation, stream processStream, start *
 	if start.Terminal {
 		columns, rows := display.Size(inv.Stdout)
 		start.Size = &api.TerminalSize{Columns: uint32(columns), Rows: uint32(rows)}
-		restore = rawTerminal(inv.Stdin)
+		restore = RawTerminal(inv.Stdin)
 	}
 	defer restore()
 	if err := p.send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil && !errors.Is(err, io.EOF) { // what ended the stream comes with its end
@@ -178,9 +178,9 @@ func SignalName(s os.Signal) string {
 	return "SIGTERM"
 }
 
-// rawTerminal hands every key to the process; the returned function takes
+// RawTerminal hands every key to the process; the returned function takes
 // that back.
-func rawTerminal(stdin io.Reader) func() {
+func RawTerminal(stdin io.Reader) func() {
 	f, ok := stdin.(*os.File)
 	if !ok {
 		return func() {}

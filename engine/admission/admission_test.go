@@ -172,7 +172,12 @@ func (s *scene) push(name, says string, of ...string) (root ocispec.Descriptor, 
 
 func (s *scene) sign(name string, of ocispec.Descriptor, key crypto.Signer) {
 	s.Helper()
-	r, err := signature.Open(name, s.hosts)
+	s.signBy(name, of, key, s.hosts)
+}
+
+func (s *scene) signBy(name string, of ocispec.Descriptor, key crypto.Signer, hosts docker.RegistryHosts) {
+	s.Helper()
+	r, err := signature.Open(name, hosts)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -181,7 +186,7 @@ func (s *scene) sign(name string, of ocispec.Descriptor, key crypto.Signer) {
 		s.Fatal(err)
 	}
 	_, err = r.Sign(s.Context(), signature.Signing{Format: signature.Cosign, Of: of, Public: key.Public(), Now: time.Now(),
-		Sign: func(message []byte, _ string) ([]byte, error) { return with.SignMessage(bytes.NewReader(message)) }}, s.hosts)
+		Sign: func(message []byte, _ string) ([]byte, error) { return with.SignMessage(bytes.NewReader(message)) }}, hosts)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -440,6 +445,44 @@ func TestWhatIsSignedIsWhatTheRegistryHas(t *testing.T) {
 	}
 	if _, err := server.find(t.Context(), s.host+"/shop/api:1", "", signature.Target(alone)); err == nil || !strings.Contains(err.Error(), "its settings name mirrors alone") {
 		t.Errorf("%v", err)
+	}
+}
+
+// meanwhile does something once, before a request of a kind is sent.
+type meanwhile struct {
+	isIt func(*http.Request) bool
+	do   func()
+	once sync.Once
+}
+
+func (m *meanwhile) RoundTrip(r *http.Request) (*http.Response, error) {
+	if m.isIt(r) {
+		m.once.Do(m.do)
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// TestNoSignatureIsLostWhereOthersSignMeanwhile: who puts its own looks again at what is there.
+func TestNoSignatureIsLostWhereOthersSignMeanwhile(t *testing.T) {
+	for what, isIt := range map[string]func(*http.Request) bool{
+		"before all is there": func(r *http.Request) bool { return r.Method == http.MethodPost },
+		"before it is tagged": func(r *http.Request) bool {
+			return r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/sha256:")
+		},
+	} {
+		s := newScene(t)
+		name := s.host + "/shop/api:1"
+		root, _ := s.push(name, "api")
+		mine, theirs := s.key("mine"), s.key("theirs")
+		s.policy("trust:\n  HOST/shop/*: {require: signed-by, keys: [DIR/mine]}\n")
+		slow := &meanwhile{isIt: isIt, do: func() { s.sign(name, root, theirs) }}
+		s.signBy(name, root, mine, docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchAllHosts), docker.WithClient(&http.Client{Transport: slow})))
+		for _, key := range []string{"mine", "theirs"} {
+			s.policy("trust:\n  HOST/shop/*: {require: signed-by, keys: [DIR/" + key + "]}\n")
+			if err := s.fetch(t.Context(), name, root); err != nil {
+				t.Errorf("%s: that of %s: %v", what, key, err)
+			}
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
@@ -29,6 +30,25 @@ type Server struct {
 	// Doing notes what is being done until done is called.
 	Doing func(what string) (done func())
 	Agent string // what signatures say made them
+
+	turn turn
+}
+
+// turn is had by one at a time. The zero value is nobody's.
+type turn struct {
+	made sync.Once
+	had  chan struct{}
+}
+
+// take waits for the turn.
+func (t *turn) take(ctx context.Context) (release func(), err error) {
+	t.made.Do(func() { t.had = make(chan struct{}, 1) })
+	select {
+	case t.had <- struct{}{}:
+		return func() { <-t.had }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // subject is an image as its registry has it.
@@ -90,6 +110,7 @@ func (s *Server) Sign(stream grpc.BidiStreamingServer[api.SignRequest, api.SignR
 	if err != nil {
 		return fmt.Errorf("cannot sign %s: %w", start.Name, err)
 	}
+	signing.Turn = s.turn.take
 	signing.Sign = func(message []byte, algorithm string) ([]byte, error) {
 		if err := stream.Send(&api.SignReply{Of: &api.SignReply_ToSign{ToSign: &api.ToSign{Message: message, Algorithm: algorithm}}}); err != nil {
 			return nil, err

@@ -2,12 +2,14 @@ package files
 
 import (
 	"archive/tar"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"strings"
 
@@ -17,6 +19,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/api/archive"
+	"github.com/orlop/orlop/engine/lent"
 	"github.com/orlop/orlop/engine/tarball"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
@@ -58,17 +61,30 @@ func (s *Server) read(ctx context.Context, c *planner.Container, tree *archive.T
 	}
 	source := archive.SourceOf(at, info.Mode.IsDir())
 	start := &api.TreePart_Start{Container: c.Name, Directory: source.IsDir, Size: info.Size}
-	if err := send(&api.TreePart{Of: &api.TreePart_Start_{Start: start}}); err != nil {
-		return err
-	}
+	start.Lend = r.Lends && info.Mode.IsRegular() && info.Size >= archive.Large
 	out := &archive.Pieces{Send: func(p []byte) error { return send(&api.TreePart{Of: &api.TreePart_Data{Data: p}}) }}
 	var left tarball.Notes
-	w := tar.NewWriter(out)
-	packer := &archive.Packer{Tree: tree, Out: w, Note: left.Add}
-	if err := packer.Pack(ctx, from, source.Name, false); err != nil {
+	var header bytes.Buffer
+	if r.Into != nil {
+		packer := &archive.Packer{Tree: tree, Out: tar.NewWriter(&header), Note: left.Add}
+		if start.Filled, err = fill(ctx, packer, from, source.Name, r.Into); err != nil {
+			return err
+		}
+	}
+	if err := send(&api.TreePart{Of: &api.TreePart_Start_{Start: start}}); err != nil || start.Lend {
 		return err
 	}
-	if err := errors.Join(w.Close(), out.Flush()); err != nil {
+	if start.Filled {
+		_, err = out.Write(header.Bytes())
+	} else {
+		left = tarball.Notes{}
+		w := tar.NewWriter(out)
+		packer := &archive.Packer{Tree: tree, Out: w, Note: left.Add}
+		if err = packer.Pack(ctx, from, source.Name, false); err == nil {
+			err = w.Close()
+		}
+	}
+	if err = cmp.Or(err, out.Flush()); err != nil {
 		return err
 	}
 	for _, text := range left.All() {
@@ -77,6 +93,31 @@ func (s *Server) read(ctx context.Context, c *planner.Container, tree *archive.T
 		}
 	}
 	return nil
+}
+
+// fill copies the content of a large file into one that the caller has lent; what an archive says
+// of it is packed. It is not done of anything else, and where what is lent can't be taken.
+func fill(ctx context.Context, packer *archive.Packer, at, name string, into *api.Lent) (isDone bool, err error) {
+	to, err := lent.Take(ctx, into, lent.Write)
+	if err != nil {
+		return false, nil // the archive has the content
+	}
+	defer to.Close()
+	h, from, err := packer.OpenLarge(at, name, false)
+	if err != nil || from == nil {
+		return false, err
+	}
+	defer from.Close()
+	err = packer.Fill(ctx, at, to, from, h.Size)
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EFBIG):
+		return false, to.Truncate(0) // the caller meets it, and knows the path
+	case err != nil && ctx.Err() == nil:
+		return false, &archive.Error{Do: "read", Path: at, Err: err}
+	case err != nil:
+		return false, err
+	}
+	return true, packer.Out.WriteHeader(h)
 }
 
 // ofContainer names the container of a path that an error is about.
@@ -105,14 +146,42 @@ func plain(err error) error {
 
 // Write implements api.FilesServer.
 func (s *Server) Write(stream grpc.ClientStreamingServer[api.WriteTree, api.WriteTreeReply]) error {
-	first, err := stream.Recv()
+	start, err := begun(stream)
 	if err != nil {
 		return err
 	}
-	start := first.GetStart()
-	if start == nil {
-		return errors.New("internal error: a copy does not begin with where it goes to")
+	return s.write(stream, &writing{start: start})
+}
+
+// WriteLent implements api.FilesServer.
+func (s *Server) WriteLent(stream grpc.ClientStreamingServer[api.WriteTree, api.WriteTreeReply]) error {
+	start, err := begun(stream)
+	if err != nil {
+		return err
 	}
+	content, err := lent.Take(stream.Context(), start.GetFrom(), lent.Read)
+	if err != nil {
+		return stream.SendAndClose(&api.WriteTreeReply{NotTaken: true})
+	}
+	defer content.Close()
+	return s.write(stream, &writing{start: start, content: content})
+}
+
+// begun is the first message of a copy.
+func begun(stream grpc.ClientStreamingServer[api.WriteTree, api.WriteTreeReply]) (*api.WriteTree_Start, error) {
+	first, err := stream.Recv()
+	if err != nil {
+		return nil, err
+	}
+	if start := first.GetStart(); start != nil {
+		return start, nil
+	}
+	return nil, errors.New("internal error: a copy does not begin with where it goes to")
+}
+
+func (s *Server) write(stream grpc.ClientStreamingServer[api.WriteTree, api.WriteTreeReply], w *writing) error {
+	defer w.close()
+	start := w.start
 	to := start.To
 	list := replicas(s.Containers.Containers(to.GetProject()), to, start.OneOffs)
 	if to.GetContainer() != "" || len(list) == 0 {
@@ -125,8 +194,6 @@ func (s *Server) Write(stream grpc.ClientStreamingServer[api.WriteTree, api.Writ
 		}
 		list = []*planner.Container{c}
 	}
-	w := &writing{start: start}
-	defer w.close()
 	for _, c := range list {
 		if err := w.add(stream.Context(), s, c); err != nil {
 			return err
@@ -150,11 +217,12 @@ func (s *Server) Write(stream grpc.ClientStreamingServer[api.WriteTree, api.Writ
 
 // writing is a copy into containers.
 type writing struct {
-	start *api.WriteTree_Start
-	parts []*part
-	notes tarball.Notes
-	done  []string // names of the containers that have all of it
-	errs  []error
+	start   *api.WriteTree_Start
+	content *os.File // of the archive's one file; nil: the archive has it
+	parts   []*part
+	notes   tarball.Notes
+	done    []string // names of the containers that have all of it
+	errs    []error
 }
 
 type part struct {
@@ -239,7 +307,7 @@ func (w *writing) run(ctx context.Context, in *io.PipeReader) {
 		to = append(to, p.unpacker)
 		defer context.AfterFunc(p.root.ctx, func() { in.Close() })()
 	}
-	err := archive.Unpack(ctx, tar.NewReader(in), to...)
+	err := w.unpack(ctx, tar.NewReader(in), to)
 	if err == nil && !archive.AllFailed(to) {
 		_, err = io.Copy(io.Discard, in) // what follows the end of an archive
 	}
@@ -258,6 +326,22 @@ func (w *writing) run(ctx context.Context, in *io.PipeReader) {
 	if err != nil && len(w.errs) == 0 {
 		w.errs = []error{err}
 	}
+}
+
+func (w *writing) unpack(ctx context.Context, in *tar.Reader, to []*archive.Unpacker) error {
+	if w.content == nil {
+		return archive.Unpack(ctx, in, to...)
+	}
+	h, err := in.Next()
+	if err != nil {
+		return fmt.Errorf("internal error: a lent file is not told of: %w", err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for _, p := range w.parts {
+		defer context.AfterFunc(p.root.ctx, func() { cancel(context.Cause(p.root.ctx)) })()
+	}
+	return archive.UnpackFile(ctx, h, w.content, to...)
 }
 
 // Export implements api.FilesServer.

@@ -38,7 +38,9 @@ type Signing struct {
 	Public       crypto.PublicKey    // of the key
 	Certificates []*x509.Certificate // of a signature of Notation: its own first
 	// Sign signs a message, by an algorithm, with the private key, wherever that is.
-	Sign  func(message []byte, algorithm string) ([]byte, error)
+	Sign func(message []byte, algorithm string) ([]byte, error)
+	// Turn keeps others of this engine from what signatures there are; nil: there are none.
+	Turn  func(context.Context) (release func(), err error)
 	Agent string // who makes it
 	Now   time.Time
 }
@@ -69,30 +71,95 @@ func (r *Repository) signCosign(ctx context.Context, s Signing, hosts docker.Reg
 	if _, err := verifyCosign(text, encoded, s.Of.Digest, trusted); err != nil {
 		return "", fmt.Errorf("the signature is not one of the key that it was to be made by: %w", err)
 	}
-	parts := memory{}
-	manifest, err := r.cosigned(ctx, s.Of.Digest)
+	release, err := s.turn(ctx)
 	if err != nil {
 		return "", err
 	}
-	for _, layer := range manifest.Layers {
-		blob, err := r.Read(ctx, layer)
+	defer release()
+	return r.amend(ctx, cosignTag(s.Of.Digest), hosts, func(ctx context.Context) (*amended, error) {
+		parts := memory{}
+		manifest, err := r.cosigned(ctx, s.Of.Digest)
 		if err != nil {
-			return "", fmt.Errorf("cannot read the signatures that are there: %w", err)
+			return nil, err
 		}
-		if by, err := verifyCosign(blob, layer.Annotations[annotationSignature], s.Of.Digest, trusted); err == nil && by != nil {
-			return manifest.digest, nil // the key has signed it already
+		for _, layer := range manifest.Layers {
+			blob, err := r.Read(ctx, layer)
+			if err != nil {
+				return nil, fmt.Errorf("cannot read the signatures that are there: %w", err)
+			}
+			if by, err := verifyCosign(blob, layer.Annotations[annotationSignature], s.Of.Digest, trusted); err == nil && by != nil {
+				return &amended{was: manifest.digest}, nil // the key has signed it by now
+			}
+			parts[layer.Digest] = blob
 		}
-		parts[layer.Digest] = blob
+		layer := parts.add(mediaTypePayload, text)
+		layer.Annotations = map[string]string{annotationSignature: encoded}
+		manifest.Layers = append(manifest.Layers, layer)
+		config, err := configOf(manifest.Layers)
+		if err != nil {
+			return nil, err
+		}
+		manifest.Config = parts.add(ocispec.MediaTypeImageConfig, config)
+		return &amended{was: manifest.digest, document: manifest.Manifest, parts: parts}, nil
+	})
+}
+
+// turn waits until nobody else of this engine changes what signatures there are.
+func (s *Signing) turn(ctx context.Context) (release func(), err error) {
+	if s.Turn == nil {
+		return func() {}, nil
 	}
-	layer := parts.add(mediaTypePayload, text)
-	layer.Annotations = map[string]string{annotationSignature: encoded}
-	manifest.Layers = append(manifest.Layers, layer)
-	config, err := configOf(manifest.Layers)
-	if err != nil {
-		return "", err
+	return s.Turn(ctx)
+}
+
+// amended is what a document is to be that others may change, too.
+type amended struct {
+	was      digest.Digest // what it is made of; "": nothing was there
+	document any           // nil: it is as it is to be
+	parts    memory
+}
+
+// mostAmendments is how often a document is made anew because another one has come meanwhile.
+const mostAmendments = 8
+
+// amend changes the document of a tag. Registries can't be asked to change one only if it still is what was read: it is
+// looked at again just before it is put, when all but the tag is there, and afterwards.
+func (r *Repository) amend(ctx context.Context, tag string, hosts docker.RegistryHosts, change func(context.Context) (*amended, error)) (digest.Digest, error) {
+	for range mostAmendments {
+		to, err := change(ctx)
+		if err != nil {
+			return "", err
+		}
+		if to.document == nil {
+			return to.was, nil
+		}
+		if _, err := r.put(ctx, "", to.document, to.parts, hosts); err != nil {
+			return "", err
+		}
+		if now, err := r.tagged(ctx, tag); err != nil || now != to.was {
+			if err != nil {
+				return "", err
+			}
+			continue
+		}
+		put, err := r.put(ctx, tag, to.document, to.parts, hosts)
+		if err != nil {
+			return "", err
+		}
+		if now, err := r.tagged(ctx, tag); err != nil || now == put {
+			return put, err
+		}
 	}
-	manifest.Config = parts.add(ocispec.MediaTypeImageConfig, config)
-	return r.put(ctx, cosignTag(s.Of.Digest), manifest.Manifest, parts, hosts)
+	return "", fmt.Errorf("others have changed %s each time: run it again", tag)
+}
+
+// tagged is what a tag points to; "" is nothing.
+func (r *Repository) tagged(ctx context.Context, tag string) (digest.Digest, error) {
+	_, found, err := r.resolver.Resolve(ctx, r.name.Name()+":"+tag)
+	if errdefs.IsNotFound(err) {
+		return "", nil
+	}
+	return found.Digest, err
 }
 
 // configOf is the configuration that cosign gives to its documents, which pass for images so.
@@ -173,6 +240,11 @@ func (r *Repository) signNotation(ctx context.Context, s Signing, hosts docker.R
 	if err != nil {
 		return "", err
 	}
+	release, err := s.turn(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	return put, r.refer(ctx, s.Of.Digest, put, manifest, hosts)
 }
 
@@ -246,21 +318,27 @@ func (r *Repository) put(ctx context.Context, tag string, document any, parts me
 // refer has a registry that does not list what refers to an image tell it all the same: by the tag that stands in for
 // the list (Distribution Specification, "Referrers Tag Schema").
 func (r *Repository) refer(ctx context.Context, of, stored digest.Digest, manifest ocispec.Manifest, hosts docker.RegistryHosts) error {
-	list, err := r.referrers(ctx, of)
-	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(list, func(d ocispec.Descriptor) bool { return d.Digest == stored }) {
-		return nil
-	}
 	text, err := json.Marshal(manifest)
 	if err != nil {
 		return err
 	}
-	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: append(list, ocispec.Descriptor{
-		MediaType: manifest.MediaType, Digest: stored, Size: int64(len(text)), ArtifactType: artifactNotation, Annotations: manifest.Annotations,
-	})}
-	_, err = r.put(ctx, of.Algorithm().String()+"-"+of.Encoded(), index, memory{}, hosts)
+	tag := of.Algorithm().String() + "-" + of.Encoded()
+	_, err = r.amend(ctx, tag, hosts, func(ctx context.Context) (*amended, error) {
+		was, err := r.tagged(ctx, tag)
+		if err != nil {
+			return nil, err
+		}
+		list, err := r.referrers(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(list, func(d ocispec.Descriptor) bool { return d.Digest == stored }) {
+			return &amended{was: was}, nil
+		}
+		return &amended{was: was, parts: memory{}, document: ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: append(list, ocispec.Descriptor{
+			MediaType: manifest.MediaType, Digest: stored, Size: int64(len(text)), ArtifactType: artifactNotation, Annotations: manifest.Annotations,
+		})}}, nil
+	})
 	return err
 }
 

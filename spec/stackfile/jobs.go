@@ -57,6 +57,9 @@ func (v *validator) chosenJobs(jobs *tree.Node) map[string]bool {
 			return
 		}
 		chosen[name] = true
+		if manual := job.Value("triggers").Value("manual"); manual != nil && manual.Text == "false" {
+			v.l.Fail(manual, "jobs."+name+".triggers.manual", fmt.Sprintf("%q is not to be run by its name, nor for another job", name), "remove manual: false")
+		}
 		if deps := job.Value("depends_on"); deps != nil {
 			for _, d := range deps.Fields {
 				choose(d.Key)
@@ -68,9 +71,6 @@ func (v *validator) chosenJobs(jobs *tree.Node) map[string]bool {
 	}
 	for _, name := range v.l.opts.Services {
 		choose(name)
-		if manual := jobs.Value(name).Value("triggers").Value("manual"); manual != nil && manual.Text == "false" {
-			v.l.Fail(manual, "jobs."+name+".triggers.manual", fmt.Sprintf("%q is not to be run by its name", name), "remove manual: false")
-		}
 	}
 	return chosen
 }

@@ -35,7 +35,7 @@ func locate(all map[string]spec.Place, n *tree.Node, path string) {
 	}
 	for _, f := range n.Fields {
 		switch at := tree.Join(path, f.Key); {
-		case strings.HasPrefix(f.Key, "x-") && f.Key != serviceOwnKey:
+		case strings.HasPrefix(f.Key, "x-") && !strings.HasPrefix(f.Key, ownKey):
 		case f.Value.Kind != tree.ScalarNode && f.At.Line > 0:
 			note(f.Value, f.At, at)
 		default:

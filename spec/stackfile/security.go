@@ -2,6 +2,7 @@ package stackfile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/orlop/orlop/spec"
@@ -29,7 +30,10 @@ func (l *loader) security(p *spec.Project, root *tree.Node) {
 		if s == nil {
 			continue
 		}
-		l.strangers(service, path+".", serviceOwnKey)
+		l.strangers(service, path+".", serviceOwnKey, ownKey)
+		if inside := service.Value(ownKey).Value("security"); inside != nil {
+			l.Fail(inside, path+"."+ownKey+".security", `unknown key "security"`, "a service has "+serviceOwnKey)
+		}
 		given := service.Value(serviceOwnKey)
 		delete(s.Extensions, serviceOwnKey) // it has a field
 		if given != nil {
@@ -77,19 +81,16 @@ func (l *loader) profile(n *tree.Node, path string) string {
 
 // strangers refuses keys that begin as Orlop's own and are none, or stand where
 // they are none: a slip of the finger would leave a service without what it asks for.
-func (l *loader) strangers(n *tree.Node, path, own string) {
+func (l *loader) strangers(n *tree.Node, path string, own ...string) {
 	if n == nil || n.Kind != tree.MapNode {
 		return
 	}
 	for _, f := range n.Fields {
-		if f.Key == own || !strings.HasPrefix(f.Key, ownKey) {
+		if slices.Contains(own, f.Key) || !strings.HasPrefix(f.Key, ownKey) {
 			continue
 		}
-		hint := spec.DidYouMean(f.Key, []string{own})
-		switch f.Key {
-		case ownKey:
-			hint = "a service has " + serviceOwnKey
-		case serviceOwnKey:
+		hint := spec.DidYouMean(f.Key, own)
+		if f.Key == serviceOwnKey {
 			hint = "at the top of the file it is " + ownKey + ": {security: ...}"
 		}
 		l.Fail(&tree.Node{At: f.At, Width: f.Width}, path+f.Key, fmt.Sprintf("unknown key %q", f.Key), hint)

@@ -116,6 +116,9 @@ func compose(args []string) {
 		if step, ok := strings.CutPrefix(line, " · build "); ok {
 			io.WriteString(os.Stdout, step)
 		}
+		if printed, ok := strings.CutPrefix(line, "     | "); ok && slices.Contains(args, "--watch") {
+			io.WriteString(os.Stdout, printed) // by a command of a watch, beside what its container prints
+		}
 		if image, ok := strings.CutSuffix(strings.TrimSpace(line), " Built"); ok {
 			fmt.Printf("naming to docker.io/library/%s done\n", strings.TrimPrefix(image, "Image "))
 		}
@@ -174,7 +177,15 @@ var wording = []struct {
 	{regexp.MustCompile(`^ \+ artifact (?:docker.io/)?(\S+?)(?::latest)?$`), "$1 publishing\n$1 published"},
 	{regexp.MustCompile(`services\.(\S+)\.environment\.(\S+) is given by provider (\S+) instead`), `provider "$3" overrides environment variable "$2" of service "$1"`},
 	{regexp.MustCompile(`platform: "(\S+)" is not one of build.platforms`), `service.build.platforms MUST include service.platform "$1"`},
-	{regexp.MustCompile(`stopping all services: (\S+)/\d+ has ended`), `Aborting on container exit...`},
+	{regexp.MustCompile(`stopping all services: (\S+)/(\d+) has ended`), "Aborting on container exit...\nContainer PROJECT-$1-$2 Stopped"},
+	{regexp.MustCompile(`^ *(\S+) is stopped already`), `Container PROJECT-$1-1 Stopped`},
+	{regexp.MustCompile(`^ *(\S+) is a job and no service: run it with`), `job "$1" can only be triggered with "docker compose run"`},
+	{regexp.MustCompile(`jobs\.(\S+)\.triggers\.manual: .* is not to be run by its name`), `job "$1" is declared with manual: false, it cannot be triggered even as a dependency`},
+	{regexp.MustCompile(`! services\.(\S+) mounts (\S+) of this machine at (\S+)`), "you are about to publish bind mounts declaration within your OCI artifact.\n$2:$3\nAre you ok to publish these bind mount declarations?"},
+	{regexp.MustCompile(`services\.(\S+)\.env_file is `), "you are about to publish env-related declarations within your OCI artifact.\n\"$1\": env_file declared\nAre you ok to publish these env declarations?"},
+	{regexp.MustCompile(`services\.(\S+)\.environment\.(\S+) has its value in the file`), "\"$1\": literal value for \"$2\"\nUse --with-env to silence this prompt"},
+	{regexp.MustCompile(`has nothing to pull`), `Skipped No image to be pulled`},
+	{regexp.MustCompile(`the stack matches its files`), `batch complete`},
 }
 
 // progress is how Compose shows its progress where no terminal is.

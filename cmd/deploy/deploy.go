@@ -1,0 +1,148 @@
+// Package deploy has the verbs of orlop deploy: they load the stack, have the engine build and push its images, ask package
+// deploy for a plan, and show how it is carried out. What the cluster's objects are, it does not decide.
+package deploy
+
+import (
+	"context"
+	"flag"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/klog/v2"
+
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/deploy/manifest"
+)
+
+// Silence keeps the libraries of Kubernetes from writing to the terminal: what a user needs to know comes as errors.
+func Silence() {
+	flags := flag.NewFlagSet("klog", flag.ContinueOnError)
+	klog.InitFlags(flags)
+	_ = flags.Set("logtostderr", "false")
+	_ = flags.Set("stderrthreshold", "FATAL")
+	klog.SetOutput(nothing{})
+}
+
+type nothing struct{}
+
+func (nothing) Write(p []byte) (int, error) { return len(p), nil }
+
+// place are the flags that say where.
+type place struct {
+	context, namespace string
+}
+
+func (p *place) flags(f *pflag.FlagSet) {
+	f.StringVar(&p.context, "context", "", "`context` of the kubeconfig; without it the current one")
+	f.StringVarP(&p.namespace, "namespace", "n", "", "`namespace` to deploy to; without it the context's")
+}
+
+// what are the flags that say what is deployed, and how.
+type what struct {
+	place
+	registry    string
+	builder     string
+	publish     string
+	pull        string
+	build       bool
+	noBuild     bool
+	noGates     bool
+	copyImages  bool
+	force       bool
+	adopt       bool
+	restart     bool
+	makeSpace   bool
+	wait        bool
+	timeout     time.Duration
+	detailed    bool
+	planOnly    bool // nothing is pushed
+	offline     bool // and no registry asked
+	format      string
+	replicasNow []string
+}
+
+func (w *what) flags(f *pflag.FlagSet) {
+	w.place.flags(f)
+	f.StringVar(&w.registry, "registry", "", "`REGISTRY[/PATH]` that images are pushed to which have none in their names; or ORLOP_REGISTRY")
+	f.StringVar(&w.builder, "builder", "", "`address` of a BuildKit that builds and pushes in place of the engine: tcp://HOST:PORT, ssh://HOST, kube://POD?namespace=NAME, unix://PATH")
+	f.StringVar(&w.publish, "publish", "", "`how` published ports are reached from outside: none, nodeport or loadbalancer; x-orlop.publish of a service comes first")
+	f.StringVar(&w.pull, "pull", "missing", "`when` to ask registries for the digests of images: missing (of those that are not deployed yet), always")
+	f.BoolVar(&w.build, "build", false, "build all images, also those whose inputs have not changed")
+	f.BoolVar(&w.noBuild, "no-build", false, "build nothing: images that changed are an error")
+	f.BoolVar(&w.noGates, "no-gates", false, "let pods start without waiting for what they depend on; the deploy itself waits")
+	f.BoolVar(&w.copyImages, "copy-images", false, "push to --registry also the images that the stack takes from elsewhere")
+	f.BoolVar(&w.force, "force-conflicts", false, "take over fields that others have changed on the cluster")
+	f.BoolVar(&w.adopt, "adopt", false, "take over objects that are there and not of this project")
+	f.StringArrayVar(&w.replicasNow, "scale", nil, "`SERVICE=N`: run N pods of a service")
+}
+
+func (w *what) acting(f *pflag.FlagSet) {
+	f.BoolVar(&w.wait, "wait", true, "wait until all is ready; --wait=false waits for what others depend on alone")
+	f.DurationVar(&w.timeout, "timeout", 5*time.Minute, "`time` that each service may take to be ready; 0: for ever")
+	f.BoolVar(&w.makeSpace, "create-namespace", false, "make the namespace if it is not there")
+	f.BoolVar(&w.restart, "restart", false, "replace all pods, also of services that have not changed")
+}
+
+// Command is the verb deploy with all that is below it.
+func Command(invocation func() *cli.Invocation) *cobra.Command {
+	var w what
+	c := &cobra.Command{
+		Use:   "deploy",
+		Short: "Bring the stack to a Kubernetes cluster",
+		Long: "Bring the stack to a Kubernetes cluster: build and push what changed, apply the objects that differ, wait until all is ready, remove\n" +
+			"what the stack file no longer has. What Kubernetes has no equal of is said with its place; docs/kubernetes.md has the table.",
+		Example: "  orlop deploy --registry registry.example/team  build, push, apply, and wait until all is ready\n" +
+			"  orlop deploy plan                              show what would change, and why\n" +
+			"  orlop deploy status                            how the services are\n" +
+			"  orlop deploy rollback                          back to what was deployed before",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return run(ctx, inv, w) })
+		},
+	}
+	w.flags(c.Flags())
+	w.acting(c.Flags())
+	c.Flags().BoolVar(&w.detailed, "detailed-exitcode", false, "exit with 0 if nothing had to change, 2 if something was changed, 1 for an error")
+	c.AddCommand(planCommand(invocation), statusCommand(invocation), logsCommand(invocation), execCommand(invocation), historyCommand(invocation),
+		rollbackCommand(invocation), downCommand(invocation), renderCommand(invocation), watchCommand(invocation))
+	return c
+}
+
+// with runs a verb that an interrupt ends.
+func with(c *cobra.Command, inv *cli.Invocation, f func(context.Context, *cli.Invocation) error) error {
+	ctx, cancel := inv.Interruptible(c.Context())
+	defer cancel()
+	return f(ctx, inv)
+}
+
+func planCommand(invocation func() *cli.Invocation) *cobra.Command {
+	var w what
+	c := &cobra.Command{
+		Use: "plan", Short: "Show what deploy would change, and why", Args: cobra.NoArgs,
+		Example: "  orlop deploy plan                      for people\n  orlop deploy plan --detailed-exitcode  for scripts: 0 nothing to do, 2 changes, 1 error",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := cli.Choice("format", w.format, "text", "json"); err != nil {
+				return err
+			}
+			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return showPlan(ctx, inv, w) })
+		},
+	}
+	w.flags(c.Flags())
+	c.Flags().BoolVar(&w.restart, "restart", false, "plan for deploy --restart")
+	c.Flags().BoolVar(&w.detailed, "detailed-exitcode", false, "exit with 0 for no changes, 2 for changes, 1 for an error")
+	c.Flags().StringVar(&w.format, "format", "text", "text or json")
+	return c
+}
+
+func (w *what) check(env map[string]string) error {
+	if w.registry == "" {
+		w.registry = env["ORLOP_REGISTRY"]
+	}
+	if w.publish != "" {
+		if err := cli.Choice("publish", w.publish, manifest.Ways()...); err != nil {
+			return err
+		}
+	}
+	return cli.Choice("pull", w.pull, "missing", "always")
+}

@@ -1,0 +1,126 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/tools/remotecommand"
+
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/terminal"
+	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/manifest"
+)
+
+type execFlags struct {
+	place
+	pod        string
+	noTerminal bool
+}
+
+func execCommand(invocation func() *cli.Invocation) *cobra.Command {
+	var f execFlags
+	c := &cobra.Command{
+		Use: "exec SERVICE COMMAND [ARG...]", Short: "Run a command in a pod of a service",
+		Example: "  orlop deploy exec db psql -U shop\n  orlop deploy exec -T web sh -c 'cat > /tmp/in' < file",
+		Args:    cli.AtLeast(2, "a service and a command"),
+		RunE: func(c *cobra.Command, args []string) error {
+			inv := invocation()
+			ctx := c.Context()
+			if f.noTerminal || !terminal.IsOn(inv) {
+				return with(c, inv, func(ctx context.Context, inv *cli.Invocation) error { return exec(ctx, inv, f, args[0], args[1:]) })
+			}
+			return exec(cli.Heard(ctx), inv, f, args[0], args[1:]) // the terminal hands every key on
+		},
+	}
+	c.Flags().SetInterspersed(false)
+	f.place.flags(c.Flags())
+	c.Flags().StringVar(&f.pod, "pod", "", "`name` of the pod; without it the first that is ready")
+	c.Flags().BoolVarP(&f.noTerminal, "no-TTY", "T", false, "no terminal for the command; \"-T\" for pipes")
+	return c
+}
+
+func exec(ctx context.Context, inv *cli.Invocation, f execFlags, service string, command []string) error {
+	client, observed, err := deployed(ctx, inv, f.place)
+	if err != nil {
+		return err
+	}
+	if _, err := chosen(observed, []string{service}); err != nil {
+		return err
+	}
+	selector := manifest.LabelProject + "=" + manifest.LabelValue(observed.Project) + "," + manifest.LabelService + "=" + manifest.DNSName(service)
+	pods, err := client.List(ctx, cluster.Pod, selector)
+	if err != nil {
+		return err
+	}
+	pod, err := pick(pods, f.pod, service)
+	if err != nil {
+		return err
+	}
+	p := cluster.Process{Pod: pod, Container: manifest.DNSName(service), Command: command, Stdin: inv.Stdin, Stdout: inv.Stdout, Stderr: inv.Stderr}
+	if !f.noTerminal && terminal.IsOn(inv) {
+		defer terminal.RawTerminal(inv.Stdin)()
+		sizes := newSizes(inv)
+		defer close(sizes.done)
+		p.TTY, p.Sizes = true, sizes
+	}
+	err = client.Exec(ctx, p)
+	var exited *cluster.Exited
+	if errors.As(err, &exited) {
+		return cli.Exit{Code: exited.Code}
+	}
+	return err
+}
+
+// pick is the pod that is meant.
+func pick(pods []cluster.Live, named, service string) (string, error) {
+	var names []string
+	for i := range pods {
+		name := pods[i].GetName()
+		if name == named {
+			return name, nil
+		}
+		if cluster.IsReady(&pods[i]) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	switch {
+	case named != "":
+		return "", fmt.Errorf("%s has no pod %s", service, named)
+	case len(names) == 0 && len(pods) > 0:
+		return "", fmt.Errorf("no pod of %s is ready: see \"orlop deploy status %s\"; --pod names one all the same", service, service)
+	case len(names) == 0:
+		return "", fmt.Errorf("%s has no pod: see \"orlop deploy status %s\"", service, service)
+	}
+	return names[0], nil
+}
+
+// sizes tells the process of the terminal's size.
+type sizes struct {
+	inv   *cli.Invocation
+	first bool
+	done  chan struct{}
+}
+
+func newSizes(inv *cli.Invocation) *sizes {
+	return &sizes{inv: inv, first: true, done: make(chan struct{})}
+}
+
+// Next waits for the next size; nil is the end.
+func (s *sizes) Next() *remotecommand.TerminalSize {
+	if !s.first {
+		select {
+		case <-s.done:
+			return nil
+		case <-s.inv.Resized:
+		}
+	}
+	s.first = false
+	columns, rows := display.Size(s.inv.Stdout)
+	return &remotecommand.TerminalSize{Width: uint16(columns), Height: uint16(rows)}
+}

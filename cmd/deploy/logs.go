@@ -1,0 +1,199 @@
+package deploy
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
+	core "github.com/orlop/orlop/deploy"
+	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/manifest"
+)
+
+type logFlags struct {
+	place
+	follow      bool
+	previous    bool
+	tail, since string
+	print       display.LogFormat
+}
+
+func logsCommand(invocation func() *cli.Invocation) *cobra.Command {
+	var f logFlags
+	c := &cobra.Command{
+		Use: "logs [SERVICE...]", Short: "Show what the pods of services print",
+		Example: "  orlop deploy logs -f web\n  orlop deploy logs --previous api  of the container before it was started again",
+		RunE: func(c *cobra.Command, args []string) error {
+			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return logs(ctx, inv, f, args) })
+		},
+	}
+	f.place.flags(c.Flags())
+	c.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with what is printed from now on, also by pods that come later")
+	c.Flags().BoolVar(&f.previous, "previous", false, "of the container that was there before it was started again")
+	c.Flags().StringVar(&f.tail, "tail", "all", "`lines` to show of each pod")
+	c.Flags().StringVar(&f.since, "since", "", "from this `time` on: 10m, 2026-01-31T15:04:05Z, or seconds of Unix time")
+	c.Flags().BoolVarP(&f.print.Times, "timestamps", "t", false, "show the time of each line")
+	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show lines without the pod's name")
+	c.Flags().BoolVar(&f.print.NoColor, "no-color", false, "show lines without colours")
+	return c
+}
+
+func logs(ctx context.Context, inv *cli.Invocation, f logFlags, named []string) error {
+	o := cluster.LogOptions{Follow: f.follow, Previous: f.previous, Timestamps: true, Tail: -1}
+	if f.tail != "all" {
+		n, err := strconv.Atoi(f.tail)
+		if err != nil || n < 0 {
+			return fmt.Errorf("--tail is %q: it must be a number of lines or all", f.tail)
+		}
+		o.Tail = n
+	}
+	since, err := cli.Moment("since", f.since, inv.Now())
+	if err != nil {
+		return err
+	}
+	if since != 0 {
+		o.Since = time.Unix(0, since)
+	}
+	client, observed, err := deployed(ctx, inv, f.place)
+	if err != nil {
+		return err
+	}
+	services, err := chosen(observed, named)
+	if err != nil {
+		return err
+	}
+	mirror, err := client.Follow(ctx, []manifest.Kind{cluster.Pod}, manifest.LabelProject+"="+manifest.LabelValue(observed.Project))
+	if err != nil {
+		return err
+	}
+	defer mirror.Close()
+	l := &logReader{client: client, options: o, printer: inv.NewLogPrinter(f.print, nil), numbers: map[string]int32{}, read: map[string]bool{}}
+	defer l.printer.EndLine()
+	return l.run(ctx, mirror, names(observed, services))
+}
+
+// names are the services by their names on the cluster.
+func names(observed *core.Observed, services []string) map[string]string {
+	out := map[string]string{}
+	for _, name := range services {
+		out[manifest.DNSName(name)] = name
+	}
+	return out
+}
+
+// logReader prints the logs of pods as they come.
+type logReader struct {
+	client  *cluster.Client
+	options cluster.LogOptions
+
+	mu      sync.Mutex
+	printer *display.LogPrinter
+	numbers map[string]int32 // of the pods of a service
+	read    map[string]bool  // containers, by pod, name and how often they were started
+}
+
+// run reads the logs of all containers that have begun; with Follow also of those that begin later.
+func (l *logReader) run(ctx context.Context, mirror *cluster.Mirror, services map[string]string) error {
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	var first error
+	var once sync.Once
+	for {
+		changed := mirror.Changed()
+		pods := mirror.Objects(cluster.Pod, nil)
+		slices.SortFunc(pods, func(a, b *cluster.Live) int { return strings.Compare(a.GetName(), b.GetName()) })
+		for _, pod := range pods {
+			service, is := services[pod.GetLabels()[manifest.LabelService]]
+			if !is {
+				continue
+			}
+			for _, container := range l.begun(pod) {
+				number := l.number(service, pod.GetName())
+				read := func() {
+					if err := l.copy(ctx, pod.GetName(), container, service, number); err != nil && ctx.Err() == nil {
+						once.Do(func() { first = err })
+					}
+				}
+				if l.options.Follow {
+					readers.Go(read)
+				} else {
+					read()
+				}
+			}
+		}
+		if !l.options.Follow {
+			return first
+		}
+		if err := mirror.Wait(ctx, changed, 0); err != nil {
+			return err
+		}
+	}
+}
+
+// begun are the containers of a pod whose logs are not read yet.
+func (l *logReader) begun(pod *cluster.Live) []string {
+	var out []string
+	for _, key := range []string{"initContainerStatuses", "containerStatuses"} {
+		list, _, _ := unstructured.NestedSlice(pod.Object, "status", key)
+		for _, item := range list {
+			c, _ := item.(map[string]any)
+			name, _ := c["name"].(string)
+			_, waits, _ := unstructured.NestedMap(c, "state", "waiting")
+			id := fmt.Sprint(pod.GetName(), " ", name, " ", c["restartCount"])
+			if _, ended, _ := unstructured.NestedMap(c, "lastState", "terminated"); waits && !ended && !l.options.Previous || l.read[id] || name == "gate" {
+				continue
+			}
+			l.read[id] = true
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (l *logReader) number(service, pod string) int32 {
+	key := service + " " + pod
+	if l.numbers[key] == 0 {
+		n := int32(1)
+		for other, number := range l.numbers {
+			if strings.HasPrefix(other, service+" ") && number >= n {
+				n = number + 1
+			}
+		}
+		l.numbers[key] = n
+	}
+	return l.numbers[key]
+}
+
+// copy prints the log of a container.
+func (l *logReader) copy(ctx context.Context, pod, container, service string, number int32) error {
+	body, err := l.client.Logs(ctx, pod, container, l.options)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	const most = 1 << 20 // of a line
+	scanner := bufio.NewScanner(body)
+	scanner.Buffer(make([]byte, 64<<10), most)
+	for scanner.Scan() {
+		stamp, text, _ := strings.Cut(scanner.Text(), " ")
+		when, err := time.Parse(time.RFC3339Nano, stamp)
+		if err != nil {
+			text = scanner.Text()
+		}
+		l.mu.Lock()
+		l.printer.Print(&api.LogLine{Container: pod, Service: service, Number: number, TimeUnixNs: when.UnixNano(), Text: []byte(api.Valid(text))})
+		l.mu.Unlock()
+	}
+	return scanner.Err()
+}

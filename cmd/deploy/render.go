@@ -1,0 +1,198 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
+
+	"github.com/orlop/orlop/cmd/cli"
+	core "github.com/orlop/orlop/deploy"
+	"github.com/orlop/orlop/deploy/manifest"
+)
+
+func renderCommand(invocation func() *cli.Invocation) *cobra.Command {
+	var w what
+	var dir string
+	var overlays []string
+	c := &cobra.Command{
+		Use: "render", Short: "Print the objects as kubectl and kustomize take them", Args: cobra.NoArgs,
+		Long: "Print the objects as kubectl takes them, or write a kustomize base with overlays. No cluster is asked, and nothing is built: images that the\n" +
+			"stack builds have tags made of what they are built from, which deploy and --build push.",
+		Example: "  orlop deploy render --registry registry.example/team | kubectl apply -f -\n" +
+			"  orlop deploy render -o k8s --overlay staging --overlay production  a kustomize base, and an overlay for each",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return render(ctx, inv, w, dir, overlays) })
+		},
+	}
+	w.flags(c.Flags())
+	c.Flags().StringVarP(&dir, "output", "o", "", "`directory` for a kustomize base and its overlays")
+	c.Flags().StringArrayVar(&overlays, "overlay", nil, "`name` of an overlay, which is its namespace too; may be given many times")
+	return c
+}
+
+func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overlays []string) error {
+	if len(overlays) > 0 && dir == "" {
+		return errors.New("--overlay needs a directory: -o DIR")
+	}
+	project, err := load(ctx, inv, &w)
+	if err != nil {
+		return err
+	}
+	d := &deployment{Invocation: inv, what: w, project: project}
+	d.what.planOnly, d.what.offline = true, !w.build
+	d.images = &images{Invocation: inv, what: &d.what, project: project}
+	defer d.images.close()
+	document := core.NewDocument(project, look)
+	document.Publish = w.publish
+	made, err := d.images.decide(ctx, document, nil)
+	if err != nil {
+		return err
+	}
+	if w.build {
+		if err := d.images.makeAll(ctx, document, made); err != nil {
+			return err
+		}
+	}
+	set, found := document.Set(look)
+	if err := d.complain(found); err != nil {
+		return err
+	}
+	if dir == "" {
+		for _, r := range set.Resources {
+			for _, o := range r.Objects {
+				text, err := encode(withNamespace(o, w.namespace))
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(inv.Stdout, "---\n%s", text)
+			}
+		}
+		return nil
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(inv.Dir, dir)
+	}
+	return writeKustomize(dir, set, overlays)
+}
+
+func withNamespace(o *manifest.Object, namespace string) map[string]any {
+	if namespace == "" {
+		return o.Body
+	}
+	body := map[string]any{}
+	for key, value := range o.Body {
+		body[key] = value
+	}
+	meta := map[string]any{"namespace": namespace}
+	for key, value := range o.Body["metadata"].(map[string]any) {
+		meta[key] = value
+	}
+	body["metadata"] = meta
+	return body
+}
+
+// encode writes an object as manifests are written: what it is first.
+func encode(body map[string]any) (string, error) {
+	node := &yaml.Node{Kind: yaml.MappingNode}
+	order := []string{"apiVersion", "kind", "metadata", "type", "immutable", "spec"}
+	done := map[string]bool{}
+	add := func(key string) error {
+		value, has := body[key]
+		if !has || done[key] {
+			return nil
+		}
+		done[key] = true
+		var v yaml.Node
+		if err := v.Encode(value); err != nil {
+			return fmt.Errorf("internal error: %w", err)
+		}
+		node.Content = append(node.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, &v)
+		return nil
+	}
+	for _, key := range order {
+		if err := add(key); err != nil {
+			return "", err
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(body)) {
+		if err := add(key); err != nil {
+			return "", err
+		}
+	}
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(node); err != nil {
+		return "", fmt.Errorf("internal error: %w", err)
+	}
+	return b.String(), nil
+}
+
+// writeKustomize writes a base, one file a resource, and overlays on it.
+func writeKustomize(dir string, set *manifest.Set, overlays []string) error {
+	base := filepath.Join(dir, "base")
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return fmt.Errorf("cannot make %s: %w", base, err)
+	}
+	var files []string
+	for _, r := range set.Resources {
+		var text strings.Builder
+		for i, o := range r.Objects {
+			if i > 0 {
+				text.WriteString("---\n")
+			}
+			one, err := encode(o.Body)
+			if err != nil {
+				return err
+			}
+			text.WriteString(one)
+		}
+		name := r.Kind + "-" + manifest.DNSName(r.Key) + ".yaml"
+		mode := os.FileMode(0o644)
+		if r.Kind == manifest.OfSecret {
+			mode = 0o600
+		}
+		if err := os.WriteFile(filepath.Join(base, name), []byte(text.String()), mode); err != nil {
+			return fmt.Errorf("cannot write %s: %w", name, err)
+		}
+		files = append(files, name)
+	}
+	if err := writeKustomization(base, map[string]any{"resources": files}); err != nil {
+		return err
+	}
+	for _, name := range overlays {
+		over := filepath.Join(dir, "overlays", name)
+		if err := os.MkdirAll(over, 0o755); err != nil {
+			return fmt.Errorf("cannot make %s: %w", over, err)
+		}
+		if _, err := os.Stat(filepath.Join(over, "kustomization.yaml")); err == nil {
+			continue // it is the user's by now
+		}
+		if err := writeKustomization(over, map[string]any{"namespace": name, "resources": []string{"../../base"}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeKustomization(dir string, body map[string]any) error {
+	body["apiVersion"], body["kind"] = "kustomize.config.k8s.io/v1beta1", "Kustomization"
+	text, err := encode(body)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "kustomization.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
+	core "github.com/orlop/orlop/deploy"
+	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/spec"
+)
+
+func statusCommand(invocation func() *cli.Invocation) *cobra.Command {
+	var p place
+	var format string
+	var follow bool
+	c := &cobra.Command{
+		Use: "status [SERVICE...]", Short: "Show how the deployed services are",
+		Example: "  orlop deploy status\n  orlop deploy status --wait  until all is ready, or something has failed",
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := cli.Choice("format", format, "table", "json"); err != nil {
+				return err
+			}
+			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return status(ctx, inv, p, args, format, follow) })
+		},
+	}
+	p.flags(c.Flags())
+	c.Flags().StringVar(&format, "format", "table", "table or json")
+	c.Flags().BoolVar(&follow, "wait", false, "wait until all is ready, or something has failed")
+	return c
+}
+
+// deployed is what the cluster has of the project that the command is about.
+func deployed(ctx context.Context, inv *cli.Invocation, p place) (*cluster.Client, *core.Observed, error) {
+	stack, err := inv.Identify(ctx, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := connect(inv, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	observed, err := core.Observe(ctx, client, stack.Name, nil)
+	return client, observed, cli.Cause(ctx, err)
+}
+
+func status(ctx context.Context, inv *cli.Invocation, p place, named []string, format string, wait bool) error {
+	client, observed, err := deployed(ctx, inv, p)
+	if err != nil {
+		return err
+	}
+	services, err := chosen(observed, named)
+	if err != nil {
+		return err
+	}
+	mirror, err := core.Follow(ctx, client, observed.Project)
+	if err != nil {
+		return err
+	}
+	defer mirror.Close()
+	for {
+		changed := mirror.Changed()
+		rows := core.Statuses(mirror, observed, services, inv.Now())
+		if !wait || isSettled(rows) {
+			return showStatus(ctx, inv, client, observed, rows, format)
+		}
+		if err := mirror.Wait(ctx, changed, 0); err != nil {
+			return err
+		}
+	}
+}
+
+// isSettled says that nothing is under way any more.
+func isSettled(rows []core.Status) bool {
+	done := true
+	for _, r := range rows {
+		if r.State.Failure != "" {
+			return true
+		}
+		done = done && r.State.Done
+	}
+	return done
+}
+
+func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client, observed *core.Observed, rows []core.Status, format string) error {
+	failed := false
+	for i := range rows {
+		failed = failed || rows[i].State.Failure != ""
+	}
+	if format == "json" {
+		enc := json.NewEncoder(inv.Stdout)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(rows); err != nil {
+			return err
+		}
+		return exitIf(failed)
+	}
+	last := observed.Last()
+	fmt.Fprintf(inv.Stdout, " %s on %s  revision %d, %s\n", inv.StyleOf(inv.Stdout).Bold(observed.Project), client.Where(), last.Number, last.State+" "+display.Ago(inv.Now(), last.At))
+	w := tabwriter.NewWriter(inv.Stdout, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(w, " SERVICE\tKIND\tREADY\tRESTARTS\tIMAGE\tSTATE")
+	for _, r := range rows {
+		fmt.Fprintf(w, " %s\t%s\t%d/%d\t%d\t%s\t%s\n", r.Service, r.Kind, r.State.Ready, r.State.Wanted, r.Restarts, image(r.Image), display.Printable(r.Text()))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if r.State.Failure == "" {
+			continue
+		}
+		explained := core.Explain(ctx, client, r.State)
+		fmt.Fprintf(inv.Stdout, "\n %s: %s\n", r.Service, display.Printable(explained.Error()))
+		if with, is := explained.(*core.NotReady); is {
+			for _, line := range with.Shown {
+				fmt.Fprintln(inv.Stdout, "     | "+display.Printable(line))
+			}
+		}
+	}
+	return exitIf(failed)
+}
+
+func exitIf(failed bool) error {
+	if failed {
+		return cli.Exit{Code: cli.ExitFailure}
+	}
+	return nil
+}
+
+func image(ref string) string {
+	_, digest, _ := strings.Cut(ref, "@")
+	if digest == "" {
+		return bare(ref)
+	}
+	return bare(ref) + "@" + strings.TrimPrefix(spec.ShortDigests(digest), "sha256:")
+}

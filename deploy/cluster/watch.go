@@ -1,0 +1,308 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/remotecommand"
+
+	"github.com/orlop/orlop/deploy/manifest"
+)
+
+// Kinds that are looked at and never applied.
+var (
+	Pod        = manifest.Kind{Version: "v1", Kind: "Pod", Plural: "pods"}
+	ReplicaSet = manifest.Kind{Group: "apps", Version: "v1", Kind: "ReplicaSet", Plural: "replicasets"}
+	Event      = manifest.Kind{Version: "v1", Kind: "Event", Plural: "events"}
+	Lease      = manifest.Kind{Group: "coordination.k8s.io", Version: "v1", Kind: "Lease", Plural: "leases"}
+)
+
+// Mirror holds the objects of some kinds as the API server tells of them. It goes on over lost connections.
+type Mirror struct {
+	stores map[manifest.Kind]cache.GenericLister
+
+	mu      sync.Mutex
+	changed chan struct{} // closed with the next change
+	failure error         // that no time heals
+	cancel  context.CancelFunc
+	factory dynamicinformer.DynamicSharedInformerFactory
+}
+
+// Follow mirrors kinds by labels until Close. It returns when all that was there is known.
+func (c *Client) Follow(ctx context.Context, kinds []manifest.Kind, selector string) (*Mirror, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	m := &Mirror{stores: map[manifest.Kind]cache.GenericLister{}, changed: make(chan struct{}), cancel: cancel}
+	m.factory = dynamicinformer.NewFilteredDynamicSharedInformerFactory(c.dyn, 0, c.Namespace, func(o *v1.ListOptions) { o.LabelSelector = selector })
+	for _, k := range kinds {
+		informer := m.factory.ForResource(resource(k))
+		m.stores[k] = informer.Lister()
+		if _, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: func(any) { m.tell(nil) }, UpdateFunc: func(any, any) { m.tell(nil) }, DeleteFunc: func(any) { m.tell(nil) },
+		}); err != nil {
+			cancel()
+			return nil, fmt.Errorf("internal error: %w", err)
+		}
+		if err := informer.Informer().SetWatchErrorHandler(func(_ *cache.Reflector, err error) {
+			var missing *Missing
+			if explained := c.explain("watch", k, "", err); errors.As(explained, &missing) {
+				m.tell(explained)
+			}
+		}); err != nil {
+			cancel()
+			return nil, fmt.Errorf("internal error: %w", err)
+		}
+	}
+	m.factory.Start(ctx.Done())
+	for _, k := range kinds {
+		for !m.factory.ForResource(resource(k)).Informer().HasSynced() {
+			if err := m.Wait(ctx, m.Changed(), 50*time.Millisecond); err != nil {
+				m.Close()
+				return nil, err
+			}
+		}
+	}
+	return m, nil
+}
+
+func (m *Mirror) tell(failure error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if failure != nil {
+		m.failure = failure
+	}
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// Changed ends with the next change. Who looks takes it before looking.
+func (m *Mirror) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+// Wait waits for a change, at most so long; 0 is for ever.
+func (m *Mirror) Wait(ctx context.Context, changed <-chan struct{}, most time.Duration) error {
+	var late <-chan time.Time
+	if most > 0 {
+		timer := time.NewTimer(most)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-changed:
+	case <-late:
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failure
+}
+
+// Objects are those of a kind that have labels.
+func (m *Mirror) Objects(k manifest.Kind, with map[string]string) []*Live {
+	lister := m.stores[k]
+	if lister == nil {
+		return nil
+	}
+	found, err := lister.List(labels.SelectorFromSet(with))
+	if err != nil {
+		return nil
+	}
+	var out []*Live
+	for _, o := range found {
+		if u, is := o.(*unstructured.Unstructured); is {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+// Close ends the mirror.
+func (m *Mirror) Close() {
+	m.cancel()
+	m.factory.Shutdown()
+}
+
+// LogOptions say which lines of a container's log.
+type LogOptions struct {
+	Follow     bool
+	Previous   bool // of the container that was there before it was started again
+	Timestamps bool
+	Tail       int // lines; negative: all
+	Since      time.Time
+}
+
+// Logs reads the log of a container of a pod.
+func (c *Client) Logs(ctx context.Context, pod, container string, o LogOptions) (io.ReadCloser, error) {
+	query := url.Values{"container": {container}}
+	if o.Follow {
+		query.Set("follow", "true")
+	}
+	if o.Previous {
+		query.Set("previous", "true")
+	}
+	if o.Timestamps {
+		query.Set("timestamps", "true")
+	}
+	if o.Tail >= 0 {
+		query.Set("tailLines", strconv.Itoa(o.Tail))
+	}
+	if !o.Since.IsZero() {
+		query.Set("sinceTime", o.Since.UTC().Format(time.RFC3339))
+	}
+	var body io.ReadCloser
+	err := c.patiently(ctx, "get", manifest.Kind{Version: "v1", Kind: "Log", Plural: "pods/log"}, pod, func() error {
+		response, err := c.raw(ctx, http.MethodGet, "pods/"+pod+"/log", query)
+		if err != nil {
+			return err
+		}
+		body = response
+		return nil
+	})
+	return body, err
+}
+
+// raw asks for a path below the namespace.
+func (c *Client) raw(ctx context.Context, method, path string, query url.Values) (io.ReadCloser, error) {
+	client, err := c.rest()
+	if err != nil {
+		return nil, err
+	}
+	request := client.Verb(method).AbsPath("/api/v1/namespaces/" + c.Namespace + "/" + path)
+	for key, values := range query {
+		for _, v := range values {
+			request = request.Param(key, v)
+		}
+	}
+	return request.Stream(ctx)
+}
+
+func (c *Client) rest() (*rest.RESTClient, error) {
+	config := *c.config
+	config.GroupVersion, config.APIPath = &v1.SchemeGroupVersion, "/api"
+	config.NegotiatedSerializer = newSerializer()
+	return rest.RESTClientFor(&config)
+}
+
+// LastLines are the last lines that a container printed, also those of the one before, if it was started again.
+func (c *Client) LastLines(ctx context.Context, pod, container string, n int) []string {
+	for _, previous := range []bool{true, false} {
+		body, err := c.Logs(ctx, pod, container, LogOptions{Previous: previous, Tail: n})
+		if err != nil {
+			continue
+		}
+		var lines []string
+		scanner := bufio.NewScanner(body)
+		for scanner.Scan() {
+			lines = append(lines, scanner.Text())
+		}
+		body.Close()
+		if len(lines) > 0 {
+			return lines
+		}
+	}
+	return nil
+}
+
+// Warnings are what the cluster has to complain of about an object, the newest last.
+func (c *Client) Warnings(ctx context.Context, name string) []string {
+	list, err := c.of(Event).List(ctx, v1.ListOptions{FieldSelector: "type=Warning,involvedObject.name=" + name})
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range list.Items {
+		reason, _, _ := unstructured.NestedString(e.Object, "reason")
+		message, _, _ := unstructured.NestedString(e.Object, "message")
+		text := reason + ": " + strings.ReplaceAll(message, "\n", " ")
+		if len(out) == 0 || out[len(out)-1] != text {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// Process is a command in a container.
+type Process struct {
+	Pod, Container string
+	Command        []string
+	Stdin          io.Reader // nil: none
+	Stdout, Stderr io.Writer
+	TTY            bool
+	Sizes          remotecommand.TerminalSizeQueue // of the terminal; nil: none
+}
+
+// Exec runs a command in a container. One that ends with a code other than 0 is an *Exited.
+func (c *Client) Exec(ctx context.Context, p Process) error {
+	client, err := c.rest()
+	if err != nil {
+		return err
+	}
+	query := url.Values{"container": {p.Container}, "command": p.Command, "stdout": {"true"}}
+	if p.Stdin != nil {
+		query.Set("stdin", "true")
+	}
+	if p.TTY {
+		query.Set("tty", "true")
+	} else if p.Stderr != nil {
+		query.Set("stderr", "true")
+	}
+	request := client.Post().AbsPath("/api/v1/namespaces/" + c.Namespace + "/pods/" + p.Pod + "/exec")
+	for key, values := range query {
+		for _, v := range values {
+			request = request.Param(key, v)
+		}
+	}
+	executor, err := remotecommand.NewWebSocketExecutor(c.config, http.MethodGet, request.URL().String())
+	if err != nil {
+		return fmt.Errorf("cannot run a command in %s: %w", p.Pod, err)
+	}
+	options := remotecommand.StreamOptions{Stdin: p.Stdin, Stdout: p.Stdout, Tty: p.TTY, TerminalSizeQueue: p.Sizes}
+	if !p.TTY {
+		options.Stderr = p.Stderr
+	}
+	err = executor.StreamWithContext(ctx, options)
+	var code interface{ ExitStatus() int }
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &code):
+		return &Exited{code.ExitStatus()}
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return c.explain("create", manifest.Kind{Version: "v1", Kind: "Exec", Plural: "pods/exec"}, p.Pod, err)
+}
+
+// Exited is a process that ended with a code other than 0.
+type Exited struct{ Code int }
+
+func (e *Exited) Error() string { return fmt.Sprintf("exited with code %d", e.Code) }
+
+// IsReady says that a pod gets requests.
+func IsReady(pod *Live) bool {
+	list, _, _ := unstructured.NestedSlice(pod.Object, "status", "conditions")
+	for _, item := range list {
+		if c, _ := item.(map[string]any); c["type"] == "Ready" {
+			return c["status"] == "True" && pod.GetDeletionTimestamp() == nil
+		}
+	}
+	return false
+}

@@ -1,0 +1,303 @@
+package deploy
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/manifest"
+)
+
+// Annotations of ours on objects.
+const (
+	noteHash     = "orlop.dev/hash"     // of the object as it was last applied
+	noteRevision = "orlop.dev/revision" // that it was last applied by
+)
+
+// drift is a field of an object that is not as it was applied.
+type drift struct {
+	Path       string // ".spec.replicas"
+	Want, Have any    // Have is nil where it is not there
+}
+
+func (d drift) String() string {
+	have := "unset"
+	if d.Have != nil {
+		have = short(d.Have)
+	}
+	return fmt.Sprintf("%s: %s -> %s", strings.TrimPrefix(d.Path, "."), have, short(d.Want))
+}
+
+// short is a value for people.
+func short(v any) string {
+	const most = 60
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	if len(data) > most {
+		return string(data[:most]) + "..."
+	}
+	return string(data)
+}
+
+// drifts tells which of the fields that are wanted an object has with other values. What others have added is
+// no drift.
+func drifts(path string, want, have any) []drift {
+	switch w := want.(type) {
+	case map[string]any:
+		h, is := have.(map[string]any)
+		if !is {
+			if len(w) == 0 && have == nil {
+				return nil
+			}
+			return []drift{{path, want, have}}
+		}
+		var out []drift
+		for _, key := range slices.Sorted(maps.Keys(w)) {
+			out = append(out, drifts(path+"."+key, w[key], h[key])...)
+		}
+		return out
+	case []any:
+		h, is := have.([]any)
+		if !is && len(w) > 0 {
+			return []drift{{path, want, have}}
+		}
+		if key := keyOf(w); key != "" {
+			return keyed(path, key, w, h)
+		}
+		if len(w) != len(h) {
+			return []drift{{path, want, have}}
+		}
+		var out []drift
+		for i := range w {
+			out = append(out, drifts(fmt.Sprintf("%s[%d]", path, i), w[i], h[i])...)
+		}
+		return out
+	}
+	if isSame(want, have) {
+		return nil
+	}
+	return []drift{{path, want, have}}
+}
+
+// keyOf is the field by which the API server tells the entries of a list apart; "" for a list that is one value.
+func keyOf(list []any) string {
+	for _, key := range []string{"name", "mountPath", "containerPort", "ip"} {
+		seen := map[string]bool{}
+		for _, item := range list {
+			m, _ := item.(map[string]any)
+			v, has := m[key]
+			if !has || seen[fmt.Sprint(v)] {
+				seen = nil
+				break
+			}
+			seen[fmt.Sprint(v)] = true
+		}
+		if len(seen) > 0 {
+			return key
+		}
+	}
+	return ""
+}
+
+func keyed(path, key string, want, have []any) []drift {
+	byKey := map[string]any{}
+	for _, item := range have {
+		if m, is := item.(map[string]any); is {
+			byKey[fmt.Sprint(m[key])] = m
+		}
+	}
+	var out []drift
+	for _, item := range want {
+		value := item.(map[string]any)[key]
+		quoted := fmt.Sprint(value)
+		if s, is := value.(string); is {
+			quoted = fmt.Sprintf("%q", s)
+		}
+		out = append(out, drifts(fmt.Sprintf("%s[%s=%s]", path, key, quoted), item, byKey[fmt.Sprint(value)])...)
+	}
+	return out
+}
+
+func isSame(a, b any) bool {
+	if reflect.DeepEqual(a, b) {
+		return true
+	}
+	x, isX := number(a)
+	y, isY := number(b)
+	return isX && isY && x == y || (a == "" || a == false) && b == nil
+}
+
+func number(v any) (float64, bool) {
+	switch n := v.(type) {
+	case int64:
+		return float64(n), true
+	case float64:
+		return n, true
+	case int:
+		return float64(n), true
+	}
+	return 0, false
+}
+
+// content is an object without what the API server keeps beside it.
+func content(o map[string]any) map[string]any {
+	out := maps.Clone(o)
+	delete(out, "status")
+	meta, _ := out["metadata"].(map[string]any)
+	meta = maps.Clone(meta)
+	for _, key := range []string{"managedFields", "resourceVersion", "generation", "creationTimestamp", "uid"} {
+		delete(meta, key)
+	}
+	out["metadata"] = meta
+	return out
+}
+
+// without is an object without some of its fields, by paths as the API server writes them:
+// .spec.template.spec.containers[name="web"].image.
+func without(body map[string]any, paths []string) map[string]any {
+	out := deepCopy(body).(map[string]any)
+	for _, path := range paths {
+		cut(out, steps(path))
+	}
+	return out
+}
+
+// steps are the parts of a path: keys, and "[name=\"web\"]" or "[0]".
+func steps(path string) []string {
+	var out []string
+	for path != "" {
+		switch path[0] {
+		case '.':
+			end := strings.IndexAny(path[1:], ".[")
+			if end < 0 {
+				end = len(path) - 1
+			}
+			out = append(out, path[1:end+1])
+			path = path[end+1:]
+		case '[':
+			end := strings.IndexByte(path, ']')
+			if end < 0 {
+				return out
+			}
+			out = append(out, path[:end+1])
+			path = path[end+1:]
+		default:
+			return out
+		}
+	}
+	return out
+}
+
+// cut removes what a path leads to.
+func cut(v any, path []string) any {
+	if len(path) == 0 {
+		return v
+	}
+	switch of := v.(type) {
+	case map[string]any:
+		if len(path) == 1 {
+			delete(of, path[0])
+			return of
+		}
+		if _, has := of[path[0]]; has {
+			of[path[0]] = cut(of[path[0]], path[1:])
+		}
+		return of
+	case []any:
+		for i, item := range of {
+			if !isMeant(path[0], item, i) {
+				continue
+			}
+			if len(path) == 1 {
+				return slices.Delete(of, i, i+1)
+			}
+			of[i] = cut(item, path[1:])
+		}
+	}
+	return v
+}
+
+// isMeant says that "[name=\"web\"]" is about an entry of a list.
+func isMeant(step string, item any, index int) bool {
+	text := strings.Trim(step, "[]")
+	if text == fmt.Sprint(index) {
+		return true
+	}
+	m, is := item.(map[string]any)
+	if !is {
+		return false
+	}
+	for _, pair := range strings.Split(text, ",") {
+		key, value, _ := strings.Cut(pair, "=")
+		if fmt.Sprint(m[key]) != strings.Trim(value, `"`) {
+			return false
+		}
+	}
+	return true
+}
+
+// at is the value that a path leads to.
+func at(v any, path []string) any {
+	for _, step := range path {
+		switch of := v.(type) {
+		case map[string]any:
+			v = of[step]
+		case []any:
+			i := -1
+			for n, item := range of {
+				if isMeant(step, item, n) {
+					i = n
+				}
+			}
+			if i < 0 {
+				return nil
+			}
+			v = of[i]
+		default:
+			return nil
+		}
+	}
+	return v
+}
+
+func deepCopy(v any) any {
+	switch of := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(of))
+		for k, item := range of {
+			out[k] = deepCopy(item)
+		}
+		return out
+	case []any:
+		out := make([]any, len(of))
+		for i, item := range of {
+			out[i] = deepCopy(item)
+		}
+		return out
+	}
+	return v
+}
+
+// noted is the object as it is applied: with its hash, and the revision that it is of.
+func noted(o *manifest.Object, set string, revision int) map[string]any {
+	body := deepCopy(o.Body).(map[string]any)
+	meta := body["metadata"].(map[string]any)
+	notes, _ := meta["annotations"].(map[string]any)
+	if notes == nil {
+		notes = map[string]any{}
+		meta["annotations"] = notes
+	}
+	notes[noteHash], notes[noteRevision] = o.Hash(), fmt.Sprint(revision)
+	meta["labels"].(map[string]any)[labelPartOf] = set
+	return body
+}
+
+func templateOf(o *cluster.Live) any {
+	return at(o.Object, []string{"spec", "template"})
+}

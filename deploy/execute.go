@@ -1,0 +1,336 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/manifest"
+	"github.com/orlop/orlop/deploy/rollout"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// Build builds or fetches an image, see Image, pushes it, and gives its reference by digest.
+type Build func(ctx context.Context, step string, note func(planner.Event)) (ref string, err error)
+
+// Executor carries out the steps of a plan on a cluster.
+type Executor struct {
+	Client  *cluster.Client
+	Plan    *Plan
+	Build   Build         // nil: no step builds
+	Timeout time.Duration // that a service may take to be ready; 0: for ever
+	Now     func() time.Time
+
+	mu          sync.Mutex
+	images      map[string]string // that were built
+	generations map[string]int64  // of objects that were applied, by their IDs
+	document    *Document         // with the images that were built
+	set         *manifest.Set     // of it
+	mirror      *cluster.Mirror
+}
+
+// Begin writes down the revision that the plan makes, before anything else is changed.
+func (e *Executor) Begin(ctx context.Context) error {
+	e.images, e.generations, e.document = map[string]string{}, map[string]int64{}, e.Plan.Document
+	if err := e.claim(ctx); err != nil {
+		return err
+	}
+	if err := e.writeRevision(ctx, StateDeploying); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(e.Plan.Steps, func(s *planner.Step) bool { return s.Action == planner.Await || s.Action == planner.Rollback }) {
+		mirror, err := Follow(ctx, e.Client, e.Plan.Project)
+		if err != nil {
+			return err
+		}
+		e.mirror = mirror
+	}
+	return nil
+}
+
+// Follow mirrors what tells how the services of a project are.
+func Follow(ctx context.Context, c *cluster.Client, project string) (*cluster.Mirror, error) {
+	kinds := []manifest.Kind{cluster.Pod, cluster.ReplicaSet, manifest.Deployment, manifest.StatefulSet, manifest.DaemonSet, manifest.Job}
+	return c.Follow(ctx, kinds, manifest.LabelProject+"="+manifest.LabelValue(project))
+}
+
+// End writes down how the revision ended.
+func (e *Executor) End(ctx context.Context, failure error) error {
+	if e.mirror != nil {
+		e.mirror.Close()
+	}
+	state := StateDeployed
+	if failure != nil {
+		state = StateFailed
+	}
+	err := e.writeRevision(ctx, state)
+	return errors.Join(err, e.forget(ctx))
+}
+
+// Execute carries out one step.
+func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	w := e.Plan.work[step.ID]
+	switch step.Action {
+	case planner.Build, planner.Push:
+		return e.build(ctx, w.makes, note)
+	case planner.Await:
+		return planner.Result{}, e.await(ctx, step.Service, w.resource, note)
+	case planner.Remove:
+		return planner.Result{}, e.remove(ctx, w.remove)
+	case planner.Rollback:
+		return planner.Result{}, e.rollback(ctx, step, w, note)
+	}
+	resource, err := e.current(w.resource)
+	if err != nil {
+		return planner.Result{}, err
+	}
+	applied := 0
+	for _, o := range resource.Objects {
+		if isChanged := w.changed[o.ID()]; !isChanged && !w.remade || w.remade && !e.isOther(o) {
+			continue
+		}
+		applied++
+		if err := e.apply(ctx, o, e.Plan.Number, note); err != nil {
+			return planner.Result{}, err
+		}
+	}
+	if applied == 0 {
+		return planner.Result{Outcome: planner.Unchanged}, nil
+	}
+	return planner.Result{}, nil
+}
+
+// isOther says that an object is not as it was applied last.
+func (e *Executor) isOther(o *manifest.Object) bool {
+	live := e.Plan.Observed.Objects[o.ID()]
+	return live == nil || live.GetAnnotations()[noteHash] != o.Hash()
+}
+
+func (e *Executor) build(ctx context.Context, step string, note func(planner.Event)) (planner.Result, error) {
+	ref, err := e.Build(ctx, step, note)
+	if err != nil {
+		return planner.Result{}, err
+	}
+	last, isKnown := e.Plan.Observed.Last(), true
+	e.mu.Lock()
+	for at, i := range e.Plan.options.Images {
+		if i.Step == step {
+			e.images[at] = ref
+			isKnown = isKnown && last != nil && last.Document.Images[at] == ref
+		}
+	}
+	e.set = nil
+	e.mu.Unlock()
+	if isKnown {
+		return planner.Result{Outcome: planner.Unchanged}, nil
+	}
+	return planner.Result{Text: spec.ShortDigests(digestOf(ref))}, nil
+}
+
+// current is a resource with the images that were built since it was planned.
+func (e *Executor) current(planned *manifest.Resource) (*manifest.Resource, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.images) == 0 {
+		return planned, nil
+	}
+	if e.set == nil {
+		e.document = e.Plan.Document.withImages(e.images)
+		e.set, _ = e.document.Set(nil)
+	}
+	for _, r := range e.set.Resources {
+		if r.Kind == planned.Kind && r.Key == planned.Key {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("internal error: %s is not in the plan any more", planned.Name())
+}
+
+// apply applies an object; fields that are left to others are left out.
+func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, note func(planner.Event)) error {
+	note(planner.Event{Text: strings.ToLower(o.Kind.Kind) + " " + o.Name})
+	body := noted(o, setID(e.Plan.Project, e.Client.Namespace), revision)
+	body = without(body, e.Plan.kept[o.ID()])
+	if live, has := e.Plan.Observed.Objects[o.ID()]; !has && !e.Plan.options.Adopt {
+		live, err := e.Client.Get(ctx, o.Kind, o.Name)
+		if err != nil {
+			return err
+		}
+		if live != nil && live.GetLabels()[labelPartOf] != setID(e.Plan.Project, e.Client.Namespace) {
+			return fmt.Errorf("%s %s exists and is not of this project: --adopt takes it over", strings.ToLower(o.Kind.Kind), o.Name)
+		}
+	} else if live.GetDeletionTimestamp() != nil {
+		return fmt.Errorf("%s %s is being removed: try again when it is gone", strings.ToLower(o.Kind.Kind), o.Name)
+	}
+	force := e.Plan.options.Force || e.Plan.options.Adopt
+	live, err := e.Client.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{Force: force})
+	if err != nil && isImmutable(err) && o.Kind != manifest.VolumeClaim {
+		if old, had := e.Plan.Observed.Objects[o.ID()]; had {
+			if err := e.Client.Remove(ctx, o.Kind, o.Name, string(old.GetUID())); err != nil {
+				return err
+			}
+			live, err = e.Client.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{Force: force})
+		}
+	}
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.generations[o.ID()] = live.GetGeneration()
+	e.mu.Unlock()
+	return nil
+}
+
+// await waits until the pods of a service are ready, or have completed. Why they are not is told as a *NotReady.
+func (e *Executor) await(ctx context.Context, service string, planned *manifest.Resource, note func(planner.Event)) error {
+	resource, err := e.current(planned)
+	if err != nil {
+		return err
+	}
+	if e.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, e.Timeout, errLate)
+		defer cancel()
+	}
+	e.mu.Lock()
+	generation := e.generations[resource.Workload.ID()]
+	e.mu.Unlock()
+	said := ""
+	var state rollout.State
+	for {
+		changed := e.mirror.Changed()
+		state = rollout.Look(See(e.mirror, resource.Workload.Kind, resource.Workload.Name), generation, e.Now())
+		switch {
+		case state.Done:
+			return nil
+		case state.Failure != "":
+			return e.explain(ctx, state)
+		case state.Text != said:
+			said = state.Text
+			note(planner.Event{Text: said})
+		}
+		err := e.mirror.Wait(ctx, changed, 0)
+		if errors.Is(err, errLate) {
+			state.Failure = fmt.Sprintf("not ready after %v: %s", e.Timeout, state.Text)
+			return e.explain(context.WithoutCancel(ctx), state)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+var errLate = errors.New("timed out")
+
+// See are the objects of a workload in a mirror.
+func See(m *cluster.Mirror, kind manifest.Kind, name string) rollout.Seen {
+	var seen rollout.Seen
+	for _, o := range m.Objects(kind, nil) {
+		if o.GetName() == name {
+			seen.Workload = o
+		}
+	}
+	if seen.Workload == nil {
+		return seen
+	}
+	of := map[string]string{manifest.LabelService: seen.Workload.GetLabels()[manifest.LabelService]}
+	seen.Pods, seen.ReplicaSets = m.Objects(cluster.Pod, of), m.Objects(cluster.ReplicaSet, of)
+	return seen
+}
+
+// NotReady is a service whose pods are not ready, with what explains it.
+type NotReady struct {
+	Text  string
+	Shown []string
+}
+
+func (e *NotReady) Error() string { return e.Text }
+
+// Lines are what the container printed last, and what the cluster complains of.
+func (e *NotReady) Lines() []string { return e.Shown }
+
+// shownLines is how many lines of a log explain a failure.
+const shownLines = 8
+
+// explain asks the cluster for what led to a failure.
+func (e *Executor) explain(ctx context.Context, s rollout.State) error {
+	return Explain(ctx, e.Client, s)
+}
+
+// Explain asks the cluster for what led to a failure.
+func Explain(ctx context.Context, c *cluster.Client, s rollout.State) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	text := s.Failure
+	if s.Pod != "" {
+		where := s.Pod
+		if s.Inside != "" {
+			where += " (" + s.Inside + ")"
+		}
+		text = where + ": " + text
+	}
+	out := &NotReady{Text: text}
+	if s.Pod != "" && s.Inside != "" {
+		out.Shown = c.LastLines(ctx, s.Pod, s.Inside, shownLines)
+	}
+	if s.Pod != "" {
+		warnings := c.Warnings(ctx, s.Pod)
+		const most = 3
+		for _, w := range warnings[max(len(warnings)-most, 0):] {
+			out.Shown = append(out.Shown, "event: "+w)
+		}
+	}
+	return out
+}
+
+// remove removes objects, those first that others are behind.
+func (e *Executor) remove(ctx context.Context, objects []*cluster.Live) error {
+	var errs []error
+	for _, o := range objects {
+		kind, known := manifest.KindOf(groupKind(o))
+		if !known {
+			continue
+		}
+		errs = append(errs, e.Client.Remove(ctx, kind, o.GetName(), string(o.GetUID())))
+	}
+	return errors.Join(errs...)
+}
+
+func groupKind(o *cluster.Live) string {
+	k := o.GroupVersionKind()
+	return manifest.Kind{Group: k.Group, Kind: k.Kind}.GroupKind()
+}
+
+// rollback brings a service back to what it was.
+func (e *Executor) rollback(ctx context.Context, step *planner.Step, w *work, note func(planner.Event)) error {
+	set, _ := w.previous.Set(nil)
+	for _, r := range set.Resources {
+		if r.Kind != w.resource.Kind || r.Key != w.resource.Key {
+			continue
+		}
+		for _, o := range r.Objects {
+			if live := e.Plan.Observed.Objects[o.ID()]; live == nil {
+				continue
+			}
+			if err := e.apply(ctx, o, w.revision, note); err != nil {
+				return err
+			}
+		}
+		return e.await(ctx, step.Service, r, note)
+	}
+	return fmt.Errorf("internal error: %s is not in %s", step.Service, step.Name)
+}
+
+// withBuilt is the document with the images that were built.
+func (e *Executor) withBuilt() *Document {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.Plan.Document.withImages(maps.Clone(e.images))
+}

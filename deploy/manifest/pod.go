@@ -1,0 +1,436 @@
+package manifest
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// pod is the spec of the workload's pods.
+func (w *workload) pod() map[string]any {
+	w.mounts()
+	main := w.container(w.names[w.name], w.path, w.service)
+	w.probes(main)
+	w.hooks(main)
+	if len(w.containerMounts) > 0 {
+		main["volumeMounts"] = w.containerMounts
+	}
+	pod := map[string]any{"automountServiceAccountToken": false, "enableServiceLinks": false}
+	inits := w.gate()
+	for i, first := range w.service.PreStart {
+		at := fmt.Sprintf("%s.pre_start[%d]", w.path, i)
+		c := w.container(fmt.Sprintf("pre-start-%d", i+1), at, first)
+		if len(w.containerMounts) > 0 {
+			c["volumeMounts"] = w.containerMounts
+		}
+		if !first.PerReplica && w.service.Replicas() > 1 {
+			w.warn(at, "on Kubernetes it runs for each pod", "")
+		}
+		inits = append(inits, c)
+	}
+	if len(inits) > 0 {
+		pod["initContainers"] = inits
+	}
+	pod["containers"] = []any{main}
+	w.podSecurity(pod)
+	w.podNetwork(pod)
+	w.placement(pod)
+	grace := int64(10) // Compose Specification, stop_grace_period
+	if w.service.StopGrace != nil {
+		grace = seconds(*w.service.StopGrace)
+	}
+	pod["terminationGracePeriodSeconds"] = grace
+	switch {
+	case w.own.ServiceAccount != "":
+		pod["serviceAccountName"], pod["automountServiceAccountToken"] = w.own.ServiceAccount, true
+	case len(inits) > len(w.service.PreStart): // the gate's account, whose token only the gate has
+		pod["serviceAccountName"] = w.gateAccount()
+	}
+	if runtime := w.service.OtherRuntime(); runtime != "" {
+		pod["runtimeClassName"] = runtime
+	}
+	if len(w.podVolumes) > 0 {
+		pod["volumes"] = w.podVolumes
+	}
+	return pod
+}
+
+// seconds is a time span in whole seconds, at least one.
+func seconds(d spec.Duration) int64 {
+	return max(int64(math.Ceil(time.Duration(d).Seconds())), 1)
+}
+
+// image is what a container runs: by digest, where that is known.
+func (w *workload) image(at, name string) string {
+	if ref := w.opts.Images[at]; ref != "" {
+		return ref
+	}
+	if own, _, isInit := strings.Cut(at, ".pre_start["); isInit && name == w.project.ImageName(w.name) && w.opts.Images[own] != "" {
+		return w.opts.Images[own]
+	}
+	return name
+}
+
+// container is one container of the pod, without its mounts.
+func (w *workload) container(name, at string, s *spec.Service) map[string]any {
+	image := w.image(at, cmp.Or(s.Image, w.project.ImageName(w.name)))
+	c := map[string]any{"name": name, "image": image, "imagePullPolicy": pullPolicy(s, image)}
+	if s.Entrypoint != nil {
+		c["command"] = literals(s.Entrypoint)
+		if len(s.Entrypoint) == 0 {
+			w.refuse(at+".entrypoint", "an image's entrypoint can't be taken away on Kubernetes", "write the program and its arguments as entrypoint:")
+		}
+	}
+	if len(s.Command) > 0 {
+		c["args"] = literals(s.Command)
+	}
+	if s.WorkingDir != "" {
+		c["workingDir"] = s.WorkingDir
+	}
+	var env []any
+	for _, key := range slices.Sorted(maps.Keys(s.Environment)) {
+		if v := s.Environment[key]; v != nil {
+			env = append(env, map[string]any{"name": key, "value": literal(*v)})
+		}
+	}
+	if len(env) > 0 {
+		c["env"] = env
+	}
+	if s.Tty {
+		c["tty"] = true
+	}
+	if s.StdinOpen {
+		c["stdin"] = true
+	}
+	if r := w.resources(at, s); len(r) > 0 {
+		c["resources"] = r
+	}
+	if sec := w.containerSecurity(at, s); len(sec) > 0 {
+		c["securityContext"] = sec
+	}
+	var ports []any
+	seen := map[string]bool{}
+	for _, p := range servicePorts(s) {
+		if p.Protocol == "" {
+			p.Protocol = spec.ProtocolTCP
+		}
+		if key := fmt.Sprint(p.Target, p.Protocol); !seen[key] {
+			seen[key] = true
+			ports = append(ports, map[string]any{"containerPort": int64(p.Target), "protocol": strings.ToUpper(p.Protocol)})
+		}
+	}
+	if len(ports) > 0 {
+		c["ports"] = ports
+	}
+	return c
+}
+
+func pullPolicy(s *spec.Service, image string) string {
+	switch {
+	case strings.Contains(image, "@"):
+		return "IfNotPresent"
+	case s.PullPolicy == "always":
+		return "Always"
+	case s.PullPolicy == "never":
+		return "Never"
+	}
+	return "IfNotPresent"
+}
+
+// resources are limits and requests.
+func (w *workload) resources(at string, s *spec.Service) map[string]any {
+	limits, requests := map[string]any{}, map[string]any{}
+	if cpu := cmp.Or(s.CPUs, quota(s)); cpu > 0 {
+		limits["cpu"] = cores(cpu)
+	}
+	if s.MemLimit > 0 {
+		limits["memory"] = memory(s.MemLimit)
+	}
+	if s.MemReservation > 0 {
+		requests["memory"] = memory(s.MemReservation)
+	}
+	if s.Deploy != nil && s.Deploy.Resources != nil {
+		if l := s.Deploy.Resources.Limits; l != nil {
+			if l.CPUs > 0 {
+				limits["cpu"] = cores(l.CPUs)
+			}
+			if l.Memory > 0 {
+				limits["memory"] = memory(l.Memory)
+			}
+			if l.Pids > 0 {
+				w.warn(at+".deploy.resources.limits.pids", "how many processes a pod may have is a node's setting", "")
+			}
+		}
+		if r := s.Deploy.Resources.Reservations; r != nil && r.Memory > 0 {
+			requests["memory"] = memory(r.Memory)
+		}
+	}
+	for key, list := range s.DeviceRequests() {
+		w.devices(at+"."+key, list, limits)
+	}
+	out := map[string]any{}
+	if len(limits) > 0 {
+		out["limits"] = limits
+		if requests["memory"] == nil && limits["memory"] != nil {
+			// Without a word a request is as high as the limit, and few pods would fit on a node.
+			requests["memory"] = "0"
+		}
+		if limits["cpu"] != nil {
+			requests["cpu"] = "0"
+		}
+	}
+	if len(requests) > 0 {
+		out["requests"] = requests
+	}
+	return out
+}
+
+// quota is cpu_quota as a number of processors.
+func quota(s *spec.Service) float64 {
+	if s.CPUQuota <= 0 {
+		return 0
+	}
+	const period = 100_000 // microseconds, the kernel's own
+	return float64(s.CPUQuota) / float64(cmp.Or(s.CPUPeriod, period))
+}
+
+// devices asks the plugins of nodes for devices.
+func (w *workload) devices(at string, list []spec.DeviceRequest, limits map[string]any) {
+	for _, d := range list {
+		vendor := spec.DeviceVendors()[d.Driver]
+		switch {
+		case vendor == "" || len(d.IDs) > 0:
+			w.refuse(at, "devices are asked for by their number on Kubernetes, of nvidia or amd", "write driver: and count:")
+		case d.Count < 0:
+			w.refuse(at, "no pod can have all devices of a node", "write count:")
+		default:
+			limits[vendor+"/gpu"] = strconv.FormatInt(max(d.Count, 1), 10)
+		}
+	}
+}
+
+// probes are the health check: until it has been healthy once, by a startup probe; then whether it
+// gets requests, by a readiness probe; and whether it is restarted, by a liveness probe.
+func (w *workload) probes(c map[string]any) {
+	check := w.check(w.name)
+	if strings.HasPrefix(w.path, "jobs.") {
+		check = w.service.HealthCheck
+	}
+	if !isChecked(check) || w.kind() == Job || strings.HasPrefix(w.path, "jobs.") {
+		return
+	}
+	var command []any
+	switch words := check.Test[1:]; check.Test[0] {
+	case "CMD-SHELL":
+		command = []any{"/bin/sh", "-c", strings.Join(words, " ")}
+	default:
+		command = anyList(words)
+	}
+	const thirty, three, five = 30, 3, 5 // Compose Specification, healthcheck: seconds, times, seconds
+	interval, timeout, retries := int64(thirty), int64(thirty), int64(three)
+	if check.Interval != nil && *check.Interval > 0 {
+		interval = seconds(*check.Interval)
+	}
+	if check.Timeout != nil && *check.Timeout > 0 {
+		timeout = seconds(*check.Timeout)
+	}
+	if check.Retries != nil && *check.Retries > 0 {
+		retries = int64(*check.Retries)
+	}
+	probe := func(period, failures int64) map[string]any {
+		return map[string]any{"exec": map[string]any{"command": command}, "periodSeconds": period, "timeoutSeconds": timeout, "failureThreshold": failures}
+	}
+	start := int64(five)
+	if check.StartInterval != nil && *check.StartInterval > 0 {
+		start = seconds(*check.StartInterval)
+	}
+	start = min(start, interval)
+	period := int64(0)
+	if check.StartPeriod != nil {
+		period = seconds(*check.StartPeriod)
+	}
+	// As on one machine, it may fail during the start period, and retries times after it.
+	c["startupProbe"] = probe(start, (period+start-1)/start+(retries*interval+start-1)/start)
+	c["readinessProbe"] = probe(interval, retries)
+	if w.own.Liveness {
+		// Later than it gets no requests: what only a dependency lacks may be over by then.
+		c["livenessProbe"] = probe(interval, retries*three)
+	}
+}
+
+// hooks are post_start and pre_stop.
+func (w *workload) hooks(c map[string]any) {
+	lifecycle := map[string]any{}
+	for _, of := range []struct {
+		key, name string
+		list      []spec.Hook
+	}{{"post_start", "postStart", w.service.PostStart}, {"pre_stop", "preStop", w.service.PreStop}} {
+		if len(of.list) == 0 {
+			continue
+		}
+		at := w.path + "." + of.key
+		if len(of.list) > 1 {
+			w.refuse(at, "a pod has one such hook", "put the commands into one script")
+		}
+		h := of.list[0]
+		if h.User != "" || h.Privileged {
+			w.refuse(at, "a hook runs as the container's user on Kubernetes", "")
+		}
+		command := anyList(h.Command)
+		if vars := h.Variables(); len(vars) > 0 {
+			command = append(append([]any{"env"}, anyList(vars)...), command...)
+		}
+		if h.WorkingDir != "" {
+			command = append([]any{"/bin/sh", "-c", `cd "$0" && exec "$@"`, h.WorkingDir}, command...)
+		}
+		lifecycle[of.name] = map[string]any{"exec": map[string]any{"command": command}}
+	}
+	if len(lifecycle) > 0 {
+		c["lifecycle"] = lifecycle
+	}
+}
+
+// containerSecurity is what a container may do.
+func (w *workload) containerSecurity(at string, s *spec.Service) map[string]any {
+	sec := map[string]any{}
+	user, group, hasGroup := strings.Cut(s.User, ":")
+	if s.User != "" {
+		n, err := strconv.ParseInt(user, 10, 64)
+		if err != nil {
+			w.refuse(at+".user", fmt.Sprintf("%q is a name, and Kubernetes knows users by their numbers", user), "write the number: id -u "+user+" in the image says it")
+		} else {
+			sec["runAsUser"] = n
+		}
+		if hasGroup {
+			if n, err := strconv.ParseInt(group, 10, 64); err != nil {
+				w.refuse(at+".user", fmt.Sprintf("%q is a name, and Kubernetes knows groups by their numbers", group), "write the number")
+			} else {
+				sec["runAsGroup"] = n
+			}
+		}
+	}
+	caps := map[string]any{}
+	if len(s.CapAdd) > 0 {
+		caps["add"] = anyList(capabilities(s.CapAdd))
+	}
+	if len(s.CapDrop) > 0 {
+		caps["drop"] = anyList(capabilities(s.CapDrop))
+	}
+	confined := s.Confinement()
+	readOnly, noNew := s.ReadOnly, confined.NoNewPrivileges
+	if s.Security == spec.SecurityHardened {
+		readOnly, noNew = true, true
+		if s == w.service {
+			for _, dir := range []string{"/tmp", "/run", "/var/tmp"} {
+				if !slices.ContainsFunc(w.containerMounts, func(m any) bool { return m.(map[string]any)["mountPath"] == dir }) {
+					w.add("tmpfs", map[string]any{"emptyDir": map[string]any{"medium": "Memory"}}, dir, false, "")
+				}
+			}
+		}
+	}
+	if len(caps) > 0 {
+		sec["capabilities"] = caps
+	}
+	if s.Privileged {
+		sec["privileged"] = true
+	}
+	if readOnly {
+		sec["readOnlyRootFilesystem"] = true
+	}
+	if noNew && !s.Privileged {
+		sec["allowPrivilegeEscalation"] = false
+	}
+	switch confined.Seccomp {
+	case "":
+		if !s.Privileged {
+			sec["seccompProfile"] = map[string]any{"type": "RuntimeDefault"}
+		}
+	case spec.Unconfined:
+		sec["seccompProfile"] = map[string]any{"type": "Unconfined"}
+	default:
+		w.refuse(at+".security_opt", "a seccomp profile has to be a file on each node", "seccomp=unconfined and the runtime's own are what a pod can ask for")
+	}
+	switch confined.AppArmor {
+	case "":
+	case spec.Unconfined:
+		sec["appArmorProfile"] = map[string]any{"type": "Unconfined"}
+	default:
+		sec["appArmorProfile"] = map[string]any{"type": "Localhost", "localhostProfile": confined.AppArmor}
+	}
+	if confined.SystemPaths {
+		sec["procMount"] = "Unmasked"
+	}
+	return sec
+}
+
+func capabilities(list []string) []string {
+	out := make([]string, len(list))
+	for i, c := range list {
+		out[i] = strings.TrimPrefix(strings.ToUpper(c), "CAP_")
+	}
+	return out
+}
+
+// podSecurity is what all containers of the pod share.
+func (w *workload) podSecurity(pod map[string]any) {
+	sec := map[string]any{}
+	var groups []any
+	for i, g := range w.service.GroupAdd {
+		n, err := strconv.ParseInt(g, 10, 64)
+		if err != nil {
+			w.refuse(fmt.Sprintf("%s.group_add[%d]", w.path, i), fmt.Sprintf("%q is a name, and Kubernetes knows groups by their numbers", g), "write the number")
+			continue
+		}
+		groups = append(groups, n)
+	}
+	if len(groups) > 0 {
+		sec["supplementalGroups"] = groups
+	}
+	var sysctls []any
+	for _, name := range slices.Sorted(maps.Keys(w.service.Sysctls)) {
+		sysctls = append(sysctls, map[string]any{"name": name, "value": w.service.Sysctls[name]})
+	}
+	if len(sysctls) > 0 {
+		sec["sysctls"] = sysctls
+	}
+	if group, ok := w.fsGroup(); ok {
+		sec["fsGroup"] = group
+	}
+	if len(sec) > 0 {
+		pod["securityContext"] = sec
+	}
+	if w.service.PID == spec.HostNamespace {
+		pod["hostPID"] = true
+	}
+	if w.service.IPC == spec.HostNamespace {
+		pod["hostIPC"] = true
+	}
+	if w.service.Init != nil && *w.service.Init && w.service.PID == "" {
+		pod["shareProcessNamespace"] = true // the pause process takes in what is left of others
+	}
+}
+
+// placement is where the pod may run.
+func (w *workload) placement(pod map[string]any) {
+	nodes := maps.Clone(w.own.NodeSelector)
+	if nodes == nil {
+		nodes = map[string]string{}
+	}
+	if w.service.Platform != "" {
+		parts := strings.Split(w.service.Platform, "/")
+		nodes["kubernetes.io/os"] = parts[0]
+		if len(parts) > 1 {
+			nodes["kubernetes.io/arch"] = parts[1]
+		}
+	}
+	if len(nodes) > 0 {
+		pod["nodeSelector"] = anyMap(nodes)
+	}
+}

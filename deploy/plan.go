@@ -1,0 +1,607 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/manifest"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// Options of a deploy.
+type Options struct {
+	Force  bool             // fields that others hold are taken over
+	Adopt  bool             // objects that are nobody's of ours are taken over
+	Wait   bool             // for services that nobody depends on, too
+	Images map[string]Image // containers whose image the plan makes, by "services.NAME"
+	Note   string           // of the revision
+	By     string           // who deploys
+}
+
+// Image is an image that a step of the plan makes.
+type Image struct {
+	Action planner.Action // Build or Push; both end with a push
+	Step   string         // what it makes: the service that has the build, or "image NAME"
+}
+
+// ID is that of the step.
+func (i Image) ID() string { return string(i.Action) + " " + i.Step }
+
+// Plan is what a deploy would do, and what its executor needs to know for it.
+type Plan struct {
+	*planner.Plan
+	Document *Document
+	Observed *Observed
+	Number   int // of the revision that it makes
+
+	options Options
+	work    map[string]*work    // by the IDs of steps
+	kept    map[string][]string // fields of objects that are left to those that hold them, by the objects' IDs
+}
+
+// work is what a step does.
+type work struct {
+	resource *manifest.Resource // as planned: images that are built first are not known in it
+	changed  map[string]bool    // IDs of its objects
+	remove   []*cluster.Live    // of a removal, and of what a service had and has no more
+	previous *Document          // of a rollback
+	revision int                // of that document
+	makes    string             // of a build or push: see Image
+	remade   bool               // an image of it is made first
+}
+
+// Converge makes the plan that brings the cluster to a document. It asks the cluster what it would make of objects that
+// are there and differ, and changes nothing.
+func Converge(ctx context.Context, c *cluster.Client, d *Document, set *manifest.Set, o *Observed, opts Options, places spec.Places) (*Plan, error) {
+	p := &Plan{
+		Plan: &planner.Plan{Project: d.Project.Name, Of: "resource"}, Document: d, Observed: o, Number: o.Next(), options: opts,
+		work: map[string]*work{}, kept: map[string][]string{},
+	}
+	states, err := p.look(ctx, c, set)
+	if err != nil {
+		return nil, err
+	}
+	p.images(d)
+	for _, r := range set.Resources {
+		p.resource(r, states, places)
+	}
+	p.awaits(set)
+	p.rollbacks(set)
+	p.removals(set)
+	return p, nil
+}
+
+// state is what is to be done about an object.
+type state struct {
+	live     *cluster.Live // nil: it is not there
+	changed  bool
+	template bool    // its pods are replaced
+	drifts   []drift // fields that others have changed, where the document says what it said before
+	failure  string  // why it can't be applied
+}
+
+// concurrency is how many requests are made at once.
+const concurrency = 8
+
+// look compares each object with what is there.
+func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (map[string]*state, error) {
+	states := map[string]*state{}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(concurrency)
+	type result struct {
+		id     string
+		held   []cluster.HeldField
+		object *manifest.Object
+	}
+	results := make(chan result, len(set.Resources)*4+64)
+	for _, r := range set.Resources {
+		for _, o := range r.Objects {
+			live := p.Observed.Objects[o.ID()]
+			s := &state{live: live}
+			states[o.ID()] = s
+			if live == nil {
+				group.Go(func() error { return p.lookForForeign(ctx, c, o, s) })
+				continue
+			}
+			isSame := live.GetAnnotations()[noteHash] == o.Hash()
+			s.drifts = drifts("", o.Body, live.Object)
+			if isSame && len(s.drifts) == 0 {
+				continue
+			}
+			group.Go(func() error {
+				held, err := p.try(ctx, c, o, s, isSame)
+				if len(held) > 0 {
+					results <- result{o.ID(), held, o}
+				}
+				return err
+			})
+		}
+	}
+	err := group.Wait()
+	close(results)
+	var all []result
+	for r := range results {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b result) int { return strings.Compare(a.id, b.id) })
+	for _, r := range all {
+		for _, f := range r.held {
+			path := strings.TrimPrefix(f.Path, ".")
+			have := at(states[r.id].live.Object, steps(f.Path))
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s %s: %s is %s, set by %s, and the stack file says %s: left alone; --force-conflicts takes it over",
+				strings.ToLower(r.object.Kind.Kind), r.object.Name, path, short(have), f.Manager, short(at(r.object.Body, steps(f.Path)))))
+			p.kept[r.id] = append(p.kept[r.id], f.Path)
+		}
+	}
+	return states, err
+}
+
+// lookForForeign finds out whether an object that is to be made is there and somebody else's.
+func (p *Plan) lookForForeign(ctx context.Context, c *cluster.Client, o *manifest.Object, s *state) error {
+	live, err := c.Get(ctx, o.Kind, o.Name)
+	if err != nil || live == nil {
+		return err
+	}
+	s.live = live
+	if p.options.Adopt {
+		s.changed = true
+		return nil
+	}
+	owner := "is not of this project"
+	if other := live.GetLabels()[manifest.LabelProject]; other != "" && other != manifest.LabelValue(p.Project) {
+		owner = "is of the project " + other
+	} else if tool := live.GetLabels()[manifest.LabelManager]; tool != "" && tool != Tool {
+		owner = "is managed by " + tool
+	}
+	s.changed, s.failure = true, fmt.Sprintf("%s %s exists in namespace %s and %s: --adopt takes it over, --namespace names another place",
+		strings.ToLower(o.Kind.Kind), o.Name, c.Namespace, owner)
+	return nil
+}
+
+// Tool is what objects of ours are managed by.
+const Tool = "orlop"
+
+// try asks the cluster what it would make of an object that differs. Fields that others hold and that the document leaves as they
+// were are theirs; others are in the way.
+func (p *Plan) try(ctx context.Context, c *cluster.Client, o *manifest.Object, s *state, isSame bool) (held []cluster.HeldField, err error) {
+	body := noted(o, setID(p.Project, c.Namespace), p.Number)
+	dry, err := c.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{DryRun: true, Force: p.options.Force})
+	var conflict *cluster.Conflict
+	if asConflict(err, &conflict) {
+		before := p.before(o, s.live)
+		var paths []string
+		for _, f := range conflict.Fields {
+			was := at(before, steps(f.Path))
+			if before != nil && !isSame && !reflect.DeepEqual(was, at(o.Body, steps(f.Path))) {
+				s.changed, s.failure = true, fmt.Sprintf("%s %s: %v", strings.ToLower(o.Kind.Kind), o.Name, &cluster.Conflict{Fields: []cluster.HeldField{f}})
+				continue
+			}
+			paths = append(paths, f.Path)
+			held = append(held, f)
+		}
+		if s.failure != "" {
+			return held, nil
+		}
+		reduced := without(body, paths)
+		s.drifts = slices.DeleteFunc(s.drifts, func(d drift) bool { return slices.Contains(paths, d.Path) })
+		if isSame && len(drifts("", without(o.Body, paths), s.live.Object)) == 0 {
+			return held, nil
+		}
+		dry, err = c.Apply(ctx, o.Kind, o.Name, reduced, cluster.Applying{DryRun: true})
+	}
+	if err != nil {
+		if isImmutable(err) {
+			s.changed, s.template = true, true
+			return held, nil
+		}
+		return held, err
+	}
+	s.template = !reflect.DeepEqual(templateOf(dry), templateOf(s.live))
+	a, b := content(dry.Object), content(s.live.Object)
+	if isSame { // the revision alone is no change
+		dropNote(a)
+		dropNote(b)
+	}
+	s.changed = !reflect.DeepEqual(a, b)
+	return held, nil
+}
+
+func dropNote(o map[string]any) {
+	if meta, ok := o["metadata"].(map[string]any); ok {
+		if notes, ok := meta["annotations"].(map[string]any); ok {
+			notes = maps.Clone(notes)
+			delete(notes, noteRevision)
+			meta["annotations"] = notes
+		}
+	}
+}
+
+// before is the object as the revision had it that it was last applied by; nil where that is not kept.
+func (p *Plan) before(o *manifest.Object, live *cluster.Live) map[string]any {
+	r := p.Observed.of(live)
+	if r == nil {
+		return nil
+	}
+	set, _ := r.Document.Set(nil)
+	for _, resource := range set.Resources {
+		for _, old := range resource.Objects {
+			if old.ID() == o.ID() {
+				return old.Body
+			}
+		}
+	}
+	return nil
+}
+
+// images adds the builds and pushes.
+func (p *Plan) images(d *Document) {
+	steps := map[string]Image{}
+	for _, i := range p.options.Images {
+		steps[i.ID()] = i
+	}
+	for _, id := range sortedKeys(steps) {
+		i := steps[id]
+		s := &planner.Step{ID: id, Action: i.Action, Resource: strings.TrimPrefix(i.Step, "image ")}
+		if i.Action == planner.Build {
+			s.Service, s.Name, s.Note = i.Step, d.Project.ImageName(i.Step), "and push"
+			if last := p.Observed.Last(); last != nil {
+				if before, now := last.Document.Inputs[i.Step], d.Inputs[i.Step]; before != nil && now != nil && before.Sum != now.Sum {
+					s.Reasons = inputChanges("services."+i.Step+".build", before, now, d.Project.Places)
+				}
+			}
+		}
+		p.work[id] = &work{makes: i.Step}
+		p.Steps = append(p.Steps, s)
+	}
+}
+
+// made are the IDs of the steps that make images of a resource.
+func (p *Plan) made(r *manifest.Resource) []string {
+	if r.Kind != manifest.OfService && r.Kind != manifest.OfJob {
+		return nil
+	}
+	own := strings.TrimSuffix(path(r), scheduleSuffix(r))
+	var ids []string
+	for at, i := range p.options.Images {
+		if at == own || strings.HasPrefix(at, own+".pre_start[") {
+			ids = append(ids, i.ID())
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// resource adds the step of a resource, if it is to change.
+func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places spec.Places) {
+	w := &work{resource: r, changed: map[string]bool{}}
+	isNew, isReplaced := true, false
+	var found []drift
+	var failures []string
+	for _, o := range r.Objects {
+		s := states[o.ID()]
+		isNew = isNew && s.live == nil
+		if s.failure != "" {
+			failures = append(failures, s.failure)
+		}
+		if s.live != nil && !s.changed {
+			continue
+		}
+		w.changed[o.ID()] = true
+		if s.live != nil {
+			isReplaced = isReplaced || s.template
+			for _, d := range s.drifts {
+				d.Path = fmt.Sprintf("%s %s: %s", strings.ToLower(o.Kind.Kind), o.Name, strings.TrimPrefix(d.Path, "."))
+				found = append(found, d)
+			}
+		}
+	}
+	name := r.Key
+	makers := p.made(r)
+	w.remade = len(makers) > 0
+	if len(w.changed) == 0 && !w.remade {
+		p.Leave++
+		return
+	}
+	s := &planner.Step{Resource: r.Name(), Name: r.Key}
+	switch r.Kind {
+	case manifest.OfVolume:
+		s.Action, s.Resource = pick(isNew, planner.CreateVolume, planner.UpdateVolume), r.Key
+	case manifest.OfNetwork:
+		s.Action, s.Resource = pick(isNew, planner.CreateNetwork, planner.UpdateNetwork), r.Key
+	case manifest.OfConfig, manifest.OfSecret, manifest.OfGate:
+		s.Action = planner.Apply
+	default:
+		s.Service = name
+		s.Action = pick(isNew, planner.Create, planner.Update)
+		if r.OneShot && r.Kind == manifest.OfService && p.liveOf(r) != nil {
+			isNew = false
+		}
+		if !isNew && (isReplaced || w.remade || r.OneShot && w.changed[r.Workload.ID()]) {
+			s.Action, s.Note = planner.Replace, r.Rolls
+		}
+		s.Needs = append(s.Needs, makers...)
+	}
+	s.ID = string(s.Action) + " " + s.Resource
+	if !isNew {
+		s.Reasons = p.reasons(r, found, places)
+	}
+	if len(failures) > 0 {
+		p.Warnings = append(p.Warnings, failures...)
+	}
+	p.work[s.ID] = w
+	p.Steps = append(p.Steps, s)
+}
+
+func pick(isNew bool, create, otherwise planner.Action) planner.Action {
+	if isNew {
+		return create
+	}
+	return otherwise
+}
+
+// path is that of a resource in the stack file.
+func path(r *manifest.Resource) string {
+	return map[string]string{manifest.OfService: "services.", manifest.OfJob: "jobs.", manifest.OfVolume: "volumes.", manifest.OfNetwork: "networks.", manifest.OfConfig: "configs.", manifest.OfSecret: "secrets."}[r.Kind] + r.Key
+}
+
+// reasons are why a resource that is there changes.
+func (p *Plan) reasons(r *manifest.Resource, found []drift, places spec.Places) []planner.Reason {
+	var out []planner.Reason
+	if live := p.liveOf(r); live != nil {
+		if was := p.Observed.of(live); was != nil {
+			switch r.Kind {
+			case manifest.OfService, manifest.OfJob:
+				out = changes(strings.TrimSuffix(path(r), scheduleSuffix(r)), was.Document, p.Document, places)
+			case manifest.OfVolume:
+				out = resourceChanges(path(r), was.Document, p.Document, places)
+			}
+			if was.Document.Publish != p.Document.Publish && len(out) == 0 {
+				out = append(out, planner.Reason{Text: fmt.Sprintf("--publish: %s -> %s", orNone(was.Document.Publish), orNone(p.Document.Publish))})
+			}
+		}
+	}
+	if live := p.liveOf(r); len(out) == 0 && r.Workload != nil && live != nil {
+		if was := p.Observed.of(live); was != nil && was.Document.Restarts[r.Key] != p.Document.Restarts[r.Key] {
+			out = append(out, planner.Reason{Text: "a restart is asked for"})
+		}
+	}
+	if len(out) == 0 {
+		const most = 3
+		for _, d := range found[:min(len(found), most)] {
+			out = append(out, planner.Reason{Text: "on the cluster, " + d.String()})
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, planner.Reason{Text: "it is written otherwise than it was"})
+	}
+	return out
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return manifest.PublishNone
+	}
+	return s
+}
+
+// scheduleSuffix is what the name of a job's resource has beyond the job's name.
+func scheduleSuffix(r *manifest.Resource) string {
+	if r.Kind != manifest.OfJob {
+		return ""
+	}
+	if service := r.Workload.Body["metadata"].(map[string]any)["labels"].(map[string]any)[manifest.LabelService]; service != nil {
+		return strings.TrimPrefix(r.Key, fmt.Sprint(service))
+	}
+	return ""
+}
+
+func resourceChanges(path string, was, is *Document, places spec.Places) []planner.Reason {
+	return ownChanges(path, was.Own[path], is.Own[path], places)
+}
+
+// liveOf is the object of a resource that is there: its workload, or the first one. A one-shot that was another job is that job.
+func (p *Plan) liveOf(r *manifest.Resource) *cluster.Live {
+	if r.Workload == nil {
+		return p.Observed.Objects[r.Objects[0].ID()]
+	}
+	if live := p.Observed.Objects[r.Workload.ID()]; live != nil {
+		return live
+	}
+	label := at(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService})
+	for _, live := range p.Observed.Objects {
+		if live.GetLabels()[manifest.LabelService] == label && isWorkload(live.GetKind()) {
+			return live
+		}
+	}
+	return nil
+}
+
+func isWorkload(kind string) bool {
+	return slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"}, kind)
+}
+
+// awaits adds the waits: for each service that changes, and before each that depends on one that changes.
+func (p *Plan) awaits(set *manifest.Set) {
+	byService := map[string]*planner.Step{}
+	for _, s := range p.Steps {
+		if s.Service != "" && s.Action != planner.Build && s.Action != planner.Push {
+			byService[s.Service] = s
+		}
+	}
+	var prelude []string
+	for _, s := range p.Steps {
+		if s.Service == "" && s.Action != planner.Push {
+			prelude = append(prelude, s.ID)
+		}
+	}
+	var waits []*planner.Step
+	for _, r := range set.Resources {
+		s := byService[r.Key]
+		if s == nil || r.Kind != manifest.OfService && r.Kind != manifest.OfJob {
+			continue
+		}
+		s.Needs = append(s.Needs, prelude...)
+		for _, other := range slices.Sorted(maps.Keys(r.Needs)) {
+			if byService[other] != nil {
+				if id := awaitID(other); r.Needs[other].Required {
+					s.Needs = append(s.Needs, id)
+				} else {
+					s.After = append(s.After, id)
+				}
+			}
+		}
+		if r.Kind == manifest.OfJob {
+			continue // it runs when it is time
+		}
+		if p.options.Wait || p.isNeeded(set, r.Key, byService) {
+			w := &planner.Step{ID: awaitID(r.Key), Action: planner.Await, Resource: r.Key + " ready", Service: r.Key, Needs: []string{s.ID}, Condition: spec.ServiceHealthy}
+			if c := p.Document.Project.Services[r.Key].HealthCheck; (c == nil || c.Disable) && p.Document.Checks[r.Key] == nil {
+				w.Condition = spec.ServiceStarted
+			}
+			if r.OneShot {
+				w.Resource, w.Condition = r.Key+" completed", spec.ServiceCompleted
+			}
+			p.work[w.ID] = &work{resource: r}
+			waits = append(waits, w)
+		}
+	}
+	p.Steps = append(p.Steps, waits...)
+	p.sort()
+}
+
+func awaitID(service string) string { return "await " + service }
+
+// isNeeded says that a service is waited for although nobody waits for all.
+func (p *Plan) isNeeded(set *manifest.Set, service string, byService map[string]*planner.Step) bool {
+	for _, r := range set.Resources {
+		if _, needs := r.Needs[service]; needs && byService[r.Key] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// sort puts each step behind those that it needs.
+func (p *Plan) sort() {
+	byID := map[string]*planner.Step{}
+	for _, s := range p.Steps {
+		byID[s.ID] = s
+	}
+	var out []*planner.Step
+	seen := map[string]bool{}
+	var add func(s *planner.Step)
+	add = func(s *planner.Step) {
+		if s == nil || seen[s.ID] {
+			return
+		}
+		seen[s.ID] = true
+		for _, id := range slices.Concat(s.Needs, s.After) {
+			add(byID[id])
+		}
+		out = append(out, s)
+	}
+	for _, s := range p.Steps {
+		slices.Sort(s.Needs)
+		add(s)
+	}
+	p.Steps = out
+}
+
+// rollbacks adds what takes the update of a service back that does not become ready, where update_config says so.
+func (p *Plan) rollbacks(set *manifest.Set) {
+	for _, s := range slices.Clone(p.Steps) {
+		if s.Action != planner.Replace || p.Step(awaitID(s.Service)) == nil {
+			continue
+		}
+		service := p.Document.Project.Services[s.Service]
+		if service == nil {
+			continue
+		}
+		if _, wanted := service.Rollback(); !wanted {
+			continue
+		}
+		live := p.liveOf(p.work[s.ID].resource)
+		was := p.Observed.of(live)
+		if live == nil || was == nil {
+			continue
+		}
+		name := fmt.Sprintf("revision %d", was.Number)
+		back := &planner.Step{
+			ID: "rollback " + s.Service, Action: planner.Rollback, Resource: s.Service, Service: s.Service, Name: name, Undoes: s.ID,
+			IfFailed: []string{awaitID(s.Service)}, After: []string{awaitID(s.Service)}, Applied: &planner.Applied{},
+		}
+		p.work[back.ID] = &work{resource: p.work[s.ID].resource, previous: was.Document, revision: was.Number}
+		p.Steps = append(p.Steps, back)
+	}
+}
+
+// removals adds the removal of what the stack file no longer has. Claims stay: they hold data.
+func (p *Plan) removals(set *manifest.Set) {
+	wanted := map[string]bool{}
+	workloads := map[string]bool{}
+	for _, r := range set.Resources {
+		for _, o := range r.Objects {
+			wanted[o.ID()] = true
+		}
+		if r.Workload != nil {
+			workloads[fmt.Sprint(at(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService}))] = true
+		}
+	}
+	gone := map[string][]*cluster.Live{}
+	var stays []string
+	for _, id := range slices.Sorted(maps.Keys(p.Observed.Objects)) {
+		live := p.Observed.Objects[id]
+		switch {
+		case wanted[id] || live.GetDeletionTimestamp() != nil:
+		case live.GetKind() == manifest.VolumeClaim.Kind:
+			stays = append(stays, live.GetName())
+		default:
+			service := live.GetLabels()[manifest.LabelService]
+			if workloads[service] {
+				service = ""
+			}
+			gone[service] = append(gone[service], live)
+		}
+	}
+	if len(stays) > 0 {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s of volumes that the stack file no longer has: %s; they keep their data until \"orlop deploy down -v\"", claims(len(stays)), strings.Join(stays, ", ")))
+	}
+	var all []string
+	for _, s := range p.Steps {
+		if s.Action != planner.Rollback {
+			all = append(all, s.ID)
+		}
+	}
+	for _, service := range slices.Sorted(maps.Keys(gone)) {
+		s := &planner.Step{Action: planner.Remove, Resource: service, Needs: slices.Clone(all), Reasons: []planner.Reason{{Text: "no longer in the stack file"}}}
+		if service == "" {
+			s.Resource = "former objects"
+			s.Reasons = []planner.Reason{{Text: listed(gone[""]) + ": nothing of the stack file needs them"}}
+		}
+		s.ID = "remove " + s.Resource
+		p.work[s.ID] = &work{remove: gone[service]}
+		p.Steps = append(p.Steps, s)
+	}
+}
+
+func claims(n int) string { return spec.Plural(n, "claim") }
+
+func listed(objects []*cluster.Live) string {
+	const most = 3
+	var names []string
+	for _, o := range objects {
+		names = append(names, strings.ToLower(o.GetKind())+" "+o.GetName())
+	}
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}

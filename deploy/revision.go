@@ -1,0 +1,209 @@
+package deploy
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/manifest"
+)
+
+// maxRevisions is how many revisions are kept beside those that objects were applied by.
+const maxRevisions = 10
+
+// maxSecret is how many bytes a Secret may have.
+const maxSecret = 1 << 20
+
+// claim makes or widens the parent of the ApplySet: whatever is applied from here on can be found again.
+func (e *Executor) claim(ctx context.Context) error {
+	names := map[string]bool{}
+	for _, k := range kindsOf(e.setOf(), e.Plan.Observed.Parent) {
+		names[k.GroupKind()] = true
+	}
+	var list []string
+	for name := range names {
+		list = append(list, name)
+	}
+	slices.Sort(list)
+	if parent := e.Plan.Observed.Parent; parent != nil && parent.GetAnnotations()[noteContains] == strings.Join(list, ",") {
+		return nil
+	}
+	name := parentName(e.Plan.Project)
+	body := map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "orlop.dev/project",
+		"metadata": map[string]any{
+			"name": name,
+			"labels": map[string]any{
+				labelID: setID(e.Plan.Project, e.Client.Namespace), manifest.LabelProject: manifest.LabelValue(e.Plan.Project), manifest.LabelManager: Tool,
+			},
+			"annotations": map[string]any{noteTooling: Tool + "/v1", noteContains: strings.Join(list, ",")},
+		},
+	}
+	live, err := e.Client.Apply(ctx, manifest.Secret, name, body, cluster.Applying{Force: true})
+	if err != nil {
+		return err
+	}
+	e.Plan.Observed.Parent = live
+	return nil
+}
+
+func (e *Executor) setOf() *manifest.Set {
+	set, _ := e.Plan.Document.Set(nil)
+	return set
+}
+
+func revisionName(project string, number int) string {
+	return manifest.DNSName(fmt.Sprintf("orlop-%s-v%d", project, number))
+}
+
+// writeRevision writes the revision of the plan in a state.
+func (e *Executor) writeRevision(ctx context.Context, state string) error {
+	name := revisionName(e.Plan.Project, e.Plan.Number)
+	data, err := e.withBuilt().Encode()
+	if err != nil {
+		return err
+	}
+	if len(data) > maxSecret*3/4 {
+		return fmt.Errorf("the revision has %d KB, and a Secret may have 1 MB: make the files smaller that services mount", len(data)>>10)
+	}
+	notes := map[string]any{noteState: state, noteBy: e.Plan.options.By}
+	if e.Plan.options.Note != "" {
+		notes[noteText] = e.Plan.options.Note
+	}
+	body := map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "orlop.dev/revision",
+		"metadata": map[string]any{
+			"name": name,
+			"labels": map[string]any{
+				manifest.LabelProject: manifest.LabelValue(e.Plan.Project), labelRevision: fmt.Sprint(e.Plan.Number), manifest.LabelManager: Tool,
+			},
+			"annotations": notes,
+		},
+		"data": map[string]any{"document": base64.StdEncoding.EncodeToString(data)},
+	}
+	if state == StateDeploying {
+		_, err = e.Client.Create(ctx, manifest.Secret, name, body)
+		if cluster.IsTaken(err) {
+			return fmt.Errorf("revision %d of %s was made by somebody else meanwhile: try again", e.Plan.Number, e.Plan.Project)
+		}
+		return err
+	}
+	delete(body["metadata"].(map[string]any), "labels")
+	return e.Client.Merge(ctx, manifest.Secret, name, map[string]any{"metadata": body["metadata"], "data": body["data"]})
+}
+
+// forget removes the oldest revisions, but those that some object was applied by.
+func (e *Executor) forget(ctx context.Context) error {
+	used := map[int]bool{}
+	for _, live := range e.Plan.Observed.Objects {
+		if r := e.Plan.Observed.of(live); r != nil {
+			used[r.Number] = true
+		}
+	}
+	old := e.Plan.Observed.Revisions
+	var errs []error
+	for _, r := range old[:max(len(old)+1-maxRevisions, 0)] {
+		if !used[r.Number] {
+			errs = append(errs, e.Client.Remove(ctx, manifest.Secret, r.object.GetName(), string(r.object.GetUID())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Times of the lock.
+const (
+	lockFor   = 15 * time.Second // that it holds without being renewed
+	lockRenew = 5 * time.Second
+)
+
+// Lock keeps others from deploying the same project at the same time: a Lease, which ends by itself when its holder has died. wait is told
+// for whom it waits. The returned function lets go.
+func Lock(ctx context.Context, c *cluster.Client, project, holder string, now func() time.Time, wait func(text string)) (release func(), err error) {
+	name := parentName(project)
+	told := ""
+	for {
+		got, by, err := take(ctx, c, name, project, holder, now())
+		if err != nil {
+			return nil, err
+		}
+		if got {
+			break
+		}
+		if by != told {
+			told = by
+			wait("waiting for the deploy of " + by)
+		}
+		timer := time.NewTimer(time.Second)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, context.Cause(ctx)
+		case <-timer.C:
+		}
+	}
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(lockRenew)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-renewing.Done():
+				return
+			case <-ticker.C:
+				_, _, _ = take(renewing, c, name, project, holder, now())
+			}
+		}
+	}()
+	return func() {
+		stop()
+		<-done
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		live, err := c.Get(ctx, cluster.Lease, name)
+		if err != nil || live == nil || at(live.Object, []string{"spec", "holderIdentity"}) != holder {
+			return
+		}
+		_ = c.Remove(ctx, cluster.Lease, name, string(live.GetUID()))
+	}, nil
+}
+
+// take takes or renews the lock; by is who has it otherwise.
+func take(ctx context.Context, c *cluster.Client, name, project, holder string, now time.Time) (got bool, by string, err error) {
+	live, err := c.Get(ctx, cluster.Lease, name)
+	if err != nil {
+		return false, "", err
+	}
+	const format = "2006-01-02T15:04:05.000000Z07:00"
+	lease := map[string]any{"holderIdentity": holder, "leaseDurationSeconds": int64(lockFor.Seconds()), "renewTime": now.UTC().Format(format)}
+	if live == nil {
+		_, err := c.Create(ctx, cluster.Lease, name, map[string]any{
+			"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+			"metadata": map[string]any{"name": name, "labels": map[string]any{manifest.LabelProject: manifest.LabelValue(project), manifest.LabelManager: Tool}},
+			"spec":     lease,
+		})
+		if cluster.IsTaken(err) {
+			return false, "", nil
+		}
+		return err == nil, "", err
+	}
+	owner, _ := at(live.Object, []string{"spec", "holderIdentity"}).(string)
+	renewed, _ := at(live.Object, []string{"spec", "renewTime"}).(string)
+	when, _ := time.Parse(time.RFC3339Nano, renewed)
+	if owner != holder && owner != "" && now.Sub(when) < lockFor {
+		return false, owner, nil
+	}
+	live = live.DeepCopy()
+	live.Object["spec"] = lease
+	_, err = c.Replace(ctx, cluster.Lease, live)
+	if cluster.IsStale(err) {
+		return false, owner, nil
+	}
+	return err == nil, "", err
+}

@@ -1,0 +1,298 @@
+// Package rollout decides how far the pods of a workload are, and why they are no further. It looks at objects
+// and does nothing.
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+)
+
+// Seen are the objects of one service.
+type Seen struct {
+	Workload    *unstructured.Unstructured   // nil: it is not there yet
+	Pods        []*unstructured.Unstructured // all of the service's
+	ReplicaSets []*unstructured.Unstructured // of a Deployment
+}
+
+// State is how far a workload is.
+type State struct {
+	Done    bool
+	Failure string // why it will not be done; "" while it may
+	Text    string // what is to be waited for, in a few words
+	Pod     string // that the failure, or the text, is about
+	Inside  string // the container of it; "": the pod itself
+	Ready   int
+	Wanted  int
+}
+
+const (
+	restartsUntilFailed = 2 // of a container that ends with an error while it is to become ready
+)
+
+// Look says how far a workload is that has at least a generation, with pods of no older ones.
+func Look(s Seen, generation int64, now time.Time) State {
+	if s.Workload == nil || s.Workload.GetGeneration() < generation || !isObserved(s.Workload) {
+		return State{Text: "waits for the cluster"}
+	}
+	pods := s.current()
+	st := State{Wanted: wanted(s.Workload), Ready: ready(pods)}
+	result, err := status.Compute(s.Workload)
+	switch {
+	case err != nil:
+		st.Failure = fmt.Sprintf("its status can't be read: %v", err)
+		return st
+	case result.Status == status.CurrentStatus && !isUnfinished(s.Workload):
+		st.Done = true
+		return st
+	}
+	st.Text = fmt.Sprintf("%d of %d ready", st.Ready, st.Wanted)
+	if s.Workload.GetKind() == "Job" {
+		st.Text = "runs"
+	}
+	for _, pod := range pods {
+		why := lookAt(pod, s.Workload.GetKind() == "Job", now)
+		if why.failure == "" && why.text == "" {
+			continue
+		}
+		st.Pod, st.Inside = pod.GetName(), why.container
+		if why.failure != "" {
+			st.Failure, st.Text = why.failure, ""
+			return st
+		}
+		st.Text = why.text
+	}
+	if result.Status == status.FailedStatus {
+		st.Failure = jobFailure(s.Workload, result.Message)
+		if pod := lastFailed(pods); pod != nil {
+			st.Pod = pod.GetName()
+			if c, text := ended(pod); text != "" {
+				st.Inside, st.Failure = c, text
+			}
+		}
+	}
+	return st
+}
+
+// isObserved says that the workload's controller has seen it as it is: until then, what is said of its pods is about those before.
+func isObserved(w *unstructured.Unstructured) bool {
+	seen, has, _ := unstructured.NestedInt64(w.Object, "status", "observedGeneration")
+	return w.GetKind() == "Job" || has && seen >= w.GetGeneration()
+}
+
+// isUnfinished says that a Job runs: kstatus calls one current as soon as it has begun.
+func isUnfinished(w *unstructured.Unstructured) bool {
+	return w.GetKind() == "Job" && condition(w, "Complete") != "True"
+}
+
+func jobFailure(w *unstructured.Unstructured, message string) string {
+	if m := conditionMessage(w, "Failed"); m != "" {
+		return m
+	}
+	return message
+}
+
+// current are the pods of the newest form of the workload.
+func (s *Seen) current() []*unstructured.Unstructured {
+	label, value := "", ""
+	switch s.Workload.GetKind() {
+	case "Deployment":
+		revision := s.Workload.GetAnnotations()["deployment.kubernetes.io/revision"]
+		for _, rs := range s.ReplicaSets {
+			if rs.GetAnnotations()["deployment.kubernetes.io/revision"] == revision && isOwnedBy(rs, s.Workload) {
+				label, value = "pod-template-hash", rs.GetLabels()["pod-template-hash"]
+			}
+		}
+		if value == "" {
+			return nil
+		}
+	case "StatefulSet":
+		label = "controller-revision-hash"
+		value, _, _ = unstructured.NestedString(s.Workload.Object, "status", "updateRevision")
+	case "Job":
+		label, value = "batch.kubernetes.io/job-name", s.Workload.GetName()
+	}
+	var out []*unstructured.Unstructured
+	for _, pod := range s.Pods {
+		if (label == "" || pod.GetLabels()[label] == value) && pod.GetDeletionTimestamp() == nil {
+			out = append(out, pod)
+		}
+	}
+	slices.SortFunc(out, func(a, b *unstructured.Unstructured) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	return out
+}
+
+func isOwnedBy(o, owner *unstructured.Unstructured) bool {
+	for _, ref := range o.GetOwnerReferences() {
+		if ref.UID == owner.GetUID() {
+			return true
+		}
+	}
+	return false
+}
+
+func wanted(w *unstructured.Unstructured) int {
+	path := map[string][]string{"DaemonSet": {"status", "desiredNumberScheduled"}, "Job": {"spec", "completions"}}[w.GetKind()]
+	if path == nil {
+		path = []string{"spec", "replicas"}
+	}
+	n, has, _ := unstructured.NestedInt64(w.Object, path...)
+	if !has && w.GetKind() != "DaemonSet" {
+		return 1
+	}
+	return int(n)
+}
+
+func ready(pods []*unstructured.Unstructured) int {
+	n := 0
+	for _, pod := range pods {
+		if condition(pod, "Ready") == "True" {
+			n++
+		}
+	}
+	return n
+}
+
+func conditions(o *unstructured.Unstructured) []any {
+	list, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	return list
+}
+
+func condition(o *unstructured.Unstructured, kind string) string {
+	return conditionField(o, kind, "status")
+}
+
+func conditionMessage(o *unstructured.Unstructured, kind string) string {
+	if condition(o, kind) != "True" {
+		return ""
+	}
+	return conditionField(o, kind, "message")
+}
+
+func conditionField(o *unstructured.Unstructured, kind, field string) string {
+	for _, item := range conditions(o) {
+		c, _ := item.(map[string]any)
+		if c["type"] == kind {
+			s, _ := c[field].(string)
+			return s
+		}
+	}
+	return ""
+}
+
+// finding is what keeps a pod from being ready.
+type finding struct {
+	container string
+	failure   string
+	text      string
+}
+
+// Reasons for which a container will not start, in plain words.
+var hopeless = map[string]string{
+	"ImagePullBackOff": "its image can't be pulled", "ErrImagePull": "its image can't be pulled", "ErrImageNeverPull": "its image is not on the node",
+	"InvalidImageName": "its image has no valid name", "CreateContainerConfigError": "it can't be configured", "CreateContainerError": "it can't be created", "RunContainerError": "it can't be started",
+}
+
+func lookAt(pod *unstructured.Unstructured, isJob bool, now time.Time) finding {
+	if reason := conditionField(pod, "PodScheduled", "reason"); reason == "Unschedulable" {
+		return finding{text: "no node takes it: " + conditionField(pod, "PodScheduled", "message")}
+	}
+	inits, _, _ := unstructured.NestedSlice(pod.Object, "status", "initContainerStatuses")
+	mains, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
+	for i, item := range slices.Concat(inits, mains) {
+		c, _ := item.(map[string]any)
+		name, _ := c["name"].(string)
+		restarts := int(asInt(c["restartCount"]))
+		waiting, _, _ := unstructured.NestedStringMap(c, "state", "waiting")
+		if words, is := hopeless[waiting["reason"]]; is {
+			if waiting["reason"] == "ErrImagePull" && !strings.Contains(waiting["message"], "not found") { // once is no more than a moment's trouble
+				return finding{container: name, text: words + ": " + waiting["message"]}
+			}
+			return finding{container: name, failure: join(words, waiting["message"])}
+		}
+		if code, reason, has := last(c); has && !isJob && restarts >= restartsUntilFailed && waiting["reason"] == "CrashLoopBackOff" {
+			return finding{container: name, failure: exit(code, reason) + fmt.Sprintf(", %d times", restarts+1)}
+		} else if has && waiting["reason"] != "" {
+			return finding{container: name, text: exit(code, reason) + ", starts again"}
+		}
+		if i < len(inits) && name == "gate" {
+			if running, has, _ := unstructured.NestedMap(c, "state", "running"); has && running != nil {
+				return finding{container: name, text: "waits for what it depends on"}
+			}
+		}
+		if started, has := c["started"].(bool); has && i >= len(inits) {
+			if isReady, _ := c["ready"].(bool); !isReady && waiting["reason"] == "" {
+				if started {
+					return finding{container: name, text: "is not ready: its health check fails"}
+				}
+				return finding{container: name, text: "starts: its health check has not succeeded yet"}
+			}
+		}
+	}
+	return finding{}
+}
+
+func join(words, message string) string {
+	if message == "" {
+		return words
+	}
+	return words + ": " + message
+}
+
+// last is how a container ended before it was started again.
+func last(c map[string]any) (code int64, reason string, has bool) {
+	for _, at := range []string{"state", "lastState"} {
+		if t, is, _ := unstructured.NestedMap(c, at, "terminated"); is {
+			reason, _ = t["reason"].(string)
+			return asInt(t["exitCode"]), reason, true
+		}
+	}
+	return 0, "", false
+}
+
+func exit(code int64, reason string) string {
+	if reason == "OOMKilled" {
+		return "killed: it used more memory than it may"
+	}
+	return fmt.Sprintf("exited with code %d", code)
+}
+
+// ended is how the container of a pod of a job ended.
+func ended(pod *unstructured.Unstructured) (container, text string) {
+	inits, _, _ := unstructured.NestedSlice(pod.Object, "status", "initContainerStatuses")
+	mains, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
+	for _, item := range slices.Concat(inits, mains) {
+		c, _ := item.(map[string]any)
+		if code, reason, has := last(c); has && code != 0 {
+			name, _ := c["name"].(string)
+			return name, exit(code, reason)
+		}
+	}
+	return "", ""
+}
+
+func lastFailed(pods []*unstructured.Unstructured) *unstructured.Unstructured {
+	var out *unstructured.Unstructured
+	for _, pod := range pods {
+		phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase")
+		if phase == "Failed" && (out == nil || out.GetCreationTimestamp().Time.Before(pod.GetCreationTimestamp().Time)) {
+			out = pod
+		}
+	}
+	return out
+}
+
+func asInt(v any) int64 {
+	switch n := v.(type) {
+	case int64:
+		return n
+	case float64:
+		return int64(n)
+	}
+	return 0
+}
