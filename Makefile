@@ -47,7 +47,7 @@ build: ## build the command, keeper, engine, shim, runc and what deploys to a cl
 install: build ## install below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/orlop
 	install -m 0755 bin/orlop $(DESTDIR)$(PREFIX)/bin/orlop
-	install -m 0755 bin/orlopd bin/orlop-engine bin/orlop-deploy bin/orlop-gate bin/orlop-exec bin/containerd-shim-runc-v2 bin/runc $(DESTDIR)$(PREFIX)/libexec/orlop/
+	install -m 0755 bin/orlopd bin/orlop-engine bin/orlop-deploy bin/orlop-gate bin/orlop-exec bin/orlop-shim bin/containerd-shim-runc-v2 bin/runc $(DESTDIR)$(PREFIX)/libexec/orlop/
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|' dist/orlop.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
 	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service

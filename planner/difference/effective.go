@@ -25,7 +25,7 @@ func Effective(s *spec.Service) *spec.Service {
 	if l := s.Logging; l.Name() == spec.LogJSONFile && (l == nil || len(l.Options) == 0) {
 		e.Logging = nil // it is what each has
 	}
-	e.Runtime = s.OtherRuntime()
+	e.Runtime = s.NamedRuntime()
 	e.Networks = maps.Clone(s.Networks)
 	for key, n := range e.Networks {
 		if n != nil && n.UseServiceNameAlias != nil && *n.UseServiceNameAlias {

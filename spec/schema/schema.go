@@ -286,7 +286,7 @@ func serviceKeys() []Key {
 		{Name: "pull_policy", Shape: String, Note: strings.Join(spec.PullPolicies(), ", ") + ", every_TIME such as every_2d"},
 		{Name: "read_only", Shape: Boolean},
 		{Name: "restart", Shape: String, Note: "no, always, on-failure[:N], unless-stopped"},
-		{Name: "runtime", Shape: String, Note: "runc (or io.containerd.runc.v2), or one that the engine's settings name: an OCI runtime, or a shim of containerd; steps of builds are not run by it"},
+		{Name: "runtime", Shape: String, Note: "runc (or io.containerd.runc.v2), by a runc process for each step where Orlop's shim else does it, or one that the engine's settings name: an OCI runtime, or a shim of containerd; steps of builds are not run by it"},
 		{Name: "scale", Shape: Integer},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
 		{Name: "stdin_open", Shape: Boolean},
