@@ -40,6 +40,10 @@ type Options struct {
 	Over      Over              `json:"over,omitzero"`
 	Check     bool              `json:"check,omitempty"` // look for mistakes in Dockerfiles, and build nothing
 
+	// Push has a BuildKit that is not the engine's push what it builds, and keep nothing of it; Insecure, without TLS.
+	Push     bool `json:"-"`
+	Insecure bool `json:"-"`
+
 	// Tell is told how far a fingerprint is that takes long; nil tells nobody.
 	Tell func(text string) `json:"-"`
 }
@@ -119,6 +123,16 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 func export(req Request) map[string]string {
 	attrs := map[string]string{
 		"name": strings.Join(names(req), ","), "unpack": "true", "store": "true", "oci-mediatypes": "true", "compression": "uncompressed",
+	}
+	if req.Options.Push {
+		attrs = map[string]string{"name": req.Tag, "push": "true", "oci-mediatypes": "true"}
+		if req.Options.Insecure {
+			attrs["registry.insecure"] = "true"
+		}
+		if epochOf(req) != "" {
+			attrs["rewrite-timestamp"] = "true"
+		}
+		return attrs
 	}
 	if epochOf(req) != "" {
 		attrs["unpack"], attrs["rewrite-timestamp"] = "false", "true"

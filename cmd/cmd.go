@@ -31,14 +31,14 @@ import (
 // exit code.
 func Run(ctx context.Context, args []string, w cli.World) int { return RunWith(ctx, args, w, nil) }
 
-// Verb makes a verb of a program that has more of them than the command itself. It gets the invocation that is made once
+// Verbs makes verbs of a program that has more of them than the command itself. They get the invocation that is made once
 // all flags are read.
-type Verb func(invocation func() *cli.Invocation) *cobra.Command
+type Verbs func(invocation func() *cli.Invocation) []*cobra.Command
 
-// RunWith is Run with deploy as a verb of the program itself; nil: another program has it.
-func RunWith(ctx context.Context, args []string, w cli.World, deploy Verb) int {
+// RunWith is Run with the verbs about clusters in the program itself; nil: another program has them.
+func RunWith(ctx context.Context, args []string, w cli.World, ofCluster Verbs) int {
 	a := newApp(w)
-	a.args, a.deploy = args, deploy
+	a.args, a.ofCluster = slices.Clone(args), ofCluster
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(a.Stdout)
@@ -85,8 +85,9 @@ type app struct {
 	*cli.Invocation
 	settings cli.Settings
 	output   *display.Output
-	args     []string // of the command line
-	deploy   Verb     // nil: another program has it
+
+	args      []string // of the command line
+	ofCluster Verbs    // nil: another program has them
 }
 
 func newApp(w cli.World) *app {
@@ -155,8 +156,9 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpCommandGroupID(groupEngine)
 	root.SetFlagErrorFunc(flagError)
 	a.globalFlags(root.Flags())
-	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.deployCommand(), a.ciCommand(), a.planCommand(), a.whyCommand(), a.graphCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
+	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.ciCommand(), a.planCommand(), a.whyCommand(), a.graphCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
 		a.buildCommand(), a.pullCommand(), a.pushCommand(), a.publishCommand(), a.lockCommand(), a.configCommand(), a.imagesCommand(), a.volumesCommand(), a.createCommand())
+	add(root, groupMain, a.clusterCommands()...)
 	add(root, groupInside, a.execCommand(), a.attachCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.pauseCommand(), a.unpauseCommand(), a.scaleCommand(), a.waitCommand(),
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
 		a.statsCommand(), a.topCommand())

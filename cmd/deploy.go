@@ -10,17 +10,25 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 )
 
-// deployCommand hands the whole command line to orlop-deploy, which alone knows Kubernetes: its libraries would make
+// clusterCommands hand the whole command line to orlop-deploy, which alone knows Kubernetes: its libraries would make
 // every other verb slower to start.
-func (a *app) deployCommand() *cobra.Command {
-	if a.deploy != nil {
-		return a.deploy(func() *cli.Invocation { return a.Invocation })
+func (a *app) clusterCommands() []*cobra.Command {
+	if a.ofCluster != nil {
+		return a.ofCluster(func() *cli.Invocation { return a.Invocation })
 	}
-	return &cobra.Command{
-		Use: "deploy", Short: "Bring the stack to a Kubernetes cluster",
-		Example:            "  orlop deploy --registry REGISTRY  build, push, apply, and wait until all is ready\n  orlop deploy plan                 show what would change, and why",
-		DisableFlagParsing: true,
-		RunE:               func(*cobra.Command, []string) error { return handOver(a.args, a.Environ) },
+	verb := func(use, short, example string) *cobra.Command {
+		return &cobra.Command{
+			Use: use, Short: short, Example: example, DisableFlagParsing: true,
+			RunE: func(*cobra.Command, []string) error { return handOver(a.args, a.Environ) },
+			ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+				_ = handOver(a.args, a.Environ)
+				return nil, cobra.ShellCompDirectiveError
+			},
+		}
+	}
+	return []*cobra.Command{
+		verb("deploy", "Bring the stack to a Kubernetes cluster", "  orlop deploy --registry REGISTRY  build, push, apply, and wait until all is ready\n  orlop deploy plan                 show what would change, and why"),
+		verb("bridge", "Write the stack as manifests of Kubernetes, as Compose's bridge does", "  orlop bridge convert -o k8s  see also: orlop deploy render"),
 	}
 }
 

@@ -39,7 +39,7 @@ func TestMissingVerbsAreMissing(t *testing.T) {
 			}
 		}
 	}
-	if rows < 2 {
+	if rows == 0 {
 		t.Errorf("%d rows were read", rows)
 	}
 }

@@ -191,7 +191,6 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	for _, c := range []struct{ line, stack, want string }{
 		{"up wbe", shop, "no service named \"wbe\" (did you mean \"web\"?)\n"},
 		{"up nosuch", shop, "no service named \"nosuch\": the stack has db, web\n"},
-		{"bridge", shop, "orlop has no bridge: it runs images of Docker's that write files for other systems\n"},
 		{"cp web:/a", shop, "orlop cp needs what to copy and where to: see orlop cp --help\n"},
 		{"cp a b", shop, "one of both must be SERVICE:PATH: to copy files of the machine there is cp\n"},
 		{"cp web: b", shop, "\"web:\" names no path: write SERVICE:PATH\n"},

@@ -97,7 +97,7 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 			continue
 		}
 		applied++
-		if err := e.apply(ctx, o, note); err != nil {
+		if err := e.apply(ctx, o, e.Plan.Number, note); err != nil {
 			return planner.Result{}, err
 		}
 	}
@@ -154,9 +154,9 @@ func (e *Executor) current(planned *manifest.Resource) (*manifest.Resource, erro
 }
 
 // apply applies an object; fields that are left to others are left out.
-func (e *Executor) apply(ctx context.Context, o *manifest.Object, note func(planner.Event)) error {
+func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, note func(planner.Event)) error {
 	note(planner.Event{Text: strings.ToLower(o.Kind.Kind) + " " + o.Name})
-	body := noted(o, setID(e.Plan.Project, e.Client.Namespace), e.Plan.Number)
+	body := noted(o, setID(e.Plan.Project, e.Client.Namespace), revision)
 	body = without(body, e.Plan.kept[o.ID()])
 	if live, has := e.Plan.Observed.Objects[o.ID()]; !has && !e.Plan.options.Adopt {
 		live, err := e.Client.Get(ctx, o.Kind, o.Name)
@@ -166,18 +166,21 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, note func(plan
 		if live != nil && live.GetLabels()[labelPartOf] != setID(e.Plan.Project, e.Client.Namespace) {
 			return fmt.Errorf("%s %s exists and is not of this project: --adopt takes it over", strings.ToLower(o.Kind.Kind), o.Name)
 		}
-	} else if live.GetDeletionTimestamp() != nil {
+	} else if has && live.GetDeletionTimestamp() != nil {
 		return fmt.Errorf("%s %s is being removed: try again when it is gone", strings.ToLower(o.Kind.Kind), o.Name)
 	}
 	force := e.Plan.options.Force || e.Plan.options.Adopt
 	live, err := e.Client.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{Force: force})
 	if err != nil && isImmutable(err) && o.Kind != manifest.VolumeClaim {
-		if old, had := e.Plan.Observed.Objects[o.ID()]; had {
-			if err := e.Client.Remove(ctx, o.Kind, o.Name, string(old.GetUID())); err != nil {
-				return err
-			}
-			live, err = e.Client.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{Force: force})
+		old, had := e.Plan.Observed.Objects[o.ID()]
+		if !had { // somebody else's, which is not ours to remove
+			kind := strings.ToLower(o.Kind.Kind)
+			return fmt.Errorf("%s %s can't be taken over as it is: remove it first, with kubectl delete -n %s %s %s: %w", kind, o.Name, e.Client.Namespace, kind, o.Name, err)
 		}
+		if err := e.Client.Remove(ctx, o.Kind, o.Name, string(old.GetUID())); err != nil {
+			return err
+		}
+		live, err = e.Client.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{Force: force})
 	}
 	if err != nil {
 		return err
@@ -319,7 +322,7 @@ func (e *Executor) rollback(ctx context.Context, step *planner.Step, w *work, no
 			if live := e.Plan.Observed.Objects[o.ID()]; live == nil {
 				continue
 			}
-			if err := e.apply(ctx, o, note); err != nil {
+			if err := e.apply(ctx, o, w.revision, note); err != nil {
 				return err
 			}
 		}

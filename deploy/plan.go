@@ -53,6 +53,7 @@ type work struct {
 	changed  map[string]bool    // IDs of its objects
 	remove   []*cluster.Live    // of a removal, and of what a service had and has no more
 	previous *Document          // of a rollback
+	revision int                // of that document
 	makes    string             // of a build or push: see Image
 	remade   bool               // an image of it is made first
 }
@@ -135,7 +136,7 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 		for _, f := range r.held {
 			path := strings.TrimPrefix(f.Path, ".")
 			have := at(states[r.id].live.Object, steps(f.Path))
-			p.Warnings = append(p.Warnings, fmt.Sprintf("%s %s: %s is %s by %s, and the stack file says %s: left alone; --force-conflicts takes it over",
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s %s: %s is %s, set by %s, and the stack file says %s: left alone; --force-conflicts takes it over",
 				strings.ToLower(r.object.Kind.Kind), r.object.Name, path, short(have), f.Manager, short(at(r.object.Body, steps(f.Path)))))
 			p.kept[r.id] = append(p.kept[r.id], f.Path)
 		}
@@ -537,7 +538,7 @@ func (p *Plan) rollbacks(set *manifest.Set) {
 			ID: "rollback " + s.Service, Action: planner.Rollback, Resource: s.Service, Service: s.Service, Name: name, Undoes: s.ID,
 			IfFailed: []string{awaitID(s.Service)}, After: []string{awaitID(s.Service)}, Applied: &planner.Applied{},
 		}
-		p.work[back.ID] = &work{resource: p.work[s.ID].resource, previous: was.Document}
+		p.work[back.ID] = &work{resource: p.work[s.ID].resource, previous: was.Document, revision: was.Number}
 		p.Steps = append(p.Steps, back)
 	}
 }

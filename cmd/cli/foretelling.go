@@ -19,13 +19,13 @@ func Foretelling() []string {
 		"network ls", "network inspect", "image prune", "volume prune", "network prune", "container prune", "system df", "system prune", "cache ls", "cache prune",
 		"container ls", "container inspect", "container logs", "container port", "container stats", "container top", "container wait", "top", "wait", "container start", "container stop", "container restart", "container pause", "container unpause", "container kill", "container rm",
 		"cp", "container cp", "push", "lock", "image rm", "image tag", "image pull", "image push", "volume create", "volume rm", "network create", "network rm", "network connect", "network disconnect",
-		"container diff", "image diff", "engine status", "engine logs", "deploy",
+		"container diff", "image diff", "engine status", "engine logs", "deploy", "bridge",
 	}
 }
 
 // ofDeploy are those below deploy, which another program has.
 func ofDeploy() []string {
-	return []string{"deploy plan", "deploy status", "deploy logs", "deploy history", "deploy rollback", "deploy down", "deploy render"}
+	return []string{"deploy plan", "deploy status", "deploy logs", "deploy history", "deploy rollback", "deploy down", "deploy render", "bridge convert"}
 }
 
 // MayForetell refuses a verb that --dry-run says nothing to. What only holds others gives its help; what is hidden is no verb of a user's.

@@ -42,6 +42,7 @@ func (p *place) flags(f *pflag.FlagSet) {
 type what struct {
 	place
 	registry    string
+	builder     string
 	publish     string
 	pull        string
 	build       bool
@@ -64,6 +65,7 @@ type what struct {
 func (w *what) flags(f *pflag.FlagSet) {
 	w.place.flags(f)
 	f.StringVar(&w.registry, "registry", "", "`REGISTRY[/PATH]` that images are pushed to which have none in their names; or ORLOP_REGISTRY")
+	f.StringVar(&w.builder, "builder", "", "`address` of a BuildKit that builds and pushes in place of the engine: tcp://HOST:PORT, ssh://HOST, kube://POD?namespace=NAME, unix://PATH")
 	f.StringVar(&w.publish, "publish", "", "`how` published ports are reached from outside: none, nodeport or loadbalancer; x-orlop.publish of a service comes first")
 	f.StringVar(&w.pull, "pull", "missing", "`when` to ask registries for the digests of images: missing (of those that are not deployed yet), always")
 	f.BoolVar(&w.build, "build", false, "build all images, also those whose inputs have not changed")
@@ -82,8 +84,13 @@ func (w *what) acting(f *pflag.FlagSet) {
 	f.BoolVar(&w.restart, "restart", false, "replace all pods, also of services that have not changed")
 }
 
-// Command is the verb deploy with all that is below it.
-func Command(invocation func() *cli.Invocation) *cobra.Command {
+// Commands are the verbs about clusters.
+func Commands(invocation func() *cli.Invocation) []*cobra.Command {
+	return []*cobra.Command{deployCommand(invocation), bridgeCommand(invocation)}
+}
+
+// deployCommand is the verb deploy with all that is below it.
+func deployCommand(invocation func() *cli.Invocation) *cobra.Command {
 	var w what
 	c := &cobra.Command{
 		Use:   "deploy",

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/remote"
@@ -40,6 +42,9 @@ type images struct {
 	mu     sync.Mutex
 	client *api.Client
 	builds *building // nil: nothing is built yet
+
+	elsewhere *grpc.ClientConn  // to --builder; nil: not connected
+	pushed    map[string]string // references of what was built there, by service
 }
 
 func (i *images) close() {
@@ -47,6 +52,9 @@ func (i *images) close() {
 	defer i.mu.Unlock()
 	if i.client != nil {
 		i.client.Close()
+	}
+	if i.elsewhere != nil {
+		i.elsewhere.Close()
 	}
 }
 
@@ -170,7 +178,7 @@ const tagLength = 12 // digits of a fingerprint in a tag
 // built says how an image comes to be that the stack builds; the zero Image, that the one that is deployed does.
 func (i *images) built(d *core.Document, last *core.Revision, at, maker string) (core.Image, error) {
 	in := d.Inputs[maker]
-	if last != nil && !i.what.build && in != nil && last.Document.Images[at] != "" {
+	if last != nil && !i.what.build && in != nil && isPushed(last.Document.Images[at]) {
 		if before := last.Document.Inputs[maker]; before != nil && before.Sum == in.Sum {
 			if want, err := i.target(maker, ""); err == nil && (want == "" || repository(want) == repository(last.Document.Images[at])) {
 				d.Images[at] = last.Document.Images[at]
@@ -234,12 +242,15 @@ func repository(ref string) string {
 	return ref
 }
 
+// isPushed says that a reference names what a registry has: one of a deploy that failed before its push is a tag alone.
+func isPushed(ref string) bool { return strings.Contains(ref, "@") }
+
 // copied says how an image of elsewhere comes to the registry that is given.
 func (i *images) copied(d *core.Document, last *core.Revision, at, name string) (core.Image, error) {
 	if i.what.registry == "" {
 		return core.Image{}, errors.New("--copy-images needs a --registry to copy them to")
 	}
-	if last != nil && last.Document.Named[at] == name && last.Document.Images[at] != "" && i.what.pull != "always" {
+	if last != nil && last.Document.Named[at] == name && isPushed(last.Document.Images[at]) && i.what.pull != "always" {
 		d.Images[at], d.Named[at] = last.Document.Images[at], name
 		return core.Image{}, nil
 	}
@@ -267,7 +278,7 @@ func (i *images) resolve(ctx context.Context, d *core.Document, last *core.Revis
 		switch {
 		case locked[key] != "":
 			d.Images[at] = repository(name) + "@" + locked[key]
-		case last != nil && last.Document.Named[at] == name && last.Document.Images[at] != "" && i.what.pull != "always":
+		case last != nil && last.Document.Named[at] == name && isPushed(last.Document.Images[at]) && i.what.pull != "always":
 			d.Images[at] = last.Document.Images[at]
 		default:
 			ask[name] = append(ask[name], at)
@@ -384,7 +395,7 @@ func (i *images) gate(ctx context.Context, d *core.Document, last *core.Revision
 		return err
 	}
 	target := strings.TrimSuffix(i.what.registry, "/") + "/" + gateImage + ":" + tag
-	if last != nil && repository(last.Document.Gate) == repository(target) && last.Document.Named["gate"] == target {
+	if last != nil && isPushed(last.Document.Gate) && repository(last.Document.Gate) == repository(target) && last.Document.Named["gate"] == target {
 		d.Gate, d.Named["gate"] = last.Document.Gate, target
 		return nil
 	}
@@ -475,6 +486,9 @@ func (i *images) makeAll(ctx context.Context, d *core.Document, made map[string]
 
 // build builds the image of a step, if it is one that is built, and pushes it.
 func (i *images) build(ctx context.Context, step string, note func(planner.Event)) (string, error) {
+	if i.what.builder != "" && slices.Contains(i.toBuild, step) {
+		return i.buildElsewhere(ctx, step, note)
+	}
 	client, err := i.engine(ctx)
 	if err != nil {
 		return "", err

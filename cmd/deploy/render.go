@@ -39,6 +39,33 @@ func renderCommand(invocation func() *cli.Invocation) *cobra.Command {
 	return c
 }
 
+// bridgeCommand is Compose's name for a render into files.
+func bridgeCommand(invocation func() *cli.Invocation) *cobra.Command {
+	var w what
+	var dir, templates string
+	var transformations []string
+	convert := &cobra.Command{
+		Use: "convert", Short: "Write the stack as a kustomize base with an overlay", Args: cobra.NoArgs,
+		Example: "  orlop bridge convert -o k8s && kubectl apply -k k8s/overlays/desktop",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if len(transformations) > 0 || templates != "" {
+				return errors.New("--transformation and --templates are of images of Docker's, which are not run: without them, manifests of Kubernetes are written")
+			}
+			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error {
+				return render(ctx, inv, w, dir, []string{"desktop"})
+			})
+		},
+	}
+	w.flags(convert.Flags())
+	convert.Flags().StringVarP(&dir, "output", "o", "out", "`directory` for the files")
+	convert.Flags().StringArrayVarP(&transformations, "transformation", "t", nil, "not supported")
+	convert.Flags().StringVar(&templates, "templates", "", "not supported")
+	convert.Flags().BoolP("yes", "y", true, "write into a directory that has files; it is never asked")
+	c := &cobra.Command{Use: "bridge", Short: "Write the stack as manifests of Kubernetes, as Compose's bridge does", Args: cobra.NoArgs, Example: convert.Example}
+	c.AddCommand(convert)
+	return c
+}
+
 func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overlays []string) error {
 	if len(overlays) > 0 && dir == "" {
 		return errors.New("--overlay needs a directory: -o DIR")

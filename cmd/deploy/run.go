@@ -289,9 +289,7 @@ func chosen(observed *core.Observed, named []string) ([]string, error) {
 	for name := range last.Document.Project.Services {
 		all = append(all, name)
 	}
-	for _, name := range last.Document.Project.Scheduled() {
-		all = append(all, name)
-	}
+	all = append(all, last.Document.Project.Scheduled()...)
 	slices.Sort(all)
 	for _, name := range named {
 		if !slices.Contains(all, name) {

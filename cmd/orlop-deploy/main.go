@@ -31,5 +31,5 @@ func main() {
 		Version: version, Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Signals: cmd.WithoutRepeats(signals, time.Now), Resized: resized, Root: os.Geteuid() == 0, Now: time.Now,
 		Builder: cli.Sessions{}, KeyMode: terminal.KeyMode, StartEngine: cli.StartKeeper,
-	}, deploy.Command))
+	}, deploy.Commands))
 }

@@ -23,7 +23,7 @@ func main() {
 	}
 }
 
-const usage = "usage: orlop-gate -project PROJECT SERVICE=CONDITION..."
+const usage = "usage: orlop-gate -project PROJECT SERVICE=CONDITION [SERVICE=CONDITION]"
 
 func run(ctx context.Context, args []string) error {
 	if len(args) < 3 || args[0] != "-project" {

@@ -37,7 +37,7 @@ const (
 
 // Look says how far a workload is that has at least a generation, with pods of no older ones.
 func Look(s Seen, generation int64, now time.Time) State {
-	if s.Workload == nil || s.Workload.GetGeneration() < generation {
+	if s.Workload == nil || s.Workload.GetGeneration() < generation || !isObserved(s.Workload) {
 		return State{Text: "waits for the cluster"}
 	}
 	pods := s.current()
@@ -77,6 +77,12 @@ func Look(s Seen, generation int64, now time.Time) State {
 		}
 	}
 	return st
+}
+
+// isObserved says that the workload's controller has seen it as it is: until then, what is said of its pods is about those before.
+func isObserved(w *unstructured.Unstructured) bool {
+	seen, has, _ := unstructured.NestedInt64(w.Object, "status", "observedGeneration")
+	return w.GetKind() == "Job" || has && seen >= w.GetGeneration()
 }
 
 // isUnfinished says that a Job runs: kstatus calls one current as soon as it has begun.

@@ -1,0 +1,88 @@
+package rollout
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+func object(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	var o unstructured.Unstructured
+	if err := o.UnmarshalJSON([]byte(text)); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return &o
+}
+
+const (
+	deployment = `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","uid":"u","generation":2,"annotations":{"deployment.kubernetes.io/revision":"2"}},"spec":{"replicas":1},"status":STATUS}`
+	newSet     = `{"apiVersion":"apps/v1","kind":"ReplicaSet","metadata":{"name":"web-2","annotations":{"deployment.kubernetes.io/revision":"2"},"labels":{"pod-template-hash":"new"},"ownerReferences":[{"uid":"u"}]}}`
+	oldSet     = `{"apiVersion":"apps/v1","kind":"ReplicaSet","metadata":{"name":"web-1","annotations":{"deployment.kubernetes.io/revision":"1"},"labels":{"pod-template-hash":"old"},"ownerReferences":[{"uid":"u"}]}}`
+	rolling    = `{"observedGeneration":2,"replicas":2,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1,"conditions":[{"type":"Progressing","status":"True","reason":"ReplicaSetUpdated"}]}`
+	done       = `{"observedGeneration":2,"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1,"conditions":[{"type":"Progressing","status":"True","reason":"NewReplicaSetAvailable"},{"type":"Available","status":"True"}]}`
+)
+
+// pod is one of a Deployment's newest form, with the status of its container.
+func pod(hash, conditions, container string) string {
+	return `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-` + hash + `","labels":{"pod-template-hash":"` + hash + `"}},"status":{"phase":"Running","conditions":[` + conditions + `],"containerStatuses":[` + container + `]}}`
+}
+
+func TestHowFarAWorkloadIs(t *testing.T) {
+	for name, c := range map[string]struct {
+		status     string
+		generation int64
+		pods       []string
+		done       bool
+		failure    string
+		text       string
+	}{
+		"done":                       {status: done, generation: 2, done: true},
+		"not heard of yet":           {status: done, generation: 3, text: "waits for the cluster"},
+		"not seen by its controller": {status: strings.Replace(rolling, `"observedGeneration":2`, `"observedGeneration":1`, 1), generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff"}}}`)}, text: "waits for the cluster"},
+		"rolling":                    {status: rolling, generation: 2, pods: []string{pod("old", `{"type":"Ready","status":"True"}`, "")}, text: "0 of 1 ready"},
+		"an older pod's failure":     {status: rolling, generation: 2, pods: []string{pod("old", "", `{"name":"web","restartCount":9,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":1}}}`)}, text: "0 of 1 ready"},
+		"its image can't be pulled":  {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff","message":"not found"}}}`)}, failure: "its image can't be pulled: not found"},
+		"it crashes again and again": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":2,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)},
+			failure: "exited with code 3, 3 times"},
+		"it crashed once":     {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":1,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)}, text: "exited with code 3, starts again"},
+		"out of memory":       {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":4,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}`)}, failure: "killed: it used more memory than it may, 5 times"},
+		"no node takes it":    {status: rolling, generation: 2, pods: []string{pod("new", `{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/1 nodes"}`, "")}, text: "no node takes it: 0/1 nodes"},
+		"its probe fails":     {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":true,"ready":false,"state":{"running":{}}}`)}, text: "is not ready: its health check fails"},
+		"it has not started":  {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":false,"ready":false,"state":{"running":{}}}`)}, text: "starts: its health check has not succeeded yet"},
+		"deadline of its own": {status: strings.Replace(rolling, `"status":"True","reason":"ReplicaSetUpdated"`, `"status":"False","reason":"ProgressDeadlineExceeded","message":"late"`, 1), generation: 2, failure: "Progress deadline exceeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := Seen{
+				Workload:    object(t, strings.Replace(deployment, "STATUS", c.status, 1)),
+				ReplicaSets: []*unstructured.Unstructured{object(t, oldSet), object(t, newSet)},
+			}
+			for _, p := range c.pods {
+				seen.Pods = append(seen.Pods, object(t, p))
+			}
+			got := Look(seen, c.generation, time.Time{})
+			if got.Done != c.done || got.Failure != c.failure || c.text != "" && got.Text != c.text {
+				t.Errorf("it is %+v, want done %v, failure %q, text %q", got, c.done, c.failure, c.text)
+			}
+		})
+	}
+}
+
+func TestAJobIsDoneWhenItHasCompleted(t *testing.T) {
+	const job = `{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"j","generation":1},"spec":{"completions":1,"parallelism":1},"status":STATUS}`
+	for status, want := range map[string]State{
+		`{"active":1,"startTime":"2026-01-01T00:00:00Z"}`:                                                             {Text: "runs", Wanted: 1},
+		`{"succeeded":1,"conditions":[{"type":"Complete","status":"True"}]}`:                                          {Done: true, Wanted: 1},
+		`{"failed":1,"conditions":[{"type":"Failed","status":"True","message":"Job has reached its backoff limit"}]}`: {Failure: "Job has reached its backoff limit", Wanted: 1},
+	} {
+		got := Look(Seen{Workload: object(t, strings.Replace(job, "STATUS", status, 1))}, 1, time.Time{})
+		if got.Done != want.Done || got.Failure != want.Failure {
+			t.Errorf("%s is %+v, want %+v", status, got, want)
+		}
+	}
+	if got := Look(Seen{}, 1, time.Time{}); got.Done || got.Failure != "" {
+		t.Errorf("a job that is not there is %+v", got)
+	}
+}
