@@ -22,6 +22,9 @@ func (c *converger) policy(s *spec.Service) string {
 	return s.PullPolicy
 }
 
+// isMissing says that an image which is here is not pulled, even where pulls are asked for.
+func isMissing(policy string) bool { return policy == "missing" || policy == "if_not_present" }
+
 // readImages notes what services say of images that they share: one that is
 // built by a service serves all that name it, and one that is pulled each time
 // for a service is new for all.
@@ -132,7 +135,7 @@ func (c *converger) planPull(name, ref string) error {
 		return fmt.Errorf("image %s for %s is not here and pull_policy is %s: load it with \"orlop image load\" or allow the pull", shown, name, policy)
 	case c.anew[ref] != "":
 		why.Text = c.anew[ref]
-	case c.opts.PullOnly && policy != "never":
+	case c.opts.PullOnly && policy != "never" && !(present && isMissing(policy)):
 		why.Text = "pull is asked for each time"
 	case !present:
 		why.Text = "the image is not here yet"

@@ -65,3 +65,27 @@ func TestAnImageIsPulledAnewWhenItsPolicySaysSo(t *testing.T) {
 		}
 	}
 }
+
+// TestAPullLeavesWhatIsHereWhereMissingImagesAreAskedForAlone, by the file or by the flag.
+func TestAPullLeavesWhatIsHereWhereMissingImagesAreAskedForAlone(t *testing.T) {
+	for _, test := range []struct {
+		policy, option string
+		isHere, want   bool
+	}{
+		{"", "", true, true}, {"daily", "", true, true}, {"missing", "", true, false}, {"if_not_present", "", true, false}, {"missing", "", false, true},
+		{"", "missing", true, false}, {"always", "missing", true, false}, {"missing", "always", true, true}, {"never", "", true, false},
+	} {
+		project := &spec.Project{Name: "p", Services: map[string]*spec.Service{"a": {Name: "a", Image: "redis:7", PullPolicy: test.policy}}}
+		observed := &Observed{Images: map[string]Image{}}
+		if test.isHere {
+			observed.Images["redis:7"] = Image{Digest: "sha256:1"}
+		}
+		plan, err := Converge(project, observed, Options{PullOnly: true, Pull: test.option})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := plan.Count(Pull) == 1; got != test.want {
+			t.Errorf("%q (option %q), here %t: pulled %t", test.policy, test.option, test.isHere, got)
+		}
+	}
+}

@@ -191,7 +191,11 @@ func (inv *Invocation) Apply(ctx context.Context, client *api.Client, p Applicat
 		return Outcome{}, Cause(ctx, err)
 	}
 	how.Lend = r.Lend
-	return inv.Show(ctx, stream, how)
+	outcome, err := inv.Show(ctx, stream, how)
+	if err == nil && p.Options.PullOnly {
+		inv.sayKeptImages(&p, outcome.Plan)
+	}
+	return outcome, err
 }
 
 // Plan asks the engine what an application would do. The plan has no secrets.

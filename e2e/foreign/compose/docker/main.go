@@ -184,6 +184,7 @@ var wording = []struct {
 	{regexp.MustCompile(`! services\.(\S+) mounts (\S+) of this machine at (\S+)`), "you are about to publish bind mounts declaration within your OCI artifact.\n$2:$3\nAre you ok to publish these bind mount declarations?"},
 	{regexp.MustCompile(`services\.(\S+)\.env_file is `), "you are about to publish env-related declarations within your OCI artifact.\n\"$1\": env_file declared\nAre you ok to publish these env declarations?"},
 	{regexp.MustCompile(`services\.(\S+)\.environment\.(\S+) has its value in the file`), "\"$1\": literal value for \"$2\"\nUse --with-env to silence this prompt"},
+	{regexp.MustCompile(`^ - pull +(\S+) +is here already`), `$1 Skipped Image is already present locally`},
 	{regexp.MustCompile(`has nothing to pull`), `Skipped No image to be pulled`},
 	{regexp.MustCompile(`the stack matches its files`), `batch complete`},
 }
