@@ -47,7 +47,7 @@ build: ## build the command, keeper, engine, shim, runc and what deploys to a cl
 install: build ## install below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/orlop
 	install -m 0755 bin/orlop $(DESTDIR)$(PREFIX)/bin/orlop
-	install -m 0755 bin/orlopd bin/orlop-engine bin/orlop-deploy bin/orlop-gate bin/orlop-exec bin/containerd-shim-runc-v2 bin/runc $(DESTDIR)$(PREFIX)/libexec/orlop/
+	install -m 0755 bin/orlopd bin/orlop-engine bin/orlop-deploy bin/orlop-gate bin/orlop-exec bin/orlop-shim bin/containerd-shim-runc-v2 bin/runc $(DESTDIR)$(PREFIX)/libexec/orlop/
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|' dist/orlop.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
 	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
@@ -105,9 +105,13 @@ OLDEST ?=
 
 .PHONY: test-cluster
 test-cluster: deps build images cluster ## deploy to a Kubernetes cluster of one node, in namespaces of its own (OLDEST=1: to an old API server, too)
-	go -C e2e/cluster vet . ./faultproxy ./machine ./up
+	go -C e2e/cluster vet . ./bench ./faultproxy ./machine ./up
 	ORLOP_E2E=1 CGO_ENABLED=0 go -C e2e/cluster test -count=1 -timeout 20m -run TestScripts .
 	$(if $(OLDEST),@.ci/cluster oldest && ORLOP_E2E=1 ORLOP_E2E_OLD_API=$(CURDIR)/.cache/cluster/oldest CGO_ENABLED=0 go -C e2e/cluster test -count=1 -timeout 10m -run TestAPI .)
+
+.PHONY: bench-cluster
+bench-cluster: build cluster ## measure what a deploy costs, beside kubectl
+	go run -C e2e/cluster ./bench
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for half a minute each; what is found becomes a test

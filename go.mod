@@ -214,6 +214,7 @@ require (
 	github.com/opencontainers/runc v1.5.2
 	github.com/opencontainers/runtime-tools v0.9.1-0.20251114084447-edf4cb3d2116 // indirect
 	github.com/opencontainers/selinux v1.15.1 // indirect
+	github.com/orlop/go-runc v1.2.1
 	github.com/package-url/packageurl-go v0.1.1 // indirect
 	github.com/pelletier/go-toml/v2 v2.4.3 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
@@ -279,3 +280,7 @@ tool (
 
 // Filters for runc without libseccomp: docs/adr/one-compiled-filter.md.
 replace github.com/seccomp/libseccomp-golang => ./runner/seccomp
+
+replace github.com/containerd/go-runc => ./runner/gorunc
+
+replace github.com/orlop/go-runc => github.com/containerd/go-runc v1.2.1

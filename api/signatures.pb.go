@@ -389,7 +389,8 @@ type VerifyRequest struct {
 	Session       string                 `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
 	Keys          []*NamedText           `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"` // in PEM; without keys and certificates those of the policy
 	Certificates  []*NamedText           `protobuf:"bytes,4,rep,name=certificates,proto3" json:"certificates,omitempty"`
-	Platform      string                 `protobuf:"bytes,5,opt,name=platform,proto3" json:"platform,omitempty"` // "": the machine's own
+	Platform      string                 `protobuf:"bytes,5,opt,name=platform,proto3" json:"platform,omitempty"`                                                                       // "": the machine's own
+	Locked        map[string]string      `protobuf:"bytes,6,rep,name=locked,proto3" json:"locked,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // digests that orlop.lock has, by the names of images
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,6 +458,13 @@ func (x *VerifyRequest) GetPlatform() string {
 		return x.Platform
 	}
 	return ""
+}
+
+func (x *VerifyRequest) GetLocked() map[string]string {
+	if x != nil {
+		return x.Locked
+	}
+	return nil
 }
 
 type NamedText struct {
@@ -810,13 +818,17 @@ const file_signatures_proto_rawDesc = "" +
 	"\x06Signed\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1c\n" +
-	"\tsignature\x18\x03 \x01(\tR\tsignature\"\xbb\x01\n" +
+	"\tsignature\x18\x03 \x01(\tR\tsignature\"\xb3\x02\n" +
 	"\rVerifyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\asession\x18\x02 \x01(\tR\asession\x12'\n" +
 	"\x04keys\x18\x03 \x03(\v2\x13.orlop.v1.NamedTextR\x04keys\x127\n" +
 	"\fcertificates\x18\x04 \x03(\v2\x13.orlop.v1.NamedTextR\fcertificates\x12\x1a\n" +
-	"\bplatform\x18\x05 \x01(\tR\bplatform\"3\n" +
+	"\bplatform\x18\x05 \x01(\tR\bplatform\x12;\n" +
+	"\x06locked\x18\x06 \x03(\v2#.orlop.v1.VerifyRequest.LockedEntryR\x06locked\x1a9\n" +
+	"\vLockedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"3\n" +
 	"\tNamedText\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\fR\x04text\"\xb7\x01\n" +
@@ -861,7 +873,7 @@ func file_signatures_proto_rawDescGZIP() []byte {
 	return file_signatures_proto_rawDescData
 }
 
-var file_signatures_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_signatures_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_signatures_proto_goTypes = []any{
 	(*SignRequest)(nil),    // 0: orlop.v1.SignRequest
 	(*SignStart)(nil),      // 1: orlop.v1.SignStart
@@ -874,6 +886,7 @@ var file_signatures_proto_goTypes = []any{
 	(*FoundSignature)(nil), // 8: orlop.v1.FoundSignature
 	(*AdmitRequest)(nil),   // 9: orlop.v1.AdmitRequest
 	(*AdmitReply)(nil),     // 10: orlop.v1.AdmitReply
+	nil,                    // 11: orlop.v1.VerifyRequest.LockedEntry
 }
 var file_signatures_proto_depIdxs = []int32{
 	1,  // 0: orlop.v1.SignRequest.start:type_name -> orlop.v1.SignStart
@@ -881,18 +894,19 @@ var file_signatures_proto_depIdxs = []int32{
 	4,  // 2: orlop.v1.SignReply.signed:type_name -> orlop.v1.Signed
 	6,  // 3: orlop.v1.VerifyRequest.keys:type_name -> orlop.v1.NamedText
 	6,  // 4: orlop.v1.VerifyRequest.certificates:type_name -> orlop.v1.NamedText
-	8,  // 5: orlop.v1.VerifyReply.signatures:type_name -> orlop.v1.FoundSignature
-	0,  // 6: orlop.v1.Signatures.Sign:input_type -> orlop.v1.SignRequest
-	5,  // 7: orlop.v1.Signatures.Verify:input_type -> orlop.v1.VerifyRequest
-	9,  // 8: orlop.v1.Signatures.Admit:input_type -> orlop.v1.AdmitRequest
-	2,  // 9: orlop.v1.Signatures.Sign:output_type -> orlop.v1.SignReply
-	7,  // 10: orlop.v1.Signatures.Verify:output_type -> orlop.v1.VerifyReply
-	10, // 11: orlop.v1.Signatures.Admit:output_type -> orlop.v1.AdmitReply
-	9,  // [9:12] is the sub-list for method output_type
-	6,  // [6:9] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	11, // 5: orlop.v1.VerifyRequest.locked:type_name -> orlop.v1.VerifyRequest.LockedEntry
+	8,  // 6: orlop.v1.VerifyReply.signatures:type_name -> orlop.v1.FoundSignature
+	0,  // 7: orlop.v1.Signatures.Sign:input_type -> orlop.v1.SignRequest
+	5,  // 8: orlop.v1.Signatures.Verify:input_type -> orlop.v1.VerifyRequest
+	9,  // 9: orlop.v1.Signatures.Admit:input_type -> orlop.v1.AdmitRequest
+	2,  // 10: orlop.v1.Signatures.Sign:output_type -> orlop.v1.SignReply
+	7,  // 11: orlop.v1.Signatures.Verify:output_type -> orlop.v1.VerifyReply
+	10, // 12: orlop.v1.Signatures.Admit:output_type -> orlop.v1.AdmitReply
+	10, // [10:13] is the sub-list for method output_type
+	7,  // [7:10] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_signatures_proto_init() }
@@ -914,7 +928,7 @@ func file_signatures_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signatures_proto_rawDesc), len(file_signatures_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -215,7 +215,7 @@ func (c *crashes) disturb(m *moment) string {
 	c.ts.Check(cmd.Start())
 	time.Sleep(m.at)
 	pids := map[string][]int{
-		"engine": c.engine.Processes("orlop-engine"), "keeper": c.engine.Processes("orlopd"), "shim": c.engine.Processes("containerd-shim-runc-v2"),
+		"engine": c.engine.Processes("orlop-engine"), "keeper": c.engine.Processes("orlopd"), "shim": c.engine.Processes("orlop-shim"),
 		"both": append(c.engine.Processes("orlopd"), c.engine.Processes("orlop-engine")...),
 	}[m.victim]
 	if m.victim == "shim" && len(pids) > 1 {

@@ -80,6 +80,9 @@ func (s *theatre) newEngine(bin string, megabytes int) (*lab.Engine, error) {
 		return nil, err
 	}
 	settings := fmt.Sprintf("registries:\n  docker.io:\n    mirrors: [\"http://%s\"]\n", s.registry.Address())
+	if runtime := os.Getenv("ORLOP_E2E_RUNTIME"); runtime != "" { // runc: every script by the other way as well
+		settings += "default_runtime: " + runtime + "\n"
+	}
 	return e, os.WriteFile(filepath.Join(e.Root, "engine.yaml"), []byte(settings), 0o600)
 }
 

@@ -176,7 +176,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	shim.EndHung(ctx, filepath.Join(cfg.State, "shims"), e.log)
 	shim.EndForgotten(filepath.Join(cfg.State, "shims"), socket(cfg.State), e.log)
 	rescued := shim.AwaitExits(ctx, taskBundles(cfg.State))
-	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.Shim); err != nil {
+	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.Shim, e.programs.Caller); err != nil {
 		e.warn(fmt.Sprintf("a container of an earlier version may be lost: %v", err))
 	}
 	if e.daemon, err = startContainerd(ctx, cfg.Root, cfg.State); err != nil {
@@ -273,9 +273,9 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 	e.runner, err = runner.Open(ctx, runner.Config{
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.ways, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
-		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.Shim, Runc: e.programs.Runc, Init: e.programs.Init,
+		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.Shim, Caller: e.programs.Caller, Runc: e.programs.Runc, Init: e.programs.Init,
 		Helper:  &exec.Helper{Program: e.programs.Helper, State: filepath.Join(e.cfg.State, "runc", Namespace), Log: e.log},
-		Rescued: rescued, Log: e.log, Stored: e.vault.Stored, Runtimes: settings.Runtimes(e.cfg.Root),
+		Rescued: rescued, Log: e.log, Stored: e.vault.Stored, Runtimes: settings.Runtimes(e.cfg.Root), ByRunc: settings.ByRunc(e.cfg.Root),
 	})
 	if err != nil {
 		return fmt.Errorf("cannot adopt the containers: %w", err)

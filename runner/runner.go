@@ -55,7 +55,9 @@ type Config struct {
 
 	TTRPCAddress string // containerd's socket for events of shims
 
-	Shim     string                        // path of containerd-shim-runc-v2
+	Shim     string                        // path of orlop-shim
+	Caller   string                        // path of containerd-shim-runc-v2
+	ByRunc   func() bool                   // containers are made by runc where nothing is said
 	Runc     string                        // path of runc
 	Helper   *exec.Helper                  // runs probes; nil: they go by their shims
 	Runtimes func() (shim.Runtimes, error) // those of the settings that services may name
@@ -121,7 +123,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	}
 	r.shims, err = shim.Open(ctx, shim.Config{
 		Client: cfg.Client, Dir: filepath.Join(cfg.State, "shims"), Sockets: filepath.Join(cfg.State, "s"), Bundles: cfg.Bundles,
-		Address: cfg.Address, Events: cfg.TTRPCAddress, Program: cfg.Shim, Runc: cfg.Runc,
+		Address: cfg.Address, Events: cfg.TTRPCAddress, Program: cfg.Shim, Caller: cfg.Caller, ByRunc: cfg.ByRunc, Runc: cfg.Runc,
 		State: filepath.Join(cfg.State, "runc"), Cgroup: r.cgroupOf, Log: cfg.Log, Runtimes: cfg.Runtimes, Wrappers: filepath.Join(cfg.Root, "runtimes"),
 	})
 	if err != nil {

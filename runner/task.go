@@ -46,10 +46,10 @@ func (c *container) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	task, parent, err := c.r.shims.NewTask(ctx, c.project, rec.Applied.Service.OtherRuntime(), c.ctr, c.openStreams)
+	task, parent, err := c.r.shims.NewTask(ctx, c.project, rec.Applied.Service.NamedRuntime(), c.ctr, c.openStreams)
 	if errdefs.IsAlreadyExists(err) { // the last one could not be deleted when it ended
 		c.r.deleteLeft(ctx, c.ctr)
-		task, parent, err = c.r.shims.NewTask(ctx, c.project, rec.Applied.Service.OtherRuntime(), c.ctr, c.openStreams)
+		task, parent, err = c.r.shims.NewTask(ctx, c.project, rec.Applied.Service.NamedRuntime(), c.ctr, c.openStreams)
 	}
 	release()
 	if err != nil {

@@ -15,6 +15,22 @@ type Deploy struct {
 	UpdateConfig  *UpdateConfig  `json:"update_config,omitempty"`
 	// RollbackConfig is how an update that failed is taken back.
 	RollbackConfig *UpdateConfig `json:"rollback_config,omitempty"`
+	// These mean something on a cluster alone.
+	EndpointMode string            `json:"endpoint_mode,omitempty"` // "", vip, dnsrr
+	Labels       map[string]string `json:"labels,omitempty"`
+	Placement    *Placement        `json:"placement,omitempty"`
+}
+
+// Placement says on which nodes of a cluster containers run (Compose Deploy Specification, "placement").
+type Placement struct {
+	Constraints []string     `json:"constraints,omitempty"` // "node.labels.disk==ssd"
+	MaxReplicas int          `json:"max_replicas_per_node,omitempty"`
+	Preferences []Preference `json:"preferences,omitempty"`
+}
+
+// Preference spreads containers over the values of a node's label.
+type Preference struct {
+	Spread string `json:"spread,omitempty"` // "node.labels.zone"
 }
 
 // OfOne is what of deploy holds for a single container that nothing restarts.

@@ -208,6 +208,7 @@ type ResourceLimits struct {
 
 // ResourceReservations are what each container is to have.
 type ResourceReservations struct {
+	CPUs    float64         `json:"cpus,omitempty"` // cores; on a cluster alone
 	Memory  Bytes           `json:"memory,omitempty"`
 	Devices []DeviceRequest `json:"devices,omitempty"`
 }

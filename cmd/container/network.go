@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -26,7 +27,7 @@ func (v *Verbs) connect() *cobra.Command {
 		Example: "  orlop network connect edge shop-web-1\n  orlop network connect --alias db --ip 10.77.0.9 edge shop-db-1", Args: cobra.ExactArgs(2),
 		ValidArgsFunction: v.completePair,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := errors.Join(readPlace(&place, opts), checkLinks(links)); err != nil {
+			if err := errors.Join(cli.CheckAliases("alias", place.Aliases), readPlace(&place, opts), checkLinks(links)); err != nil {
 				return err
 			}
 			req := &api.ConnectRequest{Network: args[0]}

@@ -94,7 +94,9 @@ func (v *Verbs) lendOut(ctx context.Context, client *api.Client, o *copying, sou
 			m.bytes.Store(0)
 			return l.unpack(ctx, in, m)
 		}
-		return l.filled(ctx, in)
+		err = l.filled(ctx, in)
+		m.bytes.Store(l.Bytes) // its file is closed by now
+		return err
 	}())
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/orlop/orlop/cmd/cli"
 )
 
 // describe says what the flags ask for as the service of a stack file does; volumes takes the
@@ -169,6 +171,9 @@ func (o *Image) describePlace(s map[string]any) error {
 		if value != "" {
 			place[key] = value
 		}
+	}
+	if err := cli.CheckAliases("network-alias", o.Aliases); err != nil {
+		return err
 	}
 	if len(o.Aliases) > 0 {
 		place["aliases"] = literal(o.Aliases)

@@ -13,20 +13,12 @@ import (
 	"os"
 	"os/signal"
 
-	"github.com/opencontainers/runc/libcontainer"
-	_ "github.com/opencontainers/runc/libcontainer/nsenter"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/exec/job"
+	_ "github.com/orlop/orlop/runner/shim/native/enter"
 )
-
-// init is where libcontainer goes on in the process that becomes the program.
-func init() {
-	if len(os.Args) > 1 && os.Args[1] == "init" {
-		libcontainer.Init()
-	}
-}
 
 // heedSignals takes all signals, so that a program begins with none ignored, whatever
 // the engine was started by ignores. One that is to end the helper ends what it runs first.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"runtime"
@@ -15,9 +14,11 @@ import (
 	"time"
 
 	"github.com/opencontainers/runc/libcontainer"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/exec/job"
+	"github.com/orlop/orlop/runner/shim/native/join"
 )
 
 // leaveTime is how long the output of a process that has ended is read, which
@@ -31,7 +32,7 @@ const hungAfter = 2 * time.Second
 type server struct {
 	conn       net.Conn
 	answers    chan *job.Answer // what the engine is told, by one who holds no lock over that
-	containers containers
+	containers join.Known
 	starting   chan struct{} // holds one for each process that is being begun
 
 	mu      sync.Mutex
@@ -120,13 +121,14 @@ func (s *server) do(q *job.Request) {
 }
 
 func (s *server) run(q *job.Request) *job.Answer {
-	c, err := s.containers.load(q.State, q.Container)
-	if errors.Is(err, fs.ErrNotExist) { // it has been deleted meanwhile
+	c, give, err := s.containers.Take(q.State, q.Container)
+	if errors.Is(err, libcontainer.ErrNotExist) { // it has been deleted meanwhile
 		return &job.Answer{Error: "cannot exec in a stopped container"}
 	}
 	if err != nil {
 		return &job.Answer{Unfit: true, Error: err.Error()}
 	}
+	defer give()
 	p, err := processOf(q.Process)
 	if err != nil {
 		return &job.Answer{Unfit: true, Error: err.Error()}
@@ -160,13 +162,21 @@ func (s *server) run(q *job.Request) *job.Answer {
 	return &job.Answer{Code: exitCode(state), Output: out.String(), Late: late}
 }
 
+// processOf is a process as libcontainer has it; one with a terminal is none of ours.
+func processOf(doc *specs.Process) (*libcontainer.Process, error) {
+	if doc != nil && doc.Terminal {
+		return nil, errors.New("a process with a terminal")
+	}
+	return join.ProcessOf(doc)
+}
+
 // begin starts the process; one that is given up meanwhile is killed.
 func (s *server) begin(c *libcontainer.Container, p *libcontainer.Process, id uint64) error {
 	s.starting <- struct{}{}
 	leave := sync.OnceFunc(func() { <-s.starting })
 	defer leave()
 	defer time.AfterFunc(hungAfter, leave).Stop()
-	if err := canJoin(c); err != nil {
+	if err := join.Possible(c); err != nil {
 		return err
 	}
 	over := make(chan struct{})

@@ -6,42 +6,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/opencontainers/runc/libcontainer/configs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/exec/job"
 )
-
-func TestProcessIsAsItsDocumentSays(t *testing.T) {
-	doc := &specs.Process{
-		Args: []string{"true"}, Env: []string{"A=b"}, Cwd: "/x", NoNewPrivileges: true, ApparmorProfile: "a",
-		User:         specs.User{UID: 1000, GID: 1001, AdditionalGids: []uint32{5, 6}},
-		Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_KILL"}, Ambient: []string{"CAP_CHOWN"}},
-		Rlimits:      []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 10, Hard: 20}},
-	}
-	p, err := processOf(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(p.Args, doc.Args) || !slices.Equal(p.Env, doc.Env) || p.Cwd != "/x" || p.UID != 1000 || p.GID != 1001 || !slices.Equal(p.AdditionalGroups, []int{5, 6}) ||
-		!*p.NoNewPrivileges || p.AppArmorProfile != "a" || !slices.Equal(p.Capabilities.Bounding, []string{"CAP_KILL"}) || !slices.Equal(p.Capabilities.Ambient, []string{"CAP_CHOWN"}) ||
-		len(p.Capabilities.Effective) > 0 || !slices.Equal(p.Rlimits, []configs.Rlimit{{Type: unix.RLIMIT_NOFILE, Soft: 10, Hard: 20}}) {
-		t.Errorf("%+v", p)
-	}
-	for what, doc := range map[string]*specs.Process{
-		"none": nil, "no program": {}, "a terminal": {Args: []string{"sh"}, Terminal: true}, "an unknown limit": {Args: []string{"true"}, Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_LOVE"}}},
-	} {
-		if _, err := processOf(doc); err == nil {
-			t.Errorf("%s: taken", what)
-		}
-	}
-}
 
 // One that has been deleted has ended; one whose note can't be read is left to its shim.
 func TestContainersThatCannotBeJoined(t *testing.T) {

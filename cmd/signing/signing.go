@@ -17,6 +17,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/remote"
 	"github.com/orlop/orlop/spec/userfile"
 )
 
@@ -163,8 +164,8 @@ func (v *Verbs) verify() *cobra.Command {
 	c := &cobra.Command{
 		Use: "verify IMAGE", Short: "Show the signatures that an image has in its registry, and who has made them",
 		Long: "Show the signatures that an image has in its registry: of what its name points to there, and of the image of this machine's platform in it. Those\n" +
-			"that the given keys and certificates verify are marked; without any, it is those of the engine's policy. The exit code is 1 if none is, or\n" +
-			"if the policy does not admit the image.",
+			"that the given keys and certificates verify are marked; without any, it is those of the engine's policy, which is also asked whether it admits\n" +
+			"the image, with the orlop.lock of the directory. The exit code is 1 if no signature is verified where one is asked for, or if it is not admitted.",
 		Example: "  orlop image verify registry.example/api:2\n  orlop image verify --key cosign.pub --format json registry.example/api:2",
 		Args:    cobra.MatchAll(cli.AtLeast(1, "an image"), cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -177,6 +178,9 @@ func (v *Verbs) verify() *cobra.Command {
 				return err
 			}
 			if req.Certificates, err = read(f.certificates); err != nil {
+				return err
+			}
+			if req.Locked, _, err = remote.Images(v.Of().WorkingDir()); err != nil {
 				return err
 			}
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
@@ -252,6 +256,8 @@ func (v *Verbs) tell(r *api.VerifyReply, format string) error {
 	switch {
 	case r.Refused != "":
 		return errors.New(r.Refused)
+	case r.Rule == "pinned": // which it is
+		return nil
 	case verified == 0 && r.Rule != "" && r.Rule != "signed-by":
 		return fmt.Errorf("no signature of %s is verified: the policy names no key for it: name one with --key or --certificate", r.Name)
 	case verified == 0:

@@ -87,7 +87,8 @@ func (w *workload) services(oneShot bool) []*Object {
 		body := map[string]any{"selector": w.selector(w.name)}
 		if len(ports) > 0 {
 			body["ports"] = ports
-		} else {
+		}
+		if d := w.service.Deploy; len(ports) == 0 || d != nil && d.EndpointMode == "dnsrr" {
 			body["clusterIP"] = "None"
 		}
 		o := w.object(Service, name, w.name, map[string]any{"spec": body})

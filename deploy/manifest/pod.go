@@ -171,6 +171,9 @@ func (w *workload) resources(at string, s *spec.Service) map[string]any {
 		if r := s.Deploy.Resources.Reservations; r != nil && r.Memory > 0 {
 			requests["memory"] = memory(r.Memory)
 		}
+		if r := s.Deploy.Resources.Reservations; r != nil && r.CPUs > 0 {
+			requests["cpu"] = cores(r.CPUs)
+		}
 	}
 	for key, list := range s.DeviceRequests() {
 		w.devices(at+"."+key, list, limits)
@@ -182,7 +185,7 @@ func (w *workload) resources(at string, s *spec.Service) map[string]any {
 			// Without a word a request is as high as the limit, and few pods would fit on a node.
 			requests["memory"] = "0"
 		}
-		if limits["cpu"] != nil {
+		if requests["cpu"] == nil && limits["cpu"] != nil {
 			requests["cpu"] = "0"
 		}
 	}
@@ -430,7 +433,69 @@ func (w *workload) placement(pod map[string]any) {
 			nodes["kubernetes.io/arch"] = parts[1]
 		}
 	}
+	if d := w.service.Deploy; d != nil && d.Placement != nil {
+		w.constraints(pod, nodes, d.Placement)
+	}
 	if len(nodes) > 0 {
 		pod["nodeSelector"] = anyMap(nodes)
+	}
+}
+
+// hostLabel is the label of nodes that has their names.
+const hostLabel = "kubernetes.io/hostname"
+
+// constraints are those of deploy.placement, whose nodes and labels are called otherwise on Kubernetes.
+func (w *workload) constraints(pod map[string]any, nodes map[string]string, p *spec.Placement) {
+	at := w.path + ".deploy.placement"
+	label := func(name string) string {
+		if own, ok := strings.CutPrefix(name, "node.labels."); ok {
+			return own
+		}
+		return map[string]string{"node.hostname": hostLabel, "node.platform.os": "kubernetes.io/os", "node.platform.arch": "kubernetes.io/arch"}[name]
+	}
+	var without []any
+	for i, c := range p.Constraints {
+		name, value, isEqual := strings.Cut(c, "==")
+		if !isEqual {
+			name, value, _ = strings.Cut(c, "!=")
+		}
+		key := label(strings.TrimSpace(name))
+		switch value = strings.TrimSpace(value); {
+		case key == "":
+			w.refuse(fmt.Sprintf("%s.constraints[%d]", at, i), fmt.Sprintf("%s is none of a node's on Kubernetes", strings.TrimSpace(name)), "node.labels.NAME, node.hostname and node.platform are")
+		case isEqual:
+			nodes[key] = value
+		default:
+			without = append(without, map[string]any{"key": key, "operator": "NotIn", "values": []any{value}})
+		}
+	}
+	affinity := map[string]any{}
+	if len(without) > 0 {
+		affinity["nodeAffinity"] = map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{"nodeSelectorTerms": []any{map[string]any{"matchExpressions": without}}}}
+	}
+	switch {
+	case p.MaxReplicas == 1:
+		affinity["podAntiAffinity"] = map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": []any{
+			map[string]any{"labelSelector": map[string]any{"matchLabels": w.selector(w.name)}, "topologyKey": hostLabel},
+		}}
+	case p.MaxReplicas > 1:
+		w.warn(at+".max_replicas_per_node", "Kubernetes can keep more than one pod from a node, and no other number", "")
+	}
+	if len(affinity) > 0 {
+		pod["affinity"] = affinity
+	}
+	var spreads []any
+	for i, s := range p.Preferences {
+		key := label(s.Spread)
+		if key == "" {
+			w.refuse(fmt.Sprintf("%s.preferences[%d]", at, i), fmt.Sprintf("%s is none of a node's on Kubernetes", s.Spread), "node.labels.NAME is")
+			continue
+		}
+		spreads = append(spreads, map[string]any{
+			"maxSkew": int64(1), "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": map[string]any{"matchLabels": w.selector(w.name)},
+		})
+	}
+	if len(spreads) > 0 {
+		pod["topologySpreadConstraints"] = spreads
 	}
 }

@@ -59,7 +59,14 @@ func (b *build) service(name string) *Resource {
 		o = w.object(kind, contentName(b.names[name], jobSpec), name, nil)
 		o.Body["spec"], r.Rolls = jobSpec, "a new job"
 	}
-	b.describe(o, w.path+".annotations", s.Annotations)
+	notes := maps.Clone(s.Annotations)
+	if s.Deploy != nil && len(s.Deploy.Labels) > 0 {
+		if notes == nil {
+			notes = map[string]string{}
+		}
+		maps.Copy(notes, s.Deploy.Labels)
+	}
+	b.describe(o, w.path+".annotations", notes)
 	r.Workload = o
 	r.Objects = append(r.Objects, o)
 	r.Objects = append(r.Objects, w.routes()...)

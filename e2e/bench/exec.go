@@ -53,10 +53,10 @@ func checks(ctx context.Context, b *bench) ([]float64, error) {
 // and of the processes that have been reaped by either, in seconds.
 func (b *bench) used() (float64, error) {
 	var ticks int64
-	for _, program := range []string{"orlopd", "orlop-engine", "orlop-exec", "containerd-shim-runc-v2"} {
+	for _, program := range []string{"orlopd", "orlop-engine", "orlop-exec", "orlop-shim", "containerd-shim-runc-v2"} {
 		for _, pid := range b.engine.Processes(program) {
 			ticks += ticksOf(pid)
-			if program != "containerd-shim-runc-v2" {
+			if !strings.Contains(program, "shim") {
 				continue
 			}
 			lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))

@@ -14,7 +14,7 @@ func TestAServiceTakesAllMemoryOfTheMachine(t *testing.T) {
 	g := newGuest(t, machine.Options{Megabytes: 640})
 	g.run("orlop", "-f", "/stacks/memory.yaml", "up", "-d", "calm")
 	events := g.hear("orlop", "-f", "/stacks/memory.yaml", "events", "--json")
-	programs := []string{"orlopd", "orlop-engine", "containerd-shim-runc-v2"}
+	programs := []string{"orlopd", "orlop-engine", "orlop-shim"}
 	const scores = `for p in /proc/[0-9]*; do case "$(readlink $p/exe)" in */"$1") cat $p/oom_score_adj;; esac; done`
 	for _, name := range programs {
 		for score := range strings.FieldsSeq(g.run("sh", "-c", scores, "sh", name)) {
@@ -26,7 +26,7 @@ func TestAServiceTakesAllMemoryOfTheMachine(t *testing.T) {
 	g.wants(`^0\s*$`, "orlop", "-f", "/stacks/memory.yaml", "exec", "-T", "calm", "cat", "/proc/1/oom_score_adj")
 	g.wants(`^0\s*$`, "orlop", "-f", "/stacks/memory.yaml", "exec", "-T", "calm", "cat", "/proc/self/oom_score_adj")
 	pids := func() string {
-		return g.run("sh", "-c", `for n in orlopd orlop-engine containerd-shim-runc-v2; do pidof $n; done`) +
+		return g.run("sh", "-c", `for n in orlopd orlop-engine orlop-shim; do pidof $n; done`) +
 			g.run("orlop", "-f", "/stacks/memory.yaml", "exec", "-T", "calm", "awk", "{print $22}", "/proc/1/stat")
 	}
 	before := pids()

@@ -25,7 +25,7 @@ import (
 
 // Programs are the files that "make build" makes and an engine needs.
 func Programs() []string {
-	return []string{"orlop", "orlopd", "orlop-engine", "containerd-shim-runc-v2", "orlop-exec", "runc"}
+	return []string{"orlop", "orlopd", "orlop-engine", "orlop-shim", "containerd-shim-runc-v2", "orlop-exec", "runc"}
 }
 
 // FindPrograms says which of the programs are missing in dir.

@@ -43,7 +43,7 @@ func operations() []operation {
 		{"kill the engine", 4, true, killEngine(false)},
 		{"kill engine and keeper", 3, true, killEngine(true)},
 		{"kill the engine during up", 4, true, killDuringUp},
-		{"kill a shim", 3, true, killProcesses("containerd-shim-runc-v2")},
+		{"kill a shim", 3, true, killProcesses("orlop-shim")},
 		{"kill a process", 4, true, killProcesses("busybox")},
 		{"stop the engine for a moment", 2, true, hang},
 		{"remove a link", 3, true, onNetwork("a link", removeLink)},

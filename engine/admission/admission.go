@@ -266,15 +266,21 @@ func (g *Gate) mayUse(ctx context.Context, name string, digests ...digest.Digest
 	if rule.Require == trust.Nothing {
 		return nil
 	}
+	isMade := false
 	for _, d := range digests {
 		if isOwn, isFound, err := g.known(ctx, rule, name, d); err != nil || isOwn || isFound {
 			return err
 		}
+		info, err := g.Content().Info(ctx, d)
+		isMade = isMade || err == nil && info.Labels[image.LabelMade] != ""
 	}
 	why := "the policy takes none from there"
 	switch rule.Require {
 	case trust.SignedBy:
 		why = `it is here, but not by a signature that the policy accepts: run "orlop pull" or "orlop image pull", which looks for one`
+		if isMade {
+			why = `it was made or loaded here, and the rule asks for a signature of such images too (local: true): push it, sign it with "orlop image sign", then run "orlop image pull"`
+		}
 	case trust.Pinned:
 		var isPinned bool
 		if isPinned, why = pinned(ctx, name, digests[0]); isPinned {

@@ -284,7 +284,7 @@ func TestWhatIsMadeHere(t *testing.T) {
 		"pinned":                       {"", "it is not pinned"},
 		"pinned, local: true":          {"it is not pinned", "it is not pinned"},
 		"signed-by, keys: [DIR/a.pub]": {"", "it is here, but"},
-		"signed-by, keys: [DIR/a.pub], local: on": {"it is here, but", "it is here, but"},
+		"signed-by, keys: [DIR/a.pub], local: on": {"it was made or loaded here", "it is here, but"},
 	} {
 		s.policy("trust: {\"*\": {require: " + rule + "}}\n")
 		for d, want := range map[digest.Digest]string{own: c.own, theirs: c.theirs} {

@@ -163,6 +163,11 @@ func (s *Server) Verify(ctx context.Context, r *api.VerifyRequest) (*api.VerifyR
 	if err != nil {
 		return nil, err
 	}
+	if len(r.Locked) > 0 {
+		var end func()
+		ctx, end = s.Gate.Locked(ctx, nil, r.Locked)
+		defer end()
+	}
 	reply := &api.VerifyReply{Name: f.Name, Digest: f.Root.Digest.String()}
 	trusted := &signature.Trusted{}
 	if len(r.Keys)+len(r.Certificates) == 0 {

@@ -103,7 +103,7 @@ func TestModulesAreLoadedWhereThatIsAsked(t *testing.T) {
 
 func TestProgramsThatAreMissing(t *testing.T) {
 	h := &Host{Libexec: t.TempDir(), Runc: func(string) (string, error) { return "1.5.2", nil }}
-	for _, p := range []string{"orlopd", "orlop-engine", "orlop-exec", "runc"} {
+	for _, p := range []string{"orlopd", "orlop-engine", "orlop-shim", "orlop-exec", "runc"} {
 		if err := os.WriteFile(filepath.Join(h.Libexec, p), nil, 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -186,7 +186,7 @@ func (h *Host) watches() api.Check {
 
 func (h *Host) programs() api.Check {
 	var missing []string
-	for _, p := range []string{"orlopd", "orlop-engine", "containerd-shim-runc-v2", "orlop-exec", "runc"} {
+	for _, p := range []string{"orlopd", "orlop-engine", "orlop-shim", "containerd-shim-runc-v2", "orlop-exec", "runc"} {
 		if st, err := os.Stat(filepath.Join(h.Libexec, p)); err != nil || st.Mode()&0o111 == 0 {
 			missing = append(missing, p)
 		}

@@ -24,7 +24,8 @@ import (
 // Programs are the files that the engine executes or lends to containers.
 type Programs struct {
 	Runc        string
-	Shim        string
+	Shim        string // orlop-shim
+	Caller      string // containerd-shim-runc-v2
 	Helper      string // orlop-exec, for probes
 	Init        string // of containers with "init: true"; it runs the steps of builds too
 	RuncVersion string
@@ -33,11 +34,11 @@ type Programs struct {
 // runcFloor is the oldest runc that is safe to use (CVE-2025-31133 and others).
 var runcFloor = [3]int{1, 5, 1}
 
-// Install puts runc, the shim, the helper and the init program under a path of their own
+// Install puts runc, the shims, the helper and the init program under a path of their own
 // version below root: a shim that runs executes its own file again, so an
 // upgrade must not take it away. Versions that no shim runs any more go.
 func Install(libexec, root, bundles string) (Programs, error) {
-	files := []string{"runc", "containerd-shim-runc-v2", "orlopd", "orlop-exec"}
+	files := []string{"runc", "orlop-shim", "containerd-shim-runc-v2", "orlopd", "orlop-exec"}
 	h := sha256.New()
 	for _, name := range files {
 		st, err := os.Stat(filepath.Join(libexec, name))
@@ -50,7 +51,10 @@ func Install(libexec, root, bundles string) (Programs, error) {
 		fmt.Fprintf(h, "%s %d %d\n", name, st.Size(), st.ModTime().UnixNano())
 	}
 	dir := filepath.Join(root, "libexec", hex.EncodeToString(h.Sum(nil)[:6]))
-	p := Programs{Runc: filepath.Join(dir, "runc"), Shim: filepath.Join(dir, "containerd-shim-runc-v2"), Init: filepath.Join(dir, "orlopd"), Helper: filepath.Join(dir, "orlop-exec")}
+	p := Programs{
+		Runc: filepath.Join(dir, "runc"), Shim: filepath.Join(dir, "orlop-shim"), Caller: filepath.Join(dir, "containerd-shim-runc-v2"),
+		Init: filepath.Join(dir, "orlopd"), Helper: filepath.Join(dir, "orlop-exec"),
+	}
 	version := filepath.Join(dir, "runc.version")
 	if b, err := os.ReadFile(version); err == nil && len(b) > 0 && isInstalled(libexec, dir, files) {
 		p.RuncVersion = string(b)

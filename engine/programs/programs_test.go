@@ -27,7 +27,7 @@ func TestOlderThan(t *testing.T) {
 func libexec(t *testing.T, version string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"runc", "containerd-shim-runc-v2", "orlopd", "orlop-exec"} {
+	for _, name := range []string{"runc", "orlop-shim", "containerd-shim-runc-v2", "orlopd", "orlop-exec"} {
 		text := fmt.Sprintf("#!/bin/sh\necho runc version %s\necho spec: 1.3\n", version)
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)

@@ -41,6 +41,9 @@ type Settings struct {
 	Policy struct {
 		Forbid []privilege.Kind `yaml:"forbid"`
 	} `yaml:"policy"`
+	// Runtime makes the containers of services that name none: orlop, the shim itself, or
+	// runc, in a process for each step.
+	Runtime string `yaml:"default_runtime"`
 	// Runtimes are those that services may name beside runc.
 	Runtimes shim.Runtimes `yaml:"runtimes"`
 	// Collection says which images and what of the build cache is removed when nobody uses it.
@@ -82,7 +85,7 @@ func Load(root string) (*Settings, error) {
 	}
 	_, err = s.Remap.Map(path)
 	s.Trust.Place(at.At)
-	errs := []error{wrong, s.checkPools(at), s.checkPublished(at), s.checkSecurity(at), s.Collection.check(at), err, s.Trust.Check(at.At)}
+	errs := []error{wrong, s.checkPools(at), s.checkPublished(at), s.checkSecurity(at), s.checkRuntime(at), s.Collection.check(at), err, s.Trust.Check(at.At)}
 	if wrong == nil { // a path that could not be read is no path that is missing
 		errs = append(errs, s.Runtimes.Check(func(name, key string) string { return at.At("runtimes", name, key) }))
 	}
@@ -192,6 +195,25 @@ func (s *Settings) checkPublished(at *yamlfile.File) error {
 		return unknown(at.At("published_ports"), "published_ports", s.Published, words)
 	}
 	return nil
+}
+
+// Words of default_runtime.
+const madeByShim, madeByRunc = "orlop", spec.DefaultRuntime
+
+func (s *Settings) checkRuntime(at *yamlfile.File) error {
+	if words := []string{madeByShim, madeByRunc}; s.Runtime != "" && !slices.Contains(words, s.Runtime) {
+		return unknown(at.At("default_runtime"), "default_runtime", s.Runtime, words)
+	}
+	return nil
+}
+
+// ByRunc says, as the settings are at the time of the call, that runc makes the containers of
+// services that name no runtime.
+func ByRunc(root string) func() bool {
+	return func() bool {
+		s, _ := Load(root) // what is wrong in it is told elsewhere
+		return s.Runtime == madeByRunc
+	}
 }
 
 // checkPools refuses what is no range of addresses.

@@ -85,7 +85,7 @@ func TestAnEngineStartsWithMistakes(t *testing.T) {
 		warning string
 	}{
 		"address_pools: [10.99.0.0/16]\n":                      {1, ""},
-		"address_pools: [10.99.0.0/16, 10.98.0.0]\nzz: 1\n":    {1, `PATH:2:1: unknown key "zz": there are registries, address_pools, published_ports, security, policy, runtimes, gc, userns_remap, trust; PATH:1:31: address_pools[1]: "10.98.0.0" is not a range of addresses: write one such as 10.89.0.0/16`},
+		"address_pools: [10.99.0.0/16, 10.98.0.0]\nzz: 1\n":    {1, `PATH:2:1: unknown key "zz": there are registries, address_pools, published_ports, security, policy, default_runtime, runtimes, gc, userns_remap, trust; PATH:1:31: address_pools[1]: "10.98.0.0" is not a range of addresses: write one such as 10.89.0.0/16`},
 		"address_pools: [10.99.0.0/16]\nuserns_remap: 1:2\n":   {1, "PATH:2:15: userns_remap: a container needs 65536 users, and 1:2 are 2: write FIRST:SIZE, such as 100000:65536"},
 		"address_pools: {a: b}\n":                              {0, "PATH:1:16: address_pools: expected a list, not a mapping"},
 		"address_pools: [10.99.0.0/16\nregistries: [\n":        {0, "PATH:1: not valid YAML: did not find expected ',' or ']'"},

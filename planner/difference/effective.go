@@ -25,7 +25,7 @@ func Effective(s *spec.Service) *spec.Service {
 	if l := s.Logging; l.Name() == spec.LogJSONFile && (l == nil || len(l.Options) == 0) {
 		e.Logging = nil // it is what each has
 	}
-	e.Runtime = s.OtherRuntime()
+	e.Runtime = s.NamedRuntime()
 	e.Networks = maps.Clone(s.Networks)
 	for key, n := range e.Networks {
 		if n != nil && n.UseServiceNameAlias != nil && *n.UseServiceNameAlias {
@@ -33,6 +33,11 @@ func Effective(s *spec.Service) *spec.Service {
 			joined.UseServiceNameAlias = nil
 			e.Networks[key] = &joined
 		}
+	}
+	if d := s.Deploy; d != nil && d.Resources != nil && d.Resources.Reservations != nil { // what a cluster alone goes by
+		deploy, resources, reserved := *d, *d.Resources, *d.Resources.Reservations
+		reserved.CPUs = 0
+		deploy.Resources, resources.Reservations, e.Deploy = &resources, &reserved, &deploy
 	}
 	if e.IPC == "private" {
 		e.IPC = ""

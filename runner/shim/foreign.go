@@ -23,8 +23,22 @@ import (
 // how they are started, and many hold one container each, so that they are left to containerd: it
 // starts one for each container, and ends it.
 
-// ownShim is the program of the shims that a Pool starts itself.
-const ownShim = "containerd-shim-runc-v2"
+// The programs of the shims that a Pool starts itself.
+const (
+	ownShim     = "orlop-shim"
+	callingShim = "containerd-shim-runc-v2"
+)
+
+// isOurs says that a program, by its name, is one of those.
+func isOurs(name string) bool { return name == ownShim || name == callingShim }
+
+// path is where one of those is.
+func (p *Pool) path(name string) string {
+	if name == callingShim {
+		return p.Caller
+	}
+	return p.Program
+}
 
 // shimType is a type as containerd names them: the last two words are those of the program.
 var shimType = regexp.MustCompile(`^([a-zA-Z0-9_-]+\.)+[a-zA-Z0-9_-]+\.v[0-9]+$`)
@@ -34,7 +48,7 @@ func (r Runtime) checkType() (key string, err error) {
 	switch {
 	case !shimType.MatchString(r.Type):
 		return "type", fmt.Errorf("%q is not a type as containerd names them, such as io.containerd.kata.v2", r.Type)
-	case r.Path == "" && r.program() == ownShim, filepath.Base(r.Path) == ownShim:
+	case r.Path == "" && r.program() == callingShim, isOurs(filepath.Base(r.Path)):
 		return "type", errors.New("it is the engine's own shim: leave type out, and write the path of a program with the command line of runc")
 	case r.Path != "" && !filepath.IsAbs(r.Path):
 		return "path", fmt.Errorf("%q is not the full path of a program", r.Path)
@@ -129,7 +143,7 @@ func foreignAt(address, project, id string) *Shim {
 	if !strings.HasPrefix(address, "unix://") && !strings.HasPrefix(address, "/") {
 		address = ""
 	}
-	s := &Shim{project: project, foreign: id, address: address, started: make(chan struct{}), tasks: 1}
+	s := &Shim{use: use{project: project}, foreign: id, address: address, started: make(chan struct{}), tasks: 1}
 	close(s.started)
 	return s
 }

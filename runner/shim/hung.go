@@ -184,7 +184,7 @@ func shimArgs(process string) (args []string, ok bool) {
 		return nil, false
 	}
 	args = strings.Split(string(text), "\x00")
-	return args, filepath.Base(args[0]) == ownShim
+	return args, isOurs(filepath.Base(args[0]))
 }
 
 // argument is what follows a flag, "" if it isn't there.

@@ -38,6 +38,7 @@ func TestAShimIsKnownByItsArguments(t *testing.T) {
 	process := t.TempDir()
 	for line, want := range map[string]bool{
 		"/x/containerd-shim-runc-v2\x00-namespace\x00orlop\x00-id\x00shop-1234\x00-address\x00/a\x00": true,
+		"/x/orlop-shim\x00-id\x00shop-1234\x00":                                                       true,
 		"/x/containerd-shim-runc-v2\x00-id\x00shop-12345\x00":                                         false,
 		"/x/containerd-shim-runc-v2\x00-id":                                                           false,
 		"grep\x00-id\x00shop-1234\x00":                                                                false,

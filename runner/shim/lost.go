@@ -26,16 +26,24 @@ import (
 // NoteProgram leaves word for containerd, before it starts, by which program the
 // tasks of an earlier engine are reached: it would look for the one that made
 // them, which an upgrade may have removed, and forget those that run. bundles
-// is its directory of tasks in our namespace.
-func NoteProgram(bundles, program string) error {
+// is its directory of tasks in our namespace, program where orlop-shim is and caller
+// containerd-shim-runc-v2.
+func NoteProgram(bundles, program, caller string) error {
 	notes, _ := filepath.Glob(filepath.Join(bundles, "*", "bootstrap.json"))
 	var errs []error
 	for _, note := range notes {
 		path := filepath.Join(filepath.Dir(note), "shim-binary-path")
-		if said, err := os.ReadFile(path); err == nil && (string(said) == program || filepath.Base(string(said)) != ownShim) {
-			continue // it is so already, or that of a runtime of the settings
+		is := caller // of versions that left no word
+		if said, err := os.ReadFile(path); err == nil {
+			name := filepath.Base(string(said))
+			if name == ownShim {
+				is = program
+			}
+			if string(said) == is || !isOurs(name) {
+				continue // it is so already, or that of a runtime of the settings
+			}
 		}
-		if err := os.WriteFile(path, []byte(program), 0o600); !errors.Is(err, fs.ErrNotExist) {
+		if err := os.WriteFile(path, []byte(is), 0o600); !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}
@@ -127,10 +135,28 @@ func removeBundle(path string) error {
 	return os.RemoveAll(path)
 }
 
+// removeHalves removes what containerd has left of the directories of tasks where it could not remove all
+// of one, for want of descriptors or memory: it has named them aside, and knows them no more.
+func (p *Pool) removeHalves() {
+	if p.Bundles == "" {
+		return
+	}
+	halves, _ := filepath.Glob(filepath.Join(p.Bundles, ".*"))
+	for _, half := range halves {
+		if !isID(strings.TrimPrefix(filepath.Base(half), ".")) {
+			continue
+		}
+		if err := removeBundle(half); err != nil {
+			p.Log.Warn("cannot remove what is left of the directory of a task", "path", half, "error", err)
+		}
+	}
+}
+
 // Tidy removes what no shim needs once there is no container: the sockets of
 // those that are gone, for a shim of several containers leaves its own behind,
 // and runc's directories, which are empty.
 func (p *Pool) Tidy() {
+	p.removeHalves()
 	paths, _ := filepath.Glob(filepath.Join(p.Sockets, "*"))
 	for _, path := range paths {
 		conn, err := net.Dial("unix", path)

@@ -141,14 +141,14 @@ func TestAShimGoesOnForATaskThatCouldNotBeDeleted(t *testing.T) {
 	p, ctx := poolOf(t, "exit 1")
 	dir := filepath.Join(p.Dir, "shop-1")
 	address := "unix://" + filepath.Join(p.Dir, "..", "sock")
-	put(t, filepath.Join(dir, "shim.json"), fmt.Sprintf(`{"project": "shop", "address": %q}`, address))
+	put(t, filepath.Join(dir, "shim.json"), fmt.Sprintf(`{"project": "shop", "program": "orlop-shim", "address": %q}`, address))
 	f := serveShim(t, address)
 	p.find()
-	first, err := p.acquire(ctx, "shop")
+	first, err := p.acquire(ctx, shop)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.acquire(ctx, "shop"); err != nil {
+	if _, err := p.acquire(ctx, shop); err != nil {
 		t.Fatal(err)
 	}
 	p.EndUnused(ctx)
@@ -169,13 +169,24 @@ func TestAShimGoesOnForATaskThatCouldNotBeDeleted(t *testing.T) {
 	}
 }
 
+// A shim that says nothing of its program is of a version that had containerd's alone: it goes on with what
+// it has, and takes containers that runc makes.
+func TestAShimOfAnEarlierVersion(t *testing.T) {
+	p, _ := poolOf(t, "exit 1")
+	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "address": "unix:///nosuch"}`)
+	p.find()
+	if p.used[shop] != nil || p.used[use{"shop", callingShim}] == nil {
+		t.Errorf("the shims of the project are %v", p.used)
+	}
+}
+
 // A shim ends with the last task that it is lent to, and one that has died is
 // not used again.
 func TestAShimIsCounted(t *testing.T) {
 	p, ctx := poolOf(t, "exit 1")
 	dir := filepath.Join(p.Dir, "shop-1")
 	address := "unix://" + filepath.Join(p.Dir, "..", "sock")
-	put(t, filepath.Join(dir, "shim.json"), fmt.Sprintf(`{"project": "shop", "address": %q}`, address))
+	put(t, filepath.Join(dir, "shim.json"), fmt.Sprintf(`{"project": "shop", "program": "orlop-shim", "address": %q}`, address))
 	put(t, filepath.Join(p.Dir, "odd", "config.json"), "{}")
 	p.Bundles = filepath.Join(p.Dir, "..", "bundles")
 	put(t, filepath.Join(p.Bundles, "c1", "bootstrap.json"), fmt.Sprintf(`{"address": %q}`, address))
@@ -189,7 +200,7 @@ func TestAShimIsCounted(t *testing.T) {
 	if mine == nil || p.Join("c2") != nil || p.Join("c3") != nil {
 		t.Fatalf("joined is %+v", mine)
 	}
-	another, err := p.acquire(ctx, "shop")
+	another, err := p.acquire(ctx, shop)
 	if err != nil || another != mine {
 		t.Fatalf("the project has another shim: %+v, %v", another, err)
 	}
@@ -211,15 +222,31 @@ func TestAShimIsCounted(t *testing.T) {
 
 func TestAShimThatHasDiedIsNotUsedAgain(t *testing.T) {
 	p, ctx := poolOf(t, "exit 1")
-	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "address": "unix:///nosuch"}`)
+	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "program": "orlop-shim", "address": "unix:///nosuch"}`)
 	p.find()
-	s := p.used["shop"]
+	s := p.used[shop]
 	p.Release(ctx, s, "c", syscall.ECONNREFUSED)
-	if p.used["shop"] != nil {
+	if p.used[shop] != nil {
 		t.Error("it is still the project's")
 	}
-	if _, err := p.acquire(ctx, "shop"); err == nil || !strings.Contains(err.Error(), "cannot start the parent process of shop's containers") {
+	if _, err := p.acquire(ctx, shop); err == nil || !strings.Contains(err.Error(), "cannot start the parent process of shop's containers") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What containerd could not remove whole, and will never look at again, goes; nothing else does.
+func TestHalvesOfBundlesAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	id := strings.Repeat("0123456789abcdef", 4)
+	p := newPool(Config{Bundles: dir, Log: slog.New(slog.DiscardHandler)})
+	for _, name := range []string{"." + id, id, ".other"} {
+		put(t, filepath.Join(dir, name, "work"), "")
+	}
+	p.removeHalves()
+	for name, want := range map[string]bool{"." + id: false, id: true, ".other": true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -231,13 +258,15 @@ func TestContainerdIsToldTheProgram(t *testing.T) {
 	put(t, filepath.Join(dir, "c2", "bootstrap.json"), "{}")
 	put(t, filepath.Join(dir, "c3", "config.json"), "{}")
 	put(t, filepath.Join(dir, "c4", "bootstrap.json"), "{}")
+	put(t, filepath.Join(dir, "c5", "bootstrap.json"), "{}")
+	put(t, filepath.Join(dir, "c5", "shim-binary-path"), "/old/orlop-shim")
 	put(t, filepath.Join(dir, "c4", "shim-binary-path"), "/opt/containerd-shim-kata-v2")
 	for range 2 {
-		if err := NoteProgram(dir, "/new/containerd-shim-runc-v2"); err != nil {
+		if err := NoteProgram(dir, "/new/orlop-shim", "/new/containerd-shim-runc-v2"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for id, want := range map[string]string{"c1": "/new/containerd-shim-runc-v2", "c2": "/new/containerd-shim-runc-v2", "c3": "", "c4": "/opt/containerd-shim-kata-v2"} {
+	for id, want := range map[string]string{"c1": "/new/containerd-shim-runc-v2", "c2": "/new/containerd-shim-runc-v2", "c3": "", "c4": "/opt/containerd-shim-kata-v2", "c5": "/new/orlop-shim"} {
 		if got, _ := os.ReadFile(filepath.Join(dir, id, "shim-binary-path")); string(got) != want {
 			t.Errorf("%s has %q", id, got)
 		}

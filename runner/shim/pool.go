@@ -1,11 +1,13 @@
-// Package shim keeps the parents of containers: a containerd-shim-runc-v2 for
-// each project, which it starts, counts the tasks of, and ends. It knows what is
+// Package shim keeps the parents of containers: an orlop-shim for each project, and
+// a containerd-shim-runc-v2 for those of its containers that a program makes, which it
+// starts, counts the tasks of, and ends. It knows what is
 // left of a shim that has died or hangs, and says in plain words why runc could
 // not begin a process. What becomes of a container whose shim is lost is not for
 // it to decide.
 package shim
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -53,7 +55,8 @@ type Config struct {
 	Bundles string // containerd's directory of tasks in our namespace
 	Address string // containerd's gRPC socket
 	Events  string // containerd's ttrpc socket, for events of shims
-	Program string // path of containerd-shim-runc-v2
+	Program string // path of orlop-shim, which makes containers itself
+	Caller  string // path of containerd-shim-runc-v2, which calls a runtime
 	Runc    string // path of runc
 	State   string // where runc keeps its state, in a directory a namespace
 	Cgroup  func(container string) string
@@ -61,7 +64,14 @@ type Config struct {
 
 	// Runtimes are those of the settings as they are at the time of the call; may be nil.
 	Runtimes func() (Runtimes, error)
-	Wrappers string // a directory for programs that call a runtime with its arguments
+	ByRunc   func() bool // containers are made by runc where nothing is said, as the settings are; may be nil
+	Wrappers string      // a directory for programs that call a runtime with its arguments
+}
+
+// use is what a shim is for: the containers of a project that are made in one way.
+type use struct {
+	project string
+	program string // ownShim or callingShim
 }
 
 // Pool is the shims of an engine, by project.
@@ -70,16 +80,16 @@ type Pool struct {
 	patience time.Duration                                  // startTimeout, but for tests
 	killAll  func(ctx context.Context, cgroup string) error // proc.KillAll, but for tests
 
-	mu    sync.Mutex       // guards what is in the shims, too; it is never held while one is started or asked
-	used  map[string]*Shim // guarded by mu
-	found []*Shim          // guarded by mu; of an earlier engine, in use or beside those, until EndUnused
+	mu    sync.Mutex    // guards what is in the shims, too; it is never held while one is started or asked
+	used  map[use]*Shim // guarded by mu
+	found []*Shim       // guarded by mu; of an earlier engine, in use or beside those, until EndUnused
 	// undeleted are the shims of containers whose tasks could not be deleted. Guarded by mu.
 	undeleted map[string][]*Shim
 }
 
 // Shim is a process that is the parent of a project's containers.
 type Shim struct {
-	project string
+	use
 	dir     string        // whose name is the shim's ID; "" of a foreign one
 	foreign string        // the container of one that containerd has started, and ends
 	address string        // of its socket, as a URL; guarded by Pool.mu until started is closed
@@ -95,6 +105,7 @@ type Shim struct {
 type document struct {
 	Project string `json:"project"`
 	Address string `json:"address"`
+	Program string `json:"program,omitempty"` // its name; of earlier versions "", a callingShim
 }
 
 // Open knows the shims of an earlier engine again, each with one task more than
@@ -111,12 +122,13 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("cannot keep the record of the shims: %w", err)
 	}
+	p.removeHalves()
 	p.find()
 	return p, nil
 }
 
 func newPool(cfg Config) *Pool {
-	return &Pool{Config: cfg, patience: startTimeout, killAll: proc.KillAll, used: map[string]*Shim{}, undeleted: map[string][]*Shim{}}
+	return &Pool{Config: cfg, patience: startTimeout, killAll: proc.KillAll, used: map[use]*Shim{}, undeleted: map[string][]*Shim{}}
 }
 
 // Runtime makes a container one of those that a shim of the pool runs (a
@@ -129,16 +141,16 @@ func (p *Pool) Runtime(ctx context.Context, client *containerd.Client, c *contai
 // withPrograms runs a task by the shim's program of this engine and by a runtime, whatever
 // the container was made with: containerd lets nobody change that. The shim notes
 // the runtime with the task, and does all else with the task by it.
-func (p *Pool) withPrograms(runtime string) containerd.NewTaskOpts {
+func (p *Pool) withPrograms(shim, runtime string) containerd.NewTaskOpts {
 	return func(_ context.Context, _ *containerd.Client, info *containerd.TaskInfo) error {
-		info.RuntimePath = p.Program
+		info.RuntimePath = p.path(shim)
 		info.Options = &options.Options{BinaryName: runtime, Root: p.State}
 		return nil
 	}
 }
 
 // NewTask makes the process of a container in its project's shim, which is given
-// back by Release. runtime is one of the settings, or "" for the engine's own.
+// back by Release. runtime is one of the settings, runc, or "" for what is done where nothing is said.
 func (p *Pool) NewTask(ctx context.Context, project, runtime string, ctr containerd.Container, streams cio.Creator) (containerd.Task, *Shim, error) {
 	if IsForeign(ctr) {
 		return p.newForeign(ctx, project, ctr, streams)
@@ -147,14 +159,18 @@ func (p *Pool) NewTask(ctx context.Context, project, runtime string, ctr contain
 	if err != nil {
 		return nil, nil, err
 	}
+	of := use{project, ownShim}
+	if runtime != "" || p.ByRunc != nil && p.ByRunc() {
+		of.program = callingShim
+	}
 	for again := true; ; again = false {
-		s, err := p.acquire(ctx, project)
+		s, err := p.acquire(ctx, of)
 		if err != nil {
 			return nil, nil, err
 		}
 		// A call that is given up half-way leaves a process that nobody knows.
 		clean := context.WithoutCancel(ctx)
-		task, err := ctr.NewTask(clean, streams, p.withPrograms(program), containerd.WithTaskAPIEndpoint("ttrpc+"+s.address, 3))
+		task, err := ctr.NewTask(clean, streams, p.withPrograms(of.program, program), containerd.WithTaskAPIEndpoint("ttrpc+"+s.address, 3))
 		if err == nil {
 			return task, s, nil
 		}
@@ -171,17 +187,16 @@ func (p *Pool) NewTask(ctx context.Context, project, runtime string, ctr contain
 	}
 }
 
-// acquire gives the shim of a project to one more task, starting it for
-// the first.
-func (p *Pool) acquire(ctx context.Context, project string) (*Shim, error) {
+// acquire gives a shim to one more task, starting it for the first.
+func (p *Pool) acquire(ctx context.Context, of use) (*Shim, error) {
 	for {
 		p.mu.Lock()
-		s := p.used[project]
+		s := p.used[of]
 		first := s == nil
 		if first {
-			name := project + "-" + strings.ToLower(rand.Text()[:8]) // never that of one which is just ending
-			s = &Shim{project: project, dir: filepath.Join(p.Dir, name), started: make(chan struct{})}
-			p.used[project] = s
+			name := of.project + "-" + strings.ToLower(rand.Text()[:8]) // never that of one which is just ending
+			s = &Shim{use: of, dir: filepath.Join(p.Dir, name), started: make(chan struct{})}
+			p.used[of] = s
 		}
 		s.tasks++
 		p.mu.Unlock()
@@ -267,8 +282,8 @@ func (p *Pool) retire(old *Shim) bool {
 		return false
 	}
 	old.ended = true
-	if p.used[old.project] == old {
-		delete(p.used, old.project)
+	if p.used[old.use] == old {
+		delete(p.used, old.use)
 	}
 	return true
 }
@@ -286,11 +301,11 @@ func (p *Pool) find() {
 			_ = os.RemoveAll(dir) // the note comes first: there is no shim
 			continue
 		}
-		s := &Shim{project: file.Project, dir: dir, address: file.Address, started: make(chan struct{}), tasks: 1}
+		s := &Shim{use: use{file.Project, cmp.Or(file.Program, callingShim)}, dir: dir, address: file.Address, started: make(chan struct{}), tasks: 1}
 		close(s.started)
 		p.found = append(p.found, s)
-		if _, taken := p.used[file.Project]; !taken {
-			p.used[file.Project] = s
+		if _, taken := p.used[s.use]; !taken {
+			p.used[s.use] = s
 		}
 	}
 }
@@ -314,7 +329,7 @@ func (p *Pool) Join(id string) *Shim {
 	if err != nil {
 		return nil
 	}
-	if program, err := os.ReadFile(filepath.Join(bundle, "shim-binary-path")); err == nil && filepath.Base(string(program)) != ownShim {
+	if program, err := os.ReadFile(filepath.Join(bundle, "shim-binary-path")); err == nil && !isOurs(filepath.Base(string(program))) {
 		return foreignAt(address, "", id)
 	}
 	p.mu.Lock()

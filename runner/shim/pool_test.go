@@ -20,6 +20,9 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
+// shop is what the shims of the tests are for.
+var shop = use{"shop", ownShim}
+
 // fakeShim is the task service of a shim that has no tasks.
 type fakeShim struct {
 	taskapi.TTRPCTaskService
@@ -83,7 +86,7 @@ func poolOf(t *testing.T, program string) (*Pool, context.Context) {
 // engine to end the shim.
 func TestAShimThatNobodyHeardOf(t *testing.T) {
 	p, ctx := poolOf(t, "cp -r . ../../kept; exit 1")
-	if _, err := p.acquire(ctx, "shop"); err == nil {
+	if _, err := p.acquire(ctx, shop); err == nil {
 		t.Fatal("a shim that can't be started is used")
 	}
 	if left, _ := os.ReadDir(p.Dir); len(left) > 0 {
@@ -96,7 +99,7 @@ func TestAShimThatNobodyHeardOf(t *testing.T) {
 	}
 	next := newPool(p.Config)
 	next.find()
-	s := next.used["shop"]
+	s := next.used[shop]
 	if s == nil {
 		t.Fatal("nothing was noted before the start")
 	}
@@ -120,14 +123,14 @@ func TestAShimThatStartsSlowlyHoldsUpNoOther(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range slow {
 		wg.Go(func() {
-			s, err := p.acquire(ctx, "slow")
+			s, err := p.acquire(ctx, use{"slow", ownShim})
 			if err != nil {
 				t.Error(err)
 			}
 			slow[i] = s
 		})
 	}
-	if _, err := p.acquire(ctx, "fast"); err != nil {
+	if _, err := p.acquire(ctx, use{"fast", ownShim}); err != nil {
 		t.Error(err)
 	}
 	if err := os.WriteFile(fifo, []byte("go\n"), 0o600); err != nil {
@@ -143,15 +146,15 @@ func TestAShimThatStartsSlowlyHoldsUpNoOther(t *testing.T) {
 // the place of one that has died is not one of an earlier engine.
 func TestAShimThatIsStartedDuringAdoptionStays(t *testing.T) {
 	p, ctx := poolOf(t, "exit 0")
-	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "address": "unix:///nosuch"}`)
+	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "program": "orlop-shim", "address": "unix:///nosuch"}`)
 	p.find()
-	p.Release(ctx, p.used["shop"], "c", syscall.ECONNREFUSED)
-	s, err := p.acquire(ctx, "shop")
+	p.Release(ctx, p.used[shop], "c", syscall.ECONNREFUSED)
+	s, err := p.acquire(ctx, shop)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.EndUnused(ctx)
-	if s.ended || s.tasks != 1 || p.used["shop"] != s {
+	if s.ended || s.tasks != 1 || p.used[shop] != s {
 		t.Errorf("it has %d tasks, is ended: %t", s.tasks, s.ended)
 	}
 }
@@ -161,9 +164,9 @@ func TestATaskIsJoinedWhileAShimIsStarted(t *testing.T) {
 	p, ctx := poolOf(t, "exit 0")
 	p.Bundles = filepath.Join(p.Dir, "..", "tasks")
 	put(t, filepath.Join(p.Bundles, "c1", "bootstrap.json"), `{"address": "unix:///another"}`)
-	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "address": "unix:///nosuch"}`)
+	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "program": "orlop-shim", "address": "unix:///nosuch"}`)
 	p.find()
-	p.Release(ctx, p.used["shop"], "c", syscall.ECONNREFUSED) // another follows it
+	p.Release(ctx, p.used[shop], "c", syscall.ECONNREFUSED) // another follows it
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -172,7 +175,7 @@ func TestATaskIsJoinedWhileAShimIsStarted(t *testing.T) {
 			}
 		})
 		wg.Go(func() {
-			if _, err := p.acquire(ctx, "shop"); err != nil {
+			if _, err := p.acquire(ctx, shop); err != nil {
 				t.Error(err)
 			}
 		})
@@ -183,7 +186,7 @@ func TestATaskIsJoinedWhileAShimIsStarted(t *testing.T) {
 func TestAShimThatDoesNotStartIsNotWaitedForWithoutAWord(t *testing.T) {
 	p, ctx := poolOf(t, "exec sleep 60")
 	p.patience = 100 * time.Millisecond
-	_, err := p.acquire(ctx, "shop")
+	_, err := p.acquire(ctx, shop)
 	if err == nil || !strings.Contains(err.Error(), "did not start within 100ms: the machine is very busy") {
 		t.Errorf("got %v", err)
 	}

@@ -108,9 +108,9 @@ func isProgram(path string) error {
 	return nil
 }
 
-// program is the path by which a runtime is called, "" the engine's own.
+// program is the path by which a runtime is called, also for what orlop-shim does not do itself.
 func (p *Pool) program(name string) (string, error) {
-	if name == "" {
+	if name == "" || spec.IsDefaultRuntime(name) {
 		return p.Runc, nil
 	}
 	var all Runtimes

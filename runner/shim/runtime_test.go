@@ -53,7 +53,7 @@ func TestARuntimeIsCalledWithItsArguments(t *testing.T) {
 	p.Runtimes = func() (Runtimes, error) {
 		return Runtimes{"plain": {Path: "/bin/echo"}, "with": {Path: "/bin/echo", Args: []string{"a b", "it's", "$HOME"}}}, nil
 	}
-	for name, want := range map[string]string{"": "/own/runc", "plain": "/bin/echo"} {
+	for name, want := range map[string]string{"": "/own/runc", "runc": "/own/runc", "plain": "/bin/echo"} {
 		if got, err := p.program(name); err != nil || got != want {
 			t.Errorf("%q: %s, %v", name, got, err)
 		}

@@ -54,7 +54,7 @@ func (p *Pool) note(s *Shim, address string) error {
 	p.mu.Lock()
 	s.address = address
 	p.mu.Unlock()
-	doc, err := json.Marshal(document{Project: s.project, Address: address})
+	doc, err := json.Marshal(document{Project: s.project, Address: address, Program: s.program})
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (p *Pool) run(ctx context.Context, name string, s *Shim) error {
 			return err
 		}
 	}
-	out, err := p.call(ctx, ns, s.dir, stdin, "-address", p.Address, "-publish-binary", os.Args[0], "-id", name, "start")
+	out, err := p.call(ctx, p.path(s.program), ns, s.dir, stdin, "-address", p.Address, "-publish-binary", os.Args[0], "-id", name, "start")
 	if err != nil {
 		return err
 	}
@@ -95,13 +95,13 @@ func (p *Pool) run(ctx context.Context, name string, s *Shim) error {
 	return nil
 }
 
-// call calls the program for a namespace, and gives what it printed.
-func (p *Pool) call(ctx context.Context, ns, dir string, stdin []byte, args ...string) ([]byte, error) {
+// call calls a program for a namespace, and gives what it printed.
+func (p *Pool) call(ctx context.Context, program, ns, dir string, stdin []byte, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), p.patience,
 		fmt.Errorf("it did not start within %s: the machine is very busy; run the command again", p.patience))
 	defer cancel()
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, p.Program, append([]string{"-namespace", ns}, args...)...)
+	cmd := exec.CommandContext(ctx, program, append([]string{"-namespace", ns}, args...)...)
 	cmd.Dir, cmd.Stdin, cmd.Stderr = dir, bytes.NewReader(stdin), &stderr
 	cmd.Env = append(withoutProxies(os.Environ()), "GOMAXPROCS=2", "MAX_SHIM_VERSION=3",
 		"TTRPC_ADDRESS="+p.Events, "GRPC_ADDRESS="+p.Address, "NAMESPACE="+ns)

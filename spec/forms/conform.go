@@ -115,8 +115,7 @@ func (c *Conformer) field(f *tree.Field, k *schema.Key, keys []schema.Key, path 
 	case k.Level == schema.Unsupported:
 		return c.ignored(f, k, path)
 	case k.Level == schema.NoEffect:
-		c.unheeded(f, k, path)
-		return false
+		return c.unheeded(f, k, path)
 	case k.Level == schema.Obsolete:
 		about := spec.Topic{Subject: tree.Join(path, f.Key), Text: "obsolete and without meaning"}
 		c.Reporter.Report(spec.Diagnostic{Severity: spec.Warning, Path: path, About: about, Place: f.At, Width: f.Width,

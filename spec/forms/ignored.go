@@ -26,16 +26,22 @@ func (c *Conformer) ignored(f *tree.Field, k *schema.Key, path string) bool {
 	return k.Kept
 }
 
-// unheeded tells of a key that has no effect here, and checks its value.
-func (c *Conformer) unheeded(f *tree.Field, k *schema.Key, path string) {
+// unheeded tells of a key that has no effect here, and checks its value. It says whether the key is kept: a cluster may heed it.
+func (c *Conformer) unheeded(f *tree.Field, k *schema.Key, path string) bool {
 	about := spec.Topic{Subject: tree.Join(path, f.Key), Text: "no effect: " + k.Note}
 	c.Reporter.NoEffect(&tree.Node{At: f.At, Width: f.Width}, path, about, fmt.Sprintf("%q has no effect: %s", f.Key, k.Note))
 	if f.Value.Kind == tree.NullNode || f.Value.Kind == tree.BadNode || f.Value.Merge == tree.MergeReset {
-		return
+		return k.Kept
 	}
 	checker := *c
 	checker.quiet = true
-	checker.value(f.Value, k, tree.Join(path, f.Key))
+	mode := f.Value.Merge
+	made := checker.value(f.Value, k, tree.Join(path, f.Key))
+	if k.Kept {
+		f.Value = made
+		f.Value.Merge = mode
+	}
+	return k.Kept
 }
 
 func (c *Conformer) unsupported(n *tree.Node, path string, about spec.Topic, message, hint string) {

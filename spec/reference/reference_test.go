@@ -148,7 +148,6 @@ func difference(want, got []byte) string {
 // notCarriedOut are the keys that our loader drops with a warning.
 var notCarriedOut = map[string][]string{
 	"service": {"runtime"},
-	"deploy":  {"placement"},
 	"network": {"attachable"},
 }
 

@@ -1,0 +1,49 @@
+package tasks
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestWantOfMemoryIsToldOnceForEachTime(t *testing.T) {
+	root := t.TempDir()
+	told := make(chan string, 8)
+	f, err := newFiles(t.Context(), root, func(id string) { told <- id })
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := func(group, text string) {
+		if err := os.WriteFile(filepath.Join(root, group, "memory.events"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, group := range []string{"a", "b"} {
+		if err := os.Mkdir(filepath.Join(root, group), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		count(group, "oom 0\noom_kill 0\n")
+		if err := f.addFile("box-"+group, group); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count("a", "oom 1\noom_kill 0\n") // nobody was killed
+	count("b", "oom 1\noom_kill 1\n")
+	count("b", "oom 2\noom_kill 1\noom_group_kill 3\n")
+	count("a", "oom 2\noom_kill 2\n")
+	for _, want := range []string{"box-b", "box-a"} {
+		select {
+		case id := <-told:
+			if id != want {
+				t.Errorf("told is %s, not %s", id, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("nothing is told of %s", want)
+		}
+	}
+	f.Remove("box-b")
+	if len(f.known) != 1 {
+		t.Errorf("known are %v", f.known)
+	}
+}
