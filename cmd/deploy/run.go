@@ -74,7 +74,7 @@ func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) 
 	if err := d.complain(found); err != nil {
 		return nil, err
 	}
-	observed, err := core.Observe(ctx, d.cluster, d.project.Name, set)
+	observed, err := core.Observe(ctx, d.cluster, d.project.Name, set, d.project.Places)
 	if err != nil {
 		return nil, err
 	}

@@ -249,7 +249,7 @@ func (x *syncer) Build(ctx context.Context, service string, asked bool, begun fu
 	*i.what = x.what
 	i.what.build = asked
 	defer i.close()
-	observed, err := core.Observe(ctx, x.cluster, x.project.Name, nil)
+	observed, err := core.Observe(ctx, x.cluster, x.project.Name, nil, spec.Places{})
 	if err != nil {
 		return loop.Built{}, err
 	}
