@@ -21,8 +21,11 @@ import (
 // asked for.
 func (inv *Invocation) provide(ctx context.Context, client *api.Client, p *Application) error {
 	chosen, err := p.Project.Select(p.Options.Services, p.Options.NoDeps)
-	if err != nil || p.Options.BuildOnly || p.Options.PullOnly || !needsPrograms(chosen) {
+	if err != nil || p.Options.BuildOnly || !needsPrograms(chosen) {
 		return err
+	}
+	if p.Options.PullOnly {
+		return inv.provideImages(ctx, client, p, chosen)
 	}
 	given, err := lastProvided(ctx, client, chosen)
 	if err != nil {
@@ -106,6 +109,9 @@ func (inv *Invocation) runProviders(ctx context.Context, client *api.Client, p *
 		if err := inv.beforeProvider(ctx, client, p, chosen.Provided[name]); err != nil {
 			return err
 		}
+		if err := inv.provideImage(ctx, client, p, name); err != nil {
+			return err
+		}
 		vars, err := inv.callProvider(ctx, p.Project, name, provider.Up)
 		if err != nil {
 			return err
@@ -173,6 +179,10 @@ func (inv *Invocation) beforeProvider(ctx context.Context, client *api.Client, p
 // callProvider runs a provider once a command: an up that watches asks it no
 // second time. It runs none of a remote stack that has no yes.
 func (inv *Invocation) callProvider(ctx context.Context, p *spec.Project, name, verb string) (provider.Variables, error) {
+	return inv.callProviderFor(ctx, p, name, verb, nil)
+}
+
+func (inv *Invocation) callProviderFor(ctx context.Context, p *spec.Project, name, verb string, image *provider.Image) (provider.Variables, error) {
 	if r := inv.refusedFor(p, name); r != nil {
 		return nil, fmt.Errorf("%s: nobody has allowed what %s asks for (%s)", name, r.Name, p.Places.Nearest("services."+name+".provider"))
 	}
@@ -187,8 +197,8 @@ func (inv *Invocation) callProvider(ctx context.Context, p *spec.Project, name, 
 	began := inv.Now()
 	call := provider.Call{
 		World: provider.World{Dir: p.WorkingDir, Env: inv.Env}, Project: p.Name, Service: name, Type: s.Provider.Type, Options: s.Provider.Options,
-		Config: func() ([]byte, error) { return configOf(p, name) },
-		Say:    func(text string) { inv.sayProvider("·", verb, name, text) },
+		Config: func() ([]byte, error) { return configOf(p, name) }, Image: image,
+		Say: func(text string) { inv.sayProvider("·", verb, name, text) },
 		Debug: func(text string) {
 			if inv.Verbose {
 				inv.sayProvider("·", verb, name, text)
@@ -230,7 +240,7 @@ func (inv *Invocation) sayProvider(mark, verb, name, text string) {
 	if inv.IsSilent() {
 		return
 	}
-	word := map[string]string{provider.Up: "provide", provider.Down: "release", provider.Stop: "stop"}[verb]
+	word := map[string]string{provider.Up: "provide", provider.Down: "release", provider.Stop: "stop", provider.Pull: "pull"}[verb]
 	fmt.Fprintf(inv.Stderr, " %s %-9s %-17s %s\n", mark, word, name, inv.Mask.Text(strings.TrimRight(text, "\n")))
 }
 

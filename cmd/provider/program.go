@@ -95,12 +95,13 @@ func (w *World) metadata(ctx context.Context, path string) map[string]parameters
 		Up   *parameters `json:"up"`
 		Down *parameters `json:"down"`
 		Stop *parameters `json:"stop"`
+		Pull *parameters `json:"pull"`
 	}
 	if json.Unmarshal(text, &all) != nil {
 		return nil
 	}
 	known := map[string]parameters{}
-	for verb, of := range map[string]*parameters{Up: all.Up, Down: all.Down, Stop: all.Stop} {
+	for verb, of := range map[string]*parameters{Up: all.Up, Down: all.Down, Stop: all.Stop, Pull: all.Pull} {
 		if of != nil {
 			known[verb] = *of
 		}

@@ -24,6 +24,7 @@ const (
 	Up   = "up"
 	Down = "down"
 	Stop = "stop"
+	Pull = "pull" // it has the service's image where it runs
 )
 
 // messagesVariable tells a provider the types of messages that are understood. One
@@ -31,7 +32,7 @@ const (
 const messagesVariable = "COMPOSE_PROVIDER_MESSAGES"
 
 // messages are those types.
-var messages = strings.Join([]string{"error", "info", "setenv", "rawsetenv", "debug", "get-service-config"}, ",")
+var messages = strings.Join([]string{"error", "info", "setenv", "rawsetenv", "debug", "get-service-config", "get-image"}, ",")
 
 // endTime is how long a provider that is interrupted gets to end.
 const endTime = 10 * time.Second
@@ -50,6 +51,7 @@ type Call struct {
 	Type    string // names the program
 	Options map[string][]string
 	Config  func() ([]byte, error) // the service as JSON, for a provider that asks
+	Image   *Image                 // of Pull
 	Say     func(string)           // what it does now
 	Debug   func(string)
 }
@@ -59,6 +61,16 @@ var ErrNoStop = errors.New("the provider knows no stop")
 
 // Variables are what a provider gives to what depends on its service.
 type Variables map[string]string
+
+// Knows says whether a provider has said that it knows a verb.
+func (c *Call) Knows(ctx context.Context, verb string) (bool, error) {
+	path, err := c.find(c.Type)
+	if err != nil {
+		return false, err
+	}
+	_, is := c.metadata(ctx, path)[verb]
+	return is, nil
+}
 
 // Run calls a provider. The variables are those of up.
 func (c *Call) Run(ctx context.Context, verb string) (Variables, error) {
@@ -86,7 +98,10 @@ func (c *Call) Run(ctx context.Context, verb string) (Variables, error) {
 			args = append(args, "--"+name+"="+value)
 		}
 	}
-	vars, err := c.converse(c.command(ctx, path, append(args, c.Service)...))
+	if verb == Pull {
+		args = append(args, c.Image.flags()...)
+	}
+	vars, err := c.converse(ctx, c.command(ctx, path, append(args, c.Service)...))
 	if reason := context.Cause(ctx); err != nil && reason != nil {
 		err = reason
 	}
@@ -110,12 +125,13 @@ func (w *World) command(ctx context.Context, path string, args ...string) *exec.
 
 // message is a line that a provider writes.
 type message struct {
-	Type    string `json:"type"`
-	Message string `json:"message"`
+	Type     string `json:"type"`
+	Message  string `json:"message"`
+	Platform string `json:"platform"`
 }
 
 // converse runs a provider and takes in what it says.
-func (c *Call) converse(cmd *exec.Cmd) (Variables, error) {
+func (c *Call) converse(ctx context.Context, cmd *exec.Cmd) (Variables, error) {
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -131,7 +147,7 @@ func (c *Call) converse(cmd *exec.Cmd) (Variables, error) {
 	}
 	a := &answers{to: stdin}
 	vars := Variables{}
-	failed := c.listen(stdout, a, vars)
+	failed := c.listen(ctx, stdout, a, vars)
 	if failed != nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
@@ -150,7 +166,7 @@ func (c *Call) converse(cmd *exec.Cmd) (Variables, error) {
 const longestMessage = 16 << 20
 
 // listen takes in messages up to the end, or to one that is a failure.
-func (c *Call) listen(from io.Reader, a *answers, vars Variables) error {
+func (c *Call) listen(ctx context.Context, from io.Reader, a *answers, vars Variables) error {
 	in := json.NewDecoder(io.LimitReader(from, longestMessage))
 	for {
 		var m message
@@ -160,14 +176,14 @@ func (c *Call) listen(from io.Reader, a *answers, vars Variables) error {
 		case err != nil:
 			return fmt.Errorf("%s: it must write lines of JSON: %w", c.Type, err)
 		}
-		if err := c.take(m, a, vars); err != nil {
+		if err := c.take(ctx, m, a, vars); err != nil {
 			return err
 		}
 	}
 }
 
 // take takes one message in.
-func (c *Call) take(m message, a *answers, vars Variables) error {
+func (c *Call) take(ctx context.Context, m message, a *answers, vars Variables) error {
 	switch m.Type {
 	case "error":
 		return fmt.Errorf("%s: %s", c.Type, m.Message)
@@ -190,6 +206,11 @@ func (c *Call) take(m message, a *answers, vars Variables) error {
 			return err
 		}
 		a.send(config)
+	case "get-image":
+		if c.Image == nil {
+			return fmt.Errorf("%s: it asks for an image, which it may do in its pull alone", c.Type)
+		}
+		a.stream(func(out io.Writer) error { return c.Image.send(ctx, out, m) })
 	default:
 		return fmt.Errorf("%s: it needs %q, which is not supported: %s knows %s", c.Type, m.Type, messagesVariable, messages)
 	}
@@ -209,6 +230,17 @@ func (a *answers) send(line []byte) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		_, _ = a.to.Write(append(bytes.TrimRight(line, "\n"), '\n')) // one that has ended reads no answer
+	})
+}
+
+// stream sends an answer that takes long. One that breaks off is the last.
+func (a *answers) stream(write func(io.Writer) error) {
+	a.wg.Go(func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if write(a.to) != nil {
+			a.to.Close()
+		}
 	})
 }
 

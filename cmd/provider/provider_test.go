@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -43,7 +44,7 @@ echo '{"type":"setenv","message":"IMAGE='$(echo "$line" | cut -d'"' -f4)'"}'`)
 	vars, err := c.Run(t.Context(), Up)
 	want := Variables{
 		"DB_ARGS": "compose --project-name=shop up --size=1 --size=2 --type=x db", "DB_IMAGE": "busybox",
-		"KNOWS": "error,info,setenv,rawsetenv,debug,get-service-config",
+		"KNOWS": "error,info,setenv,rawsetenv,debug,get-service-config,get-image",
 	}
 	if err != nil || !maps.Equal(vars, want) {
 		t.Errorf("%v, %v", vars, err)
@@ -73,6 +74,53 @@ echo '{"type":"setenv","message":"ARGS='"$*"'"}'`)
 	c.Options = nil
 	if _, err := c.Run(t.Context(), Up); err == nil || err.Error() != `cloud: option "size" must be given under provider.options` {
 		t.Errorf("without it: %v", err)
+	}
+}
+
+// TestAProviderTakesAnImage: it is told of what is here, and given it in chunks where it asks.
+func TestAProviderTakesAnImage(t *testing.T) {
+	c := program(t, "cloud", `
+if [ "$2" = metadata ]; then
+	echo '{"pull":{"parameters":[{"name":"image"}]}}'
+	exit
+fi
+echo '{"type":"setenv","message":"ARGS='"$*"'"}'
+echo '{"type":"get-image","message":"shop-db","platform":"linux/arm64"}'
+read -r line
+case $line in *error*) echo '{"type":"error","message":'"$line"'}' | sed 's/:{.*error":/:/; s/}}/}/'; exit;; esac
+cr=$(printf '\r')
+read -r size; read -r body; read -r end
+echo '{"type":"setenv","message":"GOT='"${size%$cr} ${body%$cr} ${end%$cr}"'"}'`)
+	c.Options = nil
+	c.Image = &Image{Name: "shop-db", Digest: "sha256:1", Created: "now", IsLocal: true, Save: func(_ context.Context, name, platform string, out io.Writer) error {
+		_, err := io.WriteString(out, name+" of "+platform)
+		return err
+	}}
+	vars, err := c.Run(t.Context(), Pull)
+	want := Variables{"DB_ARGS": "compose --project-name=shop pull --image=shop-db --source=local --policy=missing --digest=sha256:1 --created=now db", "DB_GOT": "16 shop-db of linux/arm64 0"}
+	if err != nil || !maps.Equal(vars, want) {
+		t.Errorf("%v, %v", vars, err)
+	}
+	if knows, err := c.Knows(t.Context(), Pull); !knows || err != nil {
+		t.Errorf("it says that it knows pull: %t, %v", knows, err)
+	}
+	if knows, err := c.Knows(t.Context(), Stop); knows || err != nil {
+		t.Errorf("it knows no stop: %t, %v", knows, err)
+	}
+	c.Image.Save = func(context.Context, string, string, io.Writer) error { return errors.New("no such image") }
+	if _, err := c.Run(t.Context(), Pull); err == nil || err.Error() != "cloud: no such image" {
+		t.Errorf("of an image that is not here: %v", err)
+	}
+	c.Image.Save = func(_ context.Context, _, _ string, out io.Writer) error {
+		_, _ = io.WriteString(out, "half")
+		return errors.New("gone")
+	}
+	if vars, err := c.Run(t.Context(), Pull); err == nil && vars["DB_GOT"] == "4 half 0" {
+		t.Errorf("half of an image passes for a whole one: %v", vars)
+	}
+	c.Image = nil
+	if _, err := c.Run(t.Context(), Up); err == nil || err.Error() != "cloud: it asks for an image, which it may do in its pull alone" {
+		t.Errorf("in an up: %v", err)
 	}
 }
 
