@@ -304,7 +304,7 @@ func (x *syncer) again(ctx context.Context, restarted []string) (changed bool, e
 	if err != nil || p.IsEmpty() {
 		return false, err
 	}
-	release, err := core.Lock(ctx, d.cluster, p.Project, holder(d.Invocation), d.Now, d.SayNotice)
+	ctx, release, err := core.Lock(ctx, d.cluster, p.Project, holder(d.Invocation), d.Now, d.SayNotice)
 	if err != nil {
 		return false, err
 	}
