@@ -106,7 +106,7 @@ OLDEST ?=
 .PHONY: test-cluster
 test-cluster: deps build images cluster ## deploy to a Kubernetes cluster of one node, in namespaces of its own (OLDEST=1: to an old API server, too)
 	go -C e2e/cluster vet . ./bench ./faultproxy ./machine ./up
-	ORLOP_E2E=1 CGO_ENABLED=0 go -C e2e/cluster test -count=1 -timeout 20m -run TestScripts .
+	ORLOP_E2E=1 CGO_ENABLED=0 go -C e2e/cluster test -count=1 -timeout 20m -parallel 10 -run TestScripts .
 	$(if $(OLDEST),@.ci/cluster oldest && ORLOP_E2E=1 ORLOP_E2E_OLD_API=$(CURDIR)/.cache/cluster/oldest CGO_ENABLED=0 go -C e2e/cluster test -count=1 -timeout 10m -run TestAPI .)
 
 .PHONY: bench-cluster

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/manifest"
+	"github.com/orlop/orlop/spec"
 )
 
 func asConflict(err error, c **cluster.Conflict) bool { return errors.As(err, c) }
@@ -20,6 +23,42 @@ func isImmutable(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && status.Status().Code == http.StatusUnprocessableEntity &&
 		(strings.Contains(status.Status().Message, "immutable") || strings.Contains(status.Status().Message, "may not change once set") || strings.Contains(status.Status().Message, "updates to statefulset spec"))
+}
+
+// placed says of a right that is missing what of the stack file needs it: the first resource that has such an object.
+func placed(err error, set *manifest.Set, places spec.Places) error {
+	var missing *cluster.Missing
+	if set == nil || !errors.As(err, &missing) {
+		return err
+	}
+	for _, r := range set.Resources {
+		for _, o := range r.Objects {
+			name := o.Kind.Plural
+			if o.Kind.Group != "" {
+				name += "." + o.Kind.Group
+			}
+			if name != missing.Resource {
+				continue
+			}
+			switch where := path(r); {
+			case r.Kind == manifest.OfGate:
+				missing.For = "what waits for depends_on"
+			case o.Kind == manifest.Ingress || o.Kind == manifest.HTTPRoute:
+				missing.For = where + ".x-orlop.expose" + placeOf(places.Nearest(where+".x-orlop.expose"))
+			default:
+				missing.For = where + placeOf(places.Nearest(where))
+			}
+			return err
+		}
+	}
+	return err
+}
+
+func placeOf(p spec.Place) string {
+	if p.Line == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%s:%d)", p.File[strings.LastIndexByte(p.File, '/')+1:], p.Line)
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -183,7 +183,7 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, 
 		live, err = e.Client.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{Force: force})
 	}
 	if err != nil {
-		return err
+		return placed(err, e.Plan.set, e.Plan.places)
 	}
 	e.mu.Lock()
 	e.generations[o.ID()] = live.GetGeneration()

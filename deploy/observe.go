@@ -16,6 +16,7 @@ import (
 
 	"github.com/orlop/orlop/deploy/cluster"
 	"github.com/orlop/orlop/deploy/manifest"
+	"github.com/orlop/orlop/spec"
 )
 
 // Labels and annotations of an ApplySet (KEP-3659), by which other tools know what belongs together.
@@ -70,8 +71,8 @@ func setID(project, namespace string) string {
 	return "applyset-" + base64.RawURLEncoding.EncodeToString(sum[:]) + "-v1"
 }
 
-// Observe looks at what the cluster has of a project: of the kinds that it has now, and those that it had.
-func Observe(ctx context.Context, c *cluster.Client, project string, set *manifest.Set) (*Observed, error) {
+// Observe looks at what the cluster has of a project: of the kinds that it has now, and those that it had. places are those of its file.
+func Observe(ctx context.Context, c *cluster.Client, project string, set *manifest.Set, places spec.Places) (*Observed, error) {
 	o := &Observed{Project: project, Objects: map[string]*cluster.Live{}, Foreign: map[string]*cluster.Live{}}
 	secrets, err := c.List(ctx, manifest.Secret, manifest.LabelProject+"="+manifest.LabelValue(project))
 	if err != nil {
@@ -105,7 +106,7 @@ func Observe(ctx context.Context, c *cluster.Client, project string, set *manife
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, placed(err, set, places)
 	}
 	for i, kind := range kinds {
 		for j := range found[i] {

@@ -43,6 +43,8 @@ type Plan struct {
 	Number   int // of the revision that it makes
 
 	options Options
+	set     *manifest.Set // as planned
+	places  spec.Places
 	work    map[string]*work    // by the IDs of steps
 	kept    map[string][]string // fields of objects that are left to those that hold them, by the objects' IDs
 }
@@ -62,12 +64,12 @@ type work struct {
 // are there and differ, and changes nothing.
 func Converge(ctx context.Context, c *cluster.Client, d *Document, set *manifest.Set, o *Observed, opts Options, places spec.Places) (*Plan, error) {
 	p := &Plan{
-		Plan: &planner.Plan{Project: d.Project.Name, Of: "resource"}, Document: d, Observed: o, Number: o.Next(), options: opts,
+		Plan: &planner.Plan{Project: d.Project.Name, Of: "resource"}, Document: d, Observed: o, Number: o.Next(), options: opts, set: set, places: places,
 		work: map[string]*work{}, kept: map[string][]string{},
 	}
 	states, err := p.look(ctx, c, set)
 	if err != nil {
-		return nil, err
+		return nil, placed(err, set, places)
 	}
 	p.images(d)
 	for _, r := range set.Resources {

@@ -89,6 +89,10 @@ func (e *Executor) writeRevision(ctx context.Context, state string) error {
 	if state == StateDeploying {
 		_, err = e.Client.Create(ctx, manifest.Secret, name, body)
 		if cluster.IsTaken(err) {
+			// By ourselves, if the answer was lost and we asked again.
+			if live, late := e.Client.Get(ctx, manifest.Secret, name); late == nil && live != nil && live.GetAnnotations()[noteBy] == e.Plan.options.By {
+				return nil
+			}
 			return fmt.Errorf("revision %d of %s was made by somebody else meanwhile: try again", e.Plan.Number, e.Plan.Project)
 		}
 		return err
@@ -119,22 +123,37 @@ func (e *Executor) forget(ctx context.Context) error {
 const (
 	lockFor   = 15 * time.Second // that it holds without being renewed
 	lockRenew = 5 * time.Second
+	lockOld   = 10 * lockFor // not even clocks that differ make a lock that old one that is held
 )
 
+// errLockLost is why a deploy ends that could not renew its lock.
+var errLockLost = errors.New("the lock of the deploy was lost: the API server did not answer for too long, and somebody else may deploy by now")
+
+// lock is a Lease of which one deploy at a time is the holder.
+type lock struct {
+	client        *cluster.Client
+	name, project string
+	holder        string
+	now           func() time.Time
+
+	seen  string    // its last renewal, as somebody else has written it
+	since time.Time // when we saw that first: clocks of machines differ
+}
+
 // Lock keeps others from deploying the same project at the same time: a Lease, which ends by itself when its holder has died. wait is told
-// for whom it waits. The returned function lets go.
-func Lock(ctx context.Context, c *cluster.Client, project, holder string, now func() time.Time, wait func(text string)) (release func(), err error) {
-	name := parentName(project)
+// for whom it waits. The context that it gives ends when the lock is lost, and is ctx where there is an error; the function lets go of it.
+func Lock(ctx context.Context, c *cluster.Client, project, holder string, now func() time.Time, wait func(text string)) (held context.Context, release func(), err error) {
+	l := &lock{client: c, name: parentName(project), project: project, holder: holder, now: now}
 	told := ""
 	for {
-		got, by, err := take(ctx, c, name, project, holder, now())
+		got, by, err := l.take(ctx)
 		if err != nil {
-			return nil, err
+			return ctx, nil, err
 		}
 		if got {
 			break
 		}
-		if by != told {
+		if by != told && by != "" {
 			told = by
 			wait("waiting for the deploy of " + by)
 		}
@@ -142,50 +161,74 @@ func Lock(ctx context.Context, c *cluster.Client, project, holder string, now fu
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, context.Cause(ctx)
+			return ctx, nil, context.Cause(ctx)
 		case <-timer.C:
 		}
 	}
+	held, lose := context.WithCancelCause(ctx)
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		ticker := time.NewTicker(lockRenew)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-renewing.Done():
-				return
-			case <-ticker.C:
-				_, _, _ = take(renewing, c, name, project, holder, now())
-			}
-		}
+		l.renew(renewing, lose)
 	}()
-	return func() {
+	return held, func() {
 		stop()
 		<-done
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		live, err := c.Get(ctx, cluster.Lease, name)
-		if err != nil || live == nil || at(live.Object, []string{"spec", "holderIdentity"}) != holder {
-			return
-		}
-		_ = c.Remove(ctx, cluster.Lease, name, string(live.GetUID()))
+		lose(nil)
+		l.release(ctx)
 	}, nil
 }
 
+// renew renews the lock until the context ends.
+func (l *lock) renew(ctx context.Context, lose context.CancelCauseFunc) {
+	ticker := time.NewTicker(lockRenew)
+	defer ticker.Stop()
+	renewed := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		within, cancel := context.WithTimeout(ctx, lockFor-time.Since(renewed))
+		got, _, err := l.take(within)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil && got:
+			renewed = time.Now()
+		case err == nil || time.Since(renewed) >= lockFor:
+			lose(errLockLost)
+			return
+		}
+	}
+}
+
+// release lets go of the lock, if it is ours.
+func (l *lock) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	live, err := l.client.Get(ctx, cluster.Lease, l.name)
+	if err != nil || live == nil || at(live.Object, []string{"spec", "holderIdentity"}) != l.holder {
+		return
+	}
+	_ = l.client.Remove(ctx, cluster.Lease, l.name, string(live.GetUID()))
+}
+
 // take takes or renews the lock; by is who has it otherwise.
-func take(ctx context.Context, c *cluster.Client, name, project, holder string, now time.Time) (got bool, by string, err error) {
-	live, err := c.Get(ctx, cluster.Lease, name)
+func (l *lock) take(ctx context.Context) (got bool, by string, err error) {
+	live, err := l.client.Get(ctx, cluster.Lease, l.name)
 	if err != nil {
 		return false, "", err
 	}
 	const format = "2006-01-02T15:04:05.000000Z07:00"
-	lease := map[string]any{"holderIdentity": holder, "leaseDurationSeconds": int64(lockFor.Seconds()), "renewTime": now.UTC().Format(format)}
+	lease := map[string]any{"holderIdentity": l.holder, "leaseDurationSeconds": int64(lockFor.Seconds()), "renewTime": l.now().UTC().Format(format)}
 	if live == nil {
-		_, err := c.Create(ctx, cluster.Lease, name, map[string]any{
+		_, err := l.client.Create(ctx, cluster.Lease, l.name, map[string]any{
 			"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-			"metadata": map[string]any{"name": name, "labels": map[string]any{manifest.LabelProject: manifest.LabelValue(project), manifest.LabelManager: Tool}},
+			"metadata": map[string]any{"name": l.name, "labels": map[string]any{manifest.LabelProject: manifest.LabelValue(l.project), manifest.LabelManager: Tool}},
 			"spec":     lease,
 		})
 		if cluster.IsTaken(err) {
@@ -194,16 +237,26 @@ func take(ctx context.Context, c *cluster.Client, name, project, holder string, 
 		return err == nil, "", err
 	}
 	owner, _ := at(live.Object, []string{"spec", "holderIdentity"}).(string)
-	renewed, _ := at(live.Object, []string{"spec", "renewTime"}).(string)
-	when, _ := time.Parse(time.RFC3339Nano, renewed)
-	if owner != holder && owner != "" && now.Sub(when) < lockFor {
+	if owner != l.holder && owner != "" && !l.isLeft(live) {
 		return false, owner, nil
 	}
 	live = live.DeepCopy()
 	live.Object["spec"] = lease
-	_, err = c.Replace(ctx, cluster.Lease, live)
+	_, err = l.client.Replace(ctx, cluster.Lease, live)
 	if cluster.IsStale(err) {
 		return false, owner, nil
 	}
 	return err == nil, "", err
+}
+
+// isLeft says that the lock is of somebody who has died.
+func (l *lock) isLeft(live *cluster.Live) bool {
+	renewed, _ := at(live.Object, []string{"spec", "renewTime"}).(string)
+	if when, err := time.Parse(time.RFC3339Nano, renewed); err != nil || l.now().Sub(when) >= lockOld {
+		return true
+	}
+	if renewed != l.seen {
+		l.seen, l.since = renewed, l.now()
+	}
+	return l.now().Sub(l.since) >= lockFor
 }

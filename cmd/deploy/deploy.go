@@ -4,7 +4,9 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,9 +118,32 @@ func deployCommand(invocation func() *cli.Invocation) *cobra.Command {
 
 // with runs a verb that an interrupt ends.
 func with(c *cobra.Command, inv *cli.Invocation, f func(context.Context, *cli.Invocation) error) error {
+	if err := inherit(c); err != nil {
+		return err
+	}
 	ctx, cancel := inv.Interruptible(c.Context())
 	defer cancel()
 	return f(ctx, inv)
+}
+
+// inherit gives a verb below deploy the flags that stand before it: orlop deploy -n shop status.
+func inherit(c *cobra.Command) error {
+	var errs []error
+	c.Parent().Flags().Visit(func(f *pflag.Flag) {
+		own := c.Flags().Lookup(f.Name)
+		switch {
+		case own == nil:
+			errs = append(errs, fmt.Errorf("--%s is no flag of %s", f.Name, c.CommandPath()))
+		case own == f || own.Changed:
+		default:
+			if list, ok := own.Value.(pflag.SliceValue); ok {
+				errs = append(errs, list.Replace(f.Value.(pflag.SliceValue).GetSlice()))
+				return
+			}
+			errs = append(errs, own.Value.Set(f.Value.String()))
+		}
+	})
+	return errors.Join(errs...)
 }
 
 func planCommand(invocation func() *cli.Invocation) *cobra.Command {

@@ -56,7 +56,7 @@ func down(ctx context.Context, inv *cli.Invocation, p place, volumes, yes bool) 
 		if observed.Parent == nil {
 			return nil
 		}
-		release, err := core.Lock(ctx, client, observed.Project, holder(inv), inv.Now, inv.SayNotice)
+		ctx, release, err := core.Lock(ctx, client, observed.Project, holder(inv), inv.Now, inv.SayNotice)
 		if err != nil {
 			return err
 		}

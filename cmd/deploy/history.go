@@ -132,7 +132,7 @@ func rollback(ctx context.Context, inv *cli.Invocation, w what, number int) erro
 		if len(found.Errors()) > 0 {
 			return nil, d.Complain(found)
 		}
-		observed, err := core.Observe(ctx, client, d.project.Name, set)
+		observed, err := core.Observe(ctx, client, d.project.Name, set, spec.Places{})
 		if err != nil {
 			return nil, err
 		}

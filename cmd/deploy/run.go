@@ -74,7 +74,7 @@ func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) 
 	if err := d.complain(found); err != nil {
 		return nil, err
 	}
-	observed, err := core.Observe(ctx, d.cluster, d.project.Name, set)
+	observed, err := core.Observe(ctx, d.cluster, d.project.Name, set, d.project.Places)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (d *deployment) deploy(ctx context.Context, note string, plan func() (*core
 		return false, d.show(ctx, p, words, func(func(planner.Event)) error { return nil })
 	}
 	waited := false
-	release, err := core.Lock(ctx, d.cluster, p.Project, holder(d.Invocation), d.Now, func(text string) {
+	ctx, release, err := core.Lock(ctx, d.cluster, p.Project, holder(d.Invocation), d.Now, func(text string) {
 		waited = true
 		d.SayNotice(text)
 	})

@@ -46,7 +46,7 @@ func deployed(ctx context.Context, inv *cli.Invocation, p place) (*cluster.Clien
 	if err != nil {
 		return nil, nil, err
 	}
-	observed, err := core.Observe(ctx, client, stack.Name, nil)
+	observed, err := core.Observe(ctx, client, stack.Name, nil, spec.Places{})
 	return client, observed, cli.Cause(ctx, err)
 }
 

@@ -249,7 +249,7 @@ func (x *syncer) Build(ctx context.Context, service string, asked bool, begun fu
 	*i.what = x.what
 	i.what.build = asked
 	defer i.close()
-	observed, err := core.Observe(ctx, x.cluster, x.project.Name, nil)
+	observed, err := core.Observe(ctx, x.cluster, x.project.Name, nil, spec.Places{})
 	if err != nil {
 		return loop.Built{}, err
 	}
@@ -304,7 +304,7 @@ func (x *syncer) again(ctx context.Context, restarted []string) (changed bool, e
 	if err != nil || p.IsEmpty() {
 		return false, err
 	}
-	release, err := core.Lock(ctx, d.cluster, p.Project, holder(d.Invocation), d.Now, d.SayNotice)
+	ctx, release, err := core.Lock(ctx, d.cluster, p.Project, holder(d.Invocation), d.Now, d.SayNotice)
 	if err != nil {
 		return false, err
 	}

@@ -21,6 +21,7 @@ func apiContext(namespace string) api.Context { return api.Context{Namespace: na
 // Missing is a right that the user does not have.
 type Missing struct {
 	Verb, Resource, Namespace, User string
+	For                             string // what of the stack file needs it, with its place; may be ""
 	err                             error
 }
 
@@ -29,8 +30,12 @@ func (e *Missing) Error() string {
 	if e.User != "" {
 		user = " " + e.User
 	}
-	return fmt.Sprintf("the user%s may not %s %s in namespace %s: a Role there needs the verb %q for %s",
-		user, e.Verb, e.Resource, e.Namespace, e.Verb, e.Resource)
+	needed := ""
+	if e.For != "" {
+		needed = ", which " + e.For + " needs"
+	}
+	return fmt.Sprintf("the user%s may not %s %s in namespace %s%s: a Role there needs the verb %q for %s",
+		user, e.Verb, e.Resource, e.Namespace, needed, e.Verb, e.Resource)
 }
 
 // Unwrap is the API server's own error.

@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/orlop/orlop/e2e/cluster/faultproxy"
+	"github.com/orlop/orlop/e2e/cluster/machine"
 )
 
 // TestAPI runs the scripts that need no more than an API server and its controllers: what they make never runs.
@@ -58,7 +59,7 @@ func runScripts(t *testing.T, s *stage, dir string) {
 	testscript.Run(t, testscript.Params{
 		Deadline: deadline, Dir: dir, Setup: s.setUp, RequireUniqueNames: true, ContinueOnError: os.Getenv("ORLOP_E2E_CONTINUE") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"http": request, "faults": faults, "requests": requests, "user": user, "code": exitCode, "signal": signalBackground, "setenv": setFromStdout,
+			"http": request, "post": post, "faults": faults, "requests": requests, "user": user, "code": exitCode, "signal": signalBackground, "setenv": setFromStdout,
 			"subst": substitute, "took": took,
 		},
 	})
@@ -101,6 +102,7 @@ func (s *stage) setUp(env *testscript.Env) error {
 	env.Setenv("ORLOP_REGISTRY", Registry)
 	env.Setenv("NODE", strings.Split(API, ":")[0])
 	env.Setenv("REPOSITORY", repository())
+	env.Setenv("OUTLET", machine.Outlet)
 	env.Setenv("GOPROXY", os.Getenv("GOPROXY"))
 	env.Setenv("DOLLAR", "$")
 	for i := range 4 {
@@ -177,6 +179,20 @@ func fetch(client *http.Client, url string) (string, error) {
 		err = fmt.Errorf("%s: %s", res.Status, body)
 	}
 	return string(body), err
+}
+
+// post: post URL BODY sends JSON.
+func post(ts *testscript.TestScript, neg bool, args []string) {
+	use(ts, neg, args, 2, 2, "post URL BODY")
+	res, err := http.Post(args[0], "application/json", strings.NewReader(args[1]))
+	ts.Check(err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	if res.StatusCode/100 != 2 {
+		ts.Fatalf("%s: %s: %s", args[0], res.Status, body)
+	}
+	fmt.Fprintf(ts.Stdout(), "%s", body)
 }
 
 // faults: faults STATUS|drop|lose|hold TIMES [REGEXP] injects a fault into the next requests whose "VERB RESOURCE" matches; faults watches ends all

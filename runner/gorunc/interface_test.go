@@ -1,4 +1,4 @@
-package runc_test
+package runc
 
 import (
 	"context"
@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	runc "github.com/orlop/orlop/runner/gorunc"
 )
 
 // An upgrade of go-runc that has more than this module would not build, or, worse, do without.
@@ -95,13 +94,13 @@ func TestCallsGoWhereTheyAreTold(t *testing.T) {
 		_ = os.Remove(filepath.Join(dir, "calls"))
 		return strings.TrimSpace(string(text))
 	}
-	r := &runc.Runc{Command: program, Root: "/r"}
+	r := &Runc{Command: program, Root: "/r"}
 	if err := r.Kill(t.Context(), "box", 9, nil); err != nil || calls() != "--root /r kill box 9" {
 		t.Errorf("kill by a process: %v", err)
 	}
 	asked := &library{}
-	runc.Within = asked
-	defer func() { runc.Within = nil }()
+	Within = asked
+	defer func() { Within = nil }()
 	if err := r.Kill(t.Context(), "box", 9, nil); err != nil || calls() != "" || asked.killed != "/r box" {
 		t.Errorf("kill within: %v, %q", err, asked.killed)
 	}
@@ -111,11 +110,11 @@ func TestCallsGoWhereTheyAreTold(t *testing.T) {
 }
 
 type library struct {
-	runc.Library
+	Library
 	killed string
 }
 
-func (l *library) Kill(_ context.Context, r *runc.Runc, id string, _ int, _ *runc.KillOpts) error {
+func (l *library) Kill(_ context.Context, r *Runc, id string, _ int, _ *KillOpts) error {
 	l.killed = r.Root + " " + id
 	return nil
 }

@@ -79,7 +79,7 @@ func outside(parent string) (code int, err error) {
 	if err := c.Start(); err != nil {
 		return 0, fmt.Errorf("cannot make namespaces: %w", err)
 	}
-	if err := writeDoor(dir, c.Process.Pid); err != nil {
+	if err := errors.Join(writeDoor(dir, c.Process.Pid), openOutlet(c.Process.Pid)); err != nil {
 		_ = c.Process.Kill()
 		return 0, errors.Join(err, c.Wait())
 	}

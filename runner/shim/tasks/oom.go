@@ -99,15 +99,24 @@ func (f *files) addFile(id, path string) error {
 	return f.watch.Add(path)
 }
 
+// Remove looks once more: what ended the container may be told by nobody else.
 func (f *files) Remove(id string) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	for path, c := range f.known {
+	path := ""
+	for at, c := range f.known {
 		if c.id == id {
-			delete(f.known, path)
-			_ = f.watch.Remove(path) // it is gone with its cgroup
+			path = at
 		}
 	}
+	f.mu.Unlock()
+	if path == "" {
+		return
+	}
+	f.look(path)
+	f.mu.Lock()
+	delete(f.known, path)
+	f.mu.Unlock()
+	_ = f.watch.Remove(path) // it may be gone with its cgroup
 }
 
 func (f *files) run(ctx context.Context) {

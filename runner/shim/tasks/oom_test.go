@@ -42,7 +42,19 @@ func TestWantOfMemoryIsToldOnceForEachTime(t *testing.T) {
 			t.Fatalf("nothing is told of %s", want)
 		}
 	}
+	if err := f.watch.Remove(filepath.Join(root, "b", "memory.events")); err != nil { // what is just not told
+		t.Fatal(err)
+	}
+	count("b", "oom 3\noom_kill 2\n")
 	f.Remove("box-b")
+	select {
+	case id := <-told:
+		if id != "box-b" {
+			t.Errorf("told is %s", id)
+		}
+	default:
+		t.Error("the last one is told by nobody")
+	}
 	if len(f.known) != 1 {
 		t.Errorf("known are %v", f.known)
 	}

@@ -34,8 +34,11 @@ type note struct {
 	changed time.Time
 }
 
-// mostIdle is how many containers are kept at most.
-const mostIdle = 1000
+// mostIdle is how many containers are kept at most, and mostAlike how many times each.
+const mostIdle, mostAlike = 1000, 2
+
+// sweepAt is after how many more containers it is looked whether those that are kept are there still.
+const sweepAt = 64
 
 func noteOf(root, id string) (note, error) {
 	path := filepath.Join(root, id, "state.json")
@@ -94,7 +97,17 @@ func (k *Known) put(c known) {
 	if k.idle == nil || len(k.idle) >= mostIdle {
 		k.idle = map[string][]known{}
 	}
-	k.idle[c.note.path] = append(k.idle[c.note.path], c)
+	list, isKnown := k.idle[c.note.path]
+	if !isKnown && len(k.idle)%sweepAt == sweepAt-1 {
+		for path := range k.idle {
+			if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+				delete(k.idle, path)
+			}
+		}
+	}
+	if len(list) < mostAlike {
+		k.idle[c.note.path] = append(list, c)
+	}
 }
 
 // Forget lets go of a container that is gone.
