@@ -20,7 +20,7 @@ import (
 
 // NewPlan is a plan as a message.
 func NewPlan(p *planner.Plan) *Plan {
-	out := &Plan{Project: p.Project, Leave: int32(p.Leave), Orphans: p.Orphans, Warnings: validAll(p.Warnings)}
+	out := &Plan{Project: p.Project, Leave: int32(p.Leave), Orphans: p.Orphans, Warnings: validAll(p.Warnings), Of: p.Of}
 	for _, s := range p.Steps {
 		out.Steps = append(out.Steps, newStep(s))
 	}
@@ -32,7 +32,7 @@ func newStep(s *planner.Step) *Step {
 		Id: s.ID, Action: string(s.Action), Resource: s.Resource, Service: s.Service, Number: int32(s.Number), Container: s.Container,
 		Name: s.Name, Condition: s.Condition, Needs: s.Needs, After: s.After, IfChanged: s.IfChanged, Otherwise: string(s.Otherwise),
 		Optional: s.Optional, NoStart: s.NoStart, Overlap: s.Overlap, Signal: s.Signal, Platform: s.Platform,
-		Undoes: s.Undoes, IfFailed: s.IfFailed,
+		Undoes: s.Undoes, IfFailed: s.IfFailed, Note: s.Note,
 	}
 	if b := s.Batch; b != nil {
 		out.Batch = &Batch{
@@ -54,7 +54,7 @@ func newStep(s *planner.Step) *Step {
 
 // Planner is the plan that the message holds.
 func (p *Plan) Planner() *planner.Plan {
-	out := &planner.Plan{Project: p.GetProject(), Steps: []*planner.Step{}, Leave: int(p.GetLeave()), Orphans: p.GetOrphans(), Warnings: p.GetWarnings()}
+	out := &planner.Plan{Project: p.GetProject(), Steps: []*planner.Step{}, Leave: int(p.GetLeave()), Orphans: p.GetOrphans(), Warnings: p.GetWarnings(), Of: p.GetOf()}
 	for _, s := range p.GetSteps() {
 		out.Steps = append(out.Steps, s.planner())
 	}
@@ -66,7 +66,7 @@ func (s *Step) planner() *planner.Step {
 		ID: s.Id, Action: planner.Action(s.Action), Resource: s.Resource, Service: s.Service, Number: int(s.Number), Container: s.Container,
 		Name: s.Name, Condition: s.Condition, Needs: s.Needs, After: s.After, IfChanged: s.IfChanged, Otherwise: planner.Action(s.Otherwise),
 		Optional: s.Optional, NoStart: s.NoStart, Overlap: s.Overlap, Signal: s.Signal, Platform: s.Platform,
-		Undoes: s.Undoes, IfFailed: s.IfFailed,
+		Undoes: s.Undoes, IfFailed: s.IfFailed, Note: s.Note,
 	}
 	if b := s.Batch; b != nil {
 		out.Batch = &planner.Batch{

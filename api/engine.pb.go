@@ -776,6 +776,7 @@ type Plan struct {
 	Leave         int32                  `protobuf:"varint,3,opt,name=leave,proto3" json:"leave,omitempty"`
 	Orphans       []string               `protobuf:"bytes,4,rep,name=orphans,proto3" json:"orphans,omitempty"`
 	Warnings      []string               `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Of            string                 `protobuf:"bytes,6,opt,name=of,proto3" json:"of,omitempty"` // what leave counts; "": containers
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -845,6 +846,13 @@ func (x *Plan) GetWarnings() []string {
 	return nil
 }
 
+func (x *Plan) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
 type Step struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -868,6 +876,7 @@ type Step struct {
 	Batch         *Batch                 `protobuf:"bytes,19,opt,name=batch,proto3" json:"batch,omitempty"`
 	Undoes        string                 `protobuf:"bytes,20,opt,name=undoes,proto3" json:"undoes,omitempty"`
 	IfFailed      []string               `protobuf:"bytes,21,rep,name=if_failed,json=ifFailed,proto3" json:"if_failed,omitempty"`
+	Note          string                 `protobuf:"bytes,22,opt,name=note,proto3" json:"note,omitempty"` // how it is done, where that is not the usual way
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1047,6 +1056,13 @@ func (x *Step) GetIfFailed() []string {
 		return x.IfFailed
 	}
 	return nil
+}
+
+func (x *Step) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
 }
 
 // Batch is how far an update of a service is, and what it may cost.
@@ -7120,13 +7136,14 @@ const file_engine_proto_rawDesc = "" +
 	"\x06notice\x18\x04 \x01(\tH\x00R\x06notice\x12$\n" +
 	"\x04plan\x18\x05 \x01(\v2\x0e.orlop.v1.PlanH\x00R\x04plan\x12'\n" +
 	"\x05event\x18\x06 \x01(\v2\x0f.orlop.v1.EventH\x00R\x05eventB\x04\n" +
-	"\x02ofJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"\x92\x01\n" +
+	"\x02ofJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"\xa2\x01\n" +
 	"\x04Plan\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12$\n" +
 	"\x05steps\x18\x02 \x03(\v2\x0e.orlop.v1.StepR\x05steps\x12\x14\n" +
 	"\x05leave\x18\x03 \x01(\x05R\x05leave\x12\x18\n" +
 	"\aorphans\x18\x04 \x03(\tR\aorphans\x12\x1a\n" +
-	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"\xc2\x04\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\x12\x0e\n" +
+	"\x02of\x18\x06 \x01(\tR\x02of\"\xd6\x04\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -7150,7 +7167,8 @@ const file_engine_proto_rawDesc = "" +
 	"\bplatform\x18\x12 \x01(\tR\bplatform\x12%\n" +
 	"\x05batch\x18\x13 \x01(\v2\x0f.orlop.v1.BatchR\x05batch\x12\x16\n" +
 	"\x06undoes\x18\x14 \x01(\tR\x06undoes\x12\x1b\n" +
-	"\tif_failed\x18\x15 \x03(\tR\bifFailed\"\xc7\x01\n" +
+	"\tif_failed\x18\x15 \x03(\tR\bifFailed\x12\x12\n" +
+	"\x04note\x18\x16 \x01(\tR\x04note\"\xc7\x01\n" +
 	"\x05Batch\x12\x18\n" +
 	"\anumbers\x18\x01 \x03(\x05R\anumbers\x12\x0e\n" +
 	"\x02of\x18\x02 \x01(\x05R\x02of\x12\x1d\n" +
