@@ -40,9 +40,10 @@ type Options struct {
 type Client struct {
 	Context, Namespace, Server string
 
-	dyn    dynamic.Interface
-	config *rest.Config
-	writes atomic.Int64 // requests that changed something, or would have
+	dyn     dynamic.Interface
+	config  *rest.Config
+	writes  atomic.Int64 // requests that changed something, or would have
+	reached atomic.Bool  // the API server has answered
 }
 
 // Connect reads the kubeconfig by kubectl's rules. It asks the cluster nothing.
@@ -239,22 +240,33 @@ func (c *Client) MakeNamespace(ctx context.Context) error {
 	return err
 }
 
-// patience is how long an API server that is overloaded, or away for a moment, is asked again.
-const patience = 30 * time.Second
+// How long an API server that is overloaded, or away for a moment, is asked again; and one that has never answered.
+const (
+	patience      = 30 * time.Second
+	firstPatience = 3 * time.Second
+)
 
 // patiently makes a request, and again where the API server asks for that or could not be reached. All that we ask
 // may be asked twice.
 func (c *Client) patiently(ctx context.Context, verb string, k manifest.Kind, name string, request func() error) error {
-	pause, until := 100*time.Millisecond, time.Now().Add(patience)
+	pause, began := 100*time.Millisecond, time.Now()
 	for {
 		err := request()
+		var answer apierrors.APIStatus
+		if err == nil || errors.As(err, &answer) {
+			c.reached.Store(true)
+		}
 		if err == nil {
 			return nil
+		}
+		most := patience
+		if !c.reached.Load() {
+			most = firstPatience
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if !isPassing(err) || time.Now().After(until) {
+		if !isPassing(err) || time.Since(began) > most {
 			return c.explain(verb, k, name, err)
 		}
 		if after, ok := apierrors.SuggestsClientDelay(err); ok {

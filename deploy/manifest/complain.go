@@ -52,7 +52,7 @@ func (w *workload) complain() {
 	warn(s.MacAddress != "", "mac_address", ofNode, "")
 	warn(s.StopSignal != "", "stop_signal", "a pod is ended by the signal that its image says, or SIGTERM", "write STOPSIGNAL in the Dockerfile")
 	warn(s.Umask != nil, "umask", "it can't be set for a pod", "set it in the image's start")
-	warn(s.Logging != nil && s.Logging.Name() != spec.LogJSONFile, "logging", "what pods print goes where the cluster sends it", "")
+	warn(s.Logging != nil && (s.Logging.Name() != spec.LogJSONFile || len(s.Logging.Options) > 0), "logging", "what pods print goes where the cluster sends it", "")
 	w.complainOfRestarts()
 	if d := s.Deploy; d != nil && d.RollbackConfig != nil {
 		w.warn(at+"deploy.rollback_config", "a rollback goes as the update did, on Kubernetes", "")

@@ -259,8 +259,10 @@ func (w *workload) probes(c map[string]any) {
 	if check.StartPeriod != nil {
 		period = seconds(*check.StartPeriod)
 	}
-	// As on one machine, it may fail during the start period, and retries times after it.
-	c["startupProbe"] = probe(start, (period+start-1)/start+(retries*interval+start-1)/start)
+	// It may fail during the start period, and retries times after it. A container that is late is ended then, which one machine does not do:
+	// who says nothing of the start has minutes for it.
+	const patience = 300 // seconds
+	c["startupProbe"] = probe(start, (max(period+retries*interval, patience)+start-1)/start)
 	c["readinessProbe"] = probe(interval, retries)
 	if w.own.Liveness {
 		// Later than it gets no requests: what only a dependency lacks may be over by then.
