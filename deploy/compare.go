@@ -163,36 +163,55 @@ func content(o map[string]any) map[string]any {
 func without(body map[string]any, paths []string) map[string]any {
 	out := deepCopy(body).(map[string]any)
 	for _, path := range paths {
-		cut(out, steps(path))
+		cut(out, steps(out, path))
 	}
 	return out
 }
 
-// steps are the parts of a path: keys, and "[name=\"web\"]" or "[0]".
-func steps(path string) []string {
+// steps are the parts of a path into a value: keys, and "[name=\"web\"]" or "[0]". Keys may have dots of their own, which nothing
+// escapes: the longest key that is there is meant.
+func steps(v any, path string) []string {
 	var out []string
 	for path != "" {
+		step := ""
 		switch path[0] {
 		case '.':
-			end := strings.IndexAny(path[1:], ".[")
-			if end < 0 {
-				end = len(path) - 1
-			}
-			out = append(out, path[1:end+1])
-			path = path[end+1:]
+			step, path = key(v, path[1:])
 		case '[':
 			end := strings.IndexByte(path, ']')
 			if end < 0 {
 				return out
 			}
-			out = append(out, path[:end+1])
-			path = path[end+1:]
+			step, path = path[:end+1], path[end+1:]
 		default:
 			return out
 		}
+		out = append(out, step)
+		v = at(v, []string{step})
 	}
 	return out
 }
+
+// key is the key that a path begins with, and what follows.
+func key(v any, path string) (key, rest string) {
+	m, _ := v.(map[string]any)
+	for k := range m {
+		if after, is := strings.CutPrefix(path, k); is && len(k) > len(key) && (after == "" || after[0] == '.' || after[0] == '[') {
+			key, rest = k, after
+		}
+	}
+	if key != "" {
+		return key, rest
+	}
+	end := strings.IndexAny(path, ".[")
+	if end < 0 {
+		return path, ""
+	}
+	return path[:end], path[end:]
+}
+
+// lookUp is the value that a path leads to.
+func lookUp(v any, path string) any { return at(v, steps(v, path)) }
 
 // cut removes what a path leads to.
 func cut(v any, path []string) any {

@@ -55,8 +55,19 @@ func TestFieldsThatOthersHoldAreLeftOut(t *testing.T) {
 	if !reflect.DeepEqual(body, before) {
 		t.Error("the object itself was changed")
 	}
-	if v := at(body, steps(`.spec.template.spec.containers[name="b"].image`)); v != "y" {
+	if v := lookUp(body, `.spec.template.spec.containers[name="b"].image`); v != "y" {
 		t.Errorf("the field is %v, want y", v)
+	}
+}
+
+func TestKeysMayHaveDots(t *testing.T) {
+	body := decode(t, `{"metadata":{"annotations":{"prometheus.io/scrape":"true","prometheus":{"x":1}},"labels":{"a.b":"c"}}}`)
+	if v := lookUp(body, `.metadata.annotations.prometheus.io/scrape`); v != "true" {
+		t.Errorf("the annotation is %v", v)
+	}
+	got := without(body, []string{`.metadata.annotations.prometheus.io/scrape`, `.metadata.labels.a.b`})
+	if want := decode(t, `{"metadata":{"annotations":{"prometheus":{"x":1}},"labels":{}}}`); !reflect.DeepEqual(got, want) {
+		t.Errorf("it is %v, want %v", got, want)
 	}
 }
 

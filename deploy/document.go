@@ -46,8 +46,7 @@ func NewDocument(p *spec.Project, look func(path string) (*manifest.File, error)
 			d.Own[path] = v
 		}
 	}
-	for name, s := range p.Services {
-		own("services."+name, s.Extensions)
+	keep := func(s *spec.Service) {
 		for _, m := range s.Mounts() {
 			if m.Type != spec.MountBind {
 				continue
@@ -57,8 +56,13 @@ func NewDocument(p *spec.Project, look func(path string) (*manifest.File, error)
 			}
 		}
 	}
+	for name, s := range p.Services {
+		own("services."+name, s.Extensions)
+		keep(s)
+	}
 	for name, s := range p.Jobs {
 		own("jobs."+name, s.Extensions)
+		keep(s)
 	}
 	for name, v := range p.Volumes {
 		own("volumes."+name, v.Extensions)

@@ -18,11 +18,22 @@ import (
 
 func asConflict(err error, c **cluster.Conflict) bool { return errors.As(err, c) }
 
-// isImmutable says that the API server changes an object in no such way: it has to be made anew.
+// isImmutable says that the API server changes a field of an object in no such way, so that the object has to be made anew: not
+// that somebody's policy refuses a change.
 func isImmutable(err error) bool {
 	var status apierrors.APIStatus
-	return errors.As(err, &status) && status.Status().Code == http.StatusUnprocessableEntity &&
-		(strings.Contains(status.Status().Message, "immutable") || strings.Contains(status.Status().Message, "may not change once set") || strings.Contains(status.Status().Message, "updates to statefulset spec"))
+	if !errors.As(err, &status) || status.Status().Code != http.StatusUnprocessableEntity || status.Status().Details == nil {
+		return false
+	}
+	for _, cause := range status.Status().Details.Causes {
+		switch {
+		case cause.Field == "spec.selector", cause.Field == "roleRef", strings.HasPrefix(cause.Field, "spec.clusterIP"):
+			return true
+		case cause.Field == "spec" && strings.Contains(cause.Message, "updates to statefulset spec"):
+			return true
+		}
+	}
+	return false
 }
 
 // placed says of a right that is missing what of the stack file needs it: the first resource that has such an object.

@@ -31,14 +31,15 @@ type Executor struct {
 	mu          sync.Mutex
 	images      map[string]string // that were built
 	generations map[string]int64  // of objects that were applied, by their IDs
-	document    *Document         // with the images that were built
-	set         *manifest.Set     // of it
+	uids        map[string]string
+	document    *Document     // with the images that were built
+	set         *manifest.Set // of it
 	mirror      *cluster.Mirror
 }
 
 // Begin writes down the revision that the plan makes, before anything else is changed.
 func (e *Executor) Begin(ctx context.Context) error {
-	e.images, e.generations, e.document = map[string]string{}, map[string]int64{}, e.Plan.Document
+	e.images, e.generations, e.uids, e.document = map[string]string{}, map[string]int64{}, map[string]string{}, e.Plan.Document
 	if err := e.claim(ctx); err != nil {
 		return err
 	}
@@ -86,6 +87,9 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 		return planner.Result{}, e.remove(ctx, w.remove)
 	case planner.Rollback:
 		return planner.Result{}, e.rollback(ctx, step, w, note)
+	}
+	if len(w.failures) > 0 {
+		return planner.Result{}, errors.New(strings.Join(w.failures, "; "))
 	}
 	resource, err := e.current(w.resource)
 	if err != nil {
@@ -143,7 +147,11 @@ func (e *Executor) current(planned *manifest.Resource) (*manifest.Resource, erro
 	}
 	if e.set == nil {
 		e.document = e.Plan.Document.withImages(e.images)
-		e.set, _ = e.document.Set(nil)
+		set, found := e.document.Set(nil)
+		if failures := found.Errors(); len(failures) > 0 {
+			return nil, fmt.Errorf("internal error: %s", failures[0])
+		}
+		e.set = set
 	}
 	for _, r := range e.set.Resources {
 		if r.Kind == planned.Kind && r.Key == planned.Key {
@@ -169,7 +177,13 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, 
 	} else if has && live.GetDeletionTimestamp() != nil {
 		return fmt.Errorf("%s %s is being removed: try again when it is gone", strings.ToLower(o.Kind.Kind), o.Name)
 	}
-	force := e.Plan.options.Force || e.Plan.options.Adopt
+	old, had := e.Plan.Observed.Objects[o.ID()]
+	force := e.Plan.options.Force || e.Plan.options.Adopt && !had
+	if had && o.Kind == manifest.Job && hasFailed(old) {
+		if err := e.Client.Remove(ctx, o.Kind, o.Name, string(old.GetUID())); err != nil {
+			return err
+		}
+	}
 	live, err := e.Client.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{Force: force})
 	if err != nil && isImmutable(err) && o.Kind != manifest.VolumeClaim {
 		old, had := e.Plan.Observed.Objects[o.ID()]
@@ -186,7 +200,7 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, 
 		return placed(err, e.Plan.set, e.Plan.places)
 	}
 	e.mu.Lock()
-	e.generations[o.ID()] = live.GetGeneration()
+	e.generations[o.ID()], e.uids[o.ID()] = live.GetGeneration(), string(live.GetUID())
 	e.mu.Unlock()
 	return nil
 }
@@ -203,13 +217,17 @@ func (e *Executor) await(ctx context.Context, service string, planned *manifest.
 		defer cancel()
 	}
 	e.mu.Lock()
-	generation := e.generations[resource.Workload.ID()]
+	generation, uid := e.generations[resource.Workload.ID()], e.uids[resource.Workload.ID()]
 	e.mu.Unlock()
 	said := ""
 	var state rollout.State
 	for {
 		changed := e.mirror.Changed()
-		state = rollout.Look(See(e.mirror, resource.Workload.Kind, resource.Workload.Name), generation, e.Now())
+		seen := See(e.mirror, resource.Workload.Kind, resource.Workload.Name)
+		if seen.Workload != nil && uid != "" && string(seen.Workload.GetUID()) != uid { // one that was removed before
+			seen = rollout.Seen{}
+		}
+		state = rollout.Look(seen, generation, e.Now())
 		switch {
 		case state.Done:
 			return nil
@@ -296,14 +314,33 @@ func Explain(ctx context.Context, c *cluster.Client, s rollout.State) error {
 // remove removes objects, those first that others are behind.
 func (e *Executor) remove(ctx context.Context, objects []*cluster.Live) error {
 	var errs []error
+	wanted, err := e.wanted()
+	if err != nil {
+		return err
+	}
 	for _, o := range objects {
 		kind, known := manifest.KindOf(groupKind(o))
-		if !known {
+		if !known || wanted[kind.GroupKind()+"/"+o.GetName()] { // an image that was built has the digest that it had
 			continue
 		}
 		errs = append(errs, e.Client.Remove(ctx, kind, o.GetName(), string(o.GetUID())))
 	}
 	return errors.Join(errs...)
+}
+
+// wanted are the IDs of the objects of the document as it is by now.
+func (e *Executor) wanted() (map[string]bool, error) {
+	set, found := e.withBuilt().Set(nil)
+	if failures := found.Errors(); len(failures) > 0 {
+		return nil, fmt.Errorf("internal error: %s", failures[0])
+	}
+	ids := map[string]bool{}
+	for _, r := range set.Resources {
+		for _, o := range r.Objects {
+			ids[o.ID()] = true
+		}
+	}
+	return ids, nil
 }
 
 func groupKind(o *cluster.Live) string {

@@ -59,7 +59,7 @@ type Observed struct {
 	Revisions []*Revision              // oldest first
 	Objects   map[string]*cluster.Live // by their IDs, see manifest.Object
 	Parent    *cluster.Live            // of the ApplySet; nil: nothing was deployed
-	Foreign   map[string]*cluster.Live // of other owners, with names that the project wants
+	number    int                      // the highest of a revision
 }
 
 // parentName is the name of the Secret that stands for the whole project.
@@ -73,7 +73,7 @@ func setID(project, namespace string) string {
 
 // Observe looks at what the cluster has of a project: of the kinds that it has now, and those that it had. places are those of its file.
 func Observe(ctx context.Context, c *cluster.Client, project string, set *manifest.Set, places spec.Places) (*Observed, error) {
-	o := &Observed{Project: project, Objects: map[string]*cluster.Live{}, Foreign: map[string]*cluster.Live{}}
+	o := &Observed{Project: project, Objects: map[string]*cluster.Live{}}
 	secrets, err := c.List(ctx, manifest.Secret, manifest.LabelProject+"="+manifest.LabelValue(project))
 	if err != nil {
 		return nil, err
@@ -85,7 +85,8 @@ func Observe(ctx context.Context, c *cluster.Client, project string, set *manife
 		case labels[labelID] == id:
 			o.Parent = s
 		case labels[labelRevision] != "":
-			if r, err := readRevision(s); err == nil {
+			o.number = max(o.number, numberOf(s))
+			if r, err := readRevision(s); err == nil { // one that is damaged is no more than a number
 				o.Revisions = append(o.Revisions, r)
 			}
 		case labels[labelPartOf] == id:
@@ -192,9 +193,27 @@ func (o *Observed) of(live *cluster.Live) *Revision {
 func modeOf(m uint32) fs.FileMode { return fs.FileMode(m) }
 
 // Next is the number of the next revision.
-func (o *Observed) Next() int {
-	if last := o.Last(); last != nil {
-		return last.Number + 1
+func (o *Observed) Next() int { return o.number + 1 }
+
+// IsStale says that somebody has deployed, or removed the project, since it was looked at.
+func (o *Observed) IsStale(ctx context.Context, c *cluster.Client) (bool, error) {
+	secrets, err := c.List(ctx, manifest.Secret, labelRevision+","+manifest.LabelProject+"="+manifest.LabelValue(o.Project))
+	if err != nil {
+		return false, err
 	}
-	return 1
+	known := map[string]bool{}
+	for _, r := range o.Revisions {
+		known[r.object.GetName()+" "+r.object.GetResourceVersion()] = true
+	}
+	for i := range secrets {
+		if !known[secrets[i].GetName()+" "+secrets[i].GetResourceVersion()] {
+			return true, nil
+		}
+	}
+	return len(secrets) != len(o.Revisions), nil
+}
+
+func numberOf(s *cluster.Live) int {
+	n, _ := strconv.Atoi(s.GetLabels()[labelRevision])
+	return n
 }

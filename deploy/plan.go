@@ -56,6 +56,7 @@ type work struct {
 	remove   []*cluster.Live    // of a removal, and of what a service had and has no more
 	previous *Document          // of a rollback
 	revision int                // of that document
+	failures []string           // why it can't be carried out
 	makes    string             // of a build or push: see Image
 	remade   bool               // an image of it is made first
 }
@@ -113,6 +114,10 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 				group.Go(func() error { return p.lookForForeign(ctx, c, o, s) })
 				continue
 			}
+			if o.Kind == manifest.Job && hasFailed(live) { // it is run again
+				s.changed, s.template = true, true
+				continue
+			}
 			isSame := live.GetAnnotations()[noteHash] == o.Hash()
 			s.drifts = drifts("", o.Body, live.Object)
 			if isSame && len(s.drifts) == 0 {
@@ -137,9 +142,9 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 	for _, r := range all {
 		for _, f := range r.held {
 			path := strings.TrimPrefix(f.Path, ".")
-			have := at(states[r.id].live.Object, steps(f.Path))
+			have := lookUp(states[r.id].live.Object, f.Path)
 			p.Warnings = append(p.Warnings, fmt.Sprintf("%s %s: %s is %s, set by %s, and the stack file says %s: left alone; --force-conflicts takes it over",
-				strings.ToLower(r.object.Kind.Kind), r.object.Name, path, short(have), f.Manager, short(at(r.object.Body, steps(f.Path)))))
+				strings.ToLower(r.object.Kind.Kind), r.object.Name, path, short(have), f.Manager, short(lookUp(r.object.Body, f.Path))))
 			p.kept[r.id] = append(p.kept[r.id], f.Path)
 		}
 	}
@@ -181,8 +186,8 @@ func (p *Plan) try(ctx context.Context, c *cluster.Client, o *manifest.Object, s
 		before := p.before(o, s.live)
 		var paths []string
 		for _, f := range conflict.Fields {
-			was := at(before, steps(f.Path))
-			if before != nil && !isSame && !reflect.DeepEqual(was, at(o.Body, steps(f.Path))) {
+			was := lookUp(before, f.Path)
+			if before != nil && !isSame && !reflect.DeepEqual(was, lookUp(o.Body, f.Path)) {
 				s.changed, s.failure = true, fmt.Sprintf("%s %s: %v", strings.ToLower(o.Kind.Kind), o.Name, &cluster.Conflict{Fields: []cluster.HeldField{f}})
 				continue
 			}
@@ -335,9 +340,8 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 	if !isNew {
 		s.Reasons = p.reasons(r, found, places)
 	}
-	if len(failures) > 0 {
-		p.Warnings = append(p.Warnings, failures...)
-	}
+	p.Warnings = append(p.Warnings, failures...)
+	w.failures = failures
 	p.work[s.ID] = w
 	p.Steps = append(p.Steps, s)
 }
@@ -426,6 +430,17 @@ func (p *Plan) liveOf(r *manifest.Resource) *cluster.Live {
 	return nil
 }
 
+// hasFailed says that a Job has ended without success.
+func hasFailed(live *cluster.Live) bool {
+	list, _ := at(live.Object, []string{"status", "conditions"}).([]any)
+	for _, item := range list {
+		if c, _ := item.(map[string]any); c["type"] == "Failed" && c["status"] == "True" {
+			return true
+		}
+	}
+	return false
+}
+
 func isWorkload(kind string) bool {
 	return slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"}, kind)
 }
@@ -447,12 +462,15 @@ func (p *Plan) awaits(set *manifest.Set) {
 	var waits []*planner.Step
 	for _, r := range set.Resources {
 		s := byService[r.Key]
+		if s == nil && r.Kind == manifest.OfService && p.isUnsettled() {
+			s = &planner.Step{} // it is as it was applied, and nobody knows whether it is ready
+		}
 		if s == nil || r.Kind != manifest.OfService && r.Kind != manifest.OfJob {
 			continue
 		}
 		s.Needs = append(s.Needs, prelude...)
 		for _, other := range slices.Sorted(maps.Keys(r.Needs)) {
-			if byService[other] != nil {
+			if byService[other] != nil || p.isUnsettled() {
 				if id := awaitID(other); r.Needs[other].Required {
 					s.Needs = append(s.Needs, id)
 				} else {
@@ -464,7 +482,10 @@ func (p *Plan) awaits(set *manifest.Set) {
 			continue // it runs when it is time
 		}
 		if p.options.Wait || p.isNeeded(set, r.Key, byService) {
-			w := &planner.Step{ID: awaitID(r.Key), Action: planner.Await, Resource: r.Key + " ready", Service: r.Key, Needs: []string{s.ID}, Condition: spec.ServiceHealthy}
+			w := &planner.Step{ID: awaitID(r.Key), Action: planner.Await, Resource: r.Key + " ready", Service: r.Key, Condition: spec.ServiceHealthy}
+			if s.ID != "" {
+				w.Needs = []string{s.ID}
+			}
 			if c := p.Document.Project.Services[r.Key].HealthCheck; (c == nil || c.Disable) && p.Document.Checks[r.Key] == nil {
 				w.Condition = spec.ServiceStarted
 			}
@@ -477,6 +498,12 @@ func (p *Plan) awaits(set *manifest.Set) {
 	}
 	p.Steps = append(p.Steps, waits...)
 	p.sort()
+}
+
+// isUnsettled says that the deploy before has failed, or was cut off: what it applied may not be ready.
+func (p *Plan) isUnsettled() bool {
+	last := p.Observed.Last()
+	return last != nil && last.State != StateDeployed
 }
 
 func awaitID(service string) string { return "await " + service }

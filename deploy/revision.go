@@ -34,6 +34,16 @@ func (e *Executor) claim(ctx context.Context) error {
 		return nil
 	}
 	name := parentName(e.Plan.Project)
+	if e.Plan.Observed.Parent == nil {
+		live, err := e.Client.Get(ctx, manifest.Secret, name)
+		if err != nil {
+			return err
+		}
+		if live != nil && live.GetLabels()[manifest.LabelProject] != manifest.LabelValue(e.Plan.Project) {
+			return fmt.Errorf("the secret %s of namespace %s is of the project %q, whose name is the same there: rename one of them, or use another namespace",
+				name, e.Client.Namespace, live.GetLabels()[manifest.LabelProject])
+		}
+	}
 	body := map[string]any{
 		"apiVersion": "v1", "kind": "Secret", "type": "orlop.dev/project",
 		"metadata": map[string]any{
@@ -57,8 +67,9 @@ func (e *Executor) setOf() *manifest.Set {
 	return set
 }
 
+// revisionName is the name of a Secret, which may have dots: no other name of ours has.
 func revisionName(project string, number int) string {
-	return manifest.DNSName(fmt.Sprintf("orlop-%s-v%d", project, number))
+	return fmt.Sprintf("orlop.%s.v%d", manifest.DNSName(project), number)
 }
 
 // writeRevision writes the revision of the plan in a state.
@@ -123,7 +134,6 @@ func (e *Executor) forget(ctx context.Context) error {
 const (
 	lockFor   = 15 * time.Second // that it holds without being renewed
 	lockRenew = 5 * time.Second
-	lockOld   = 10 * lockFor // not even clocks that differ make a lock that old one that is held
 )
 
 // errLockLost is why a deploy ends that could not renew its lock.
@@ -252,9 +262,6 @@ func (l *lock) take(ctx context.Context) (got bool, by string, err error) {
 // isLeft says that the lock is of somebody who has died.
 func (l *lock) isLeft(live *cluster.Live) bool {
 	renewed, _ := at(live.Object, []string{"spec", "renewTime"}).(string)
-	if when, err := time.Parse(time.RFC3339Nano, renewed); err != nil || l.now().Sub(when) >= lockOld {
-		return true
-	}
 	if renewed != l.seen {
 		l.seen, l.since = renewed, l.now()
 	}

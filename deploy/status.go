@@ -46,7 +46,7 @@ func Statuses(m *cluster.Mirror, o *Observed, services []string, now time.Time) 
 	for _, service := range services {
 		row := Status{Service: service}
 		for _, r := range set.Resources {
-			if r.Workload == nil || r.Key != service && r.Key != service+"-1" {
+			if r.Workload == nil || r.Key != service && !(r.Kind == manifest.OfJob && r.Key == service+"-1") {
 				continue
 			}
 			row.Name = r.Workload.Name
@@ -58,6 +58,8 @@ func Statuses(m *cluster.Mirror, o *Observed, services []string, now time.Time) 
 			row.State = rollout.Look(seen, 0, now)
 			if seen.Workload != nil {
 				row.Kind = seen.Workload.GetKind()
+			} else {
+				row.State.Failure = "it is not there: orlop deploy brings it there"
 			}
 			if list, is := at(r.Workload.Body, []string{"spec", "template", "spec", "containers"}).([]any); is && len(list) > 0 {
 				row.Image, _ = list[0].(map[string]any)["image"].(string)

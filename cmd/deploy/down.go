@@ -36,6 +36,17 @@ func down(ctx context.Context, inv *cli.Invocation, p place, volumes, yes bool) 
 	if err != nil {
 		return err
 	}
+	if !inv.DryRun { // from here on nobody deploys
+		held, release, err := core.Lock(ctx, client, observed.Project, holder(inv), inv.Now, inv.SayNotice)
+		if err != nil {
+			return cli.Cause(ctx, err)
+		}
+		defer release()
+		ctx = held
+		if observed, err = core.Observe(ctx, client, observed.Project, nil, spec.Places{}); err != nil {
+			return cli.Cause(ctx, err)
+		}
+	}
 	plan := core.Down(observed, volumes)
 	if claims := plan.Count(planner.RemoveVolume); claims > 0 && !yes && !inv.DryRun {
 		question := fmt.Sprintf("Remove %s of %s on %s, with all data?", spec.Plural(claims, "claim"), observed.Project, client.Where())
@@ -56,15 +67,10 @@ func down(ctx context.Context, inv *cli.Invocation, p place, volumes, yes bool) 
 		if observed.Parent == nil {
 			return nil
 		}
-		ctx, release, err := core.Lock(ctx, client, observed.Project, holder(inv), inv.Now, inv.SayNotice)
-		if err != nil {
-			return err
-		}
-		defer release()
 		if err := r.Begin(ctx); err != nil {
 			return err
 		}
-		err = walk.Plan(ctx, plan.Plan, r, limit, inv.Now, emit)
+		err := walk.Plan(ctx, plan.Plan, r, limit, inv.Now, emit)
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 		defer cancel()
 		return errors.Join(err, r.End(ending, err))

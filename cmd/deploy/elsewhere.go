@@ -41,6 +41,9 @@ func (i *images) dial() (*grpc.ClientConn, error) {
 	var dialer func(ctx context.Context, _ string) (net.Conn, error)
 	switch where.Scheme {
 	case "tcp":
+		if !isLoopback(where.Host) {
+			return nil, fmt.Errorf("--builder %s: what it is lent would go there unencrypted: write ssh://HOST or kube://POD", i.what.builder)
+		}
 		dialer = func(ctx context.Context, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", where.Host)
 		}
@@ -89,7 +92,7 @@ func (i *images) buildElsewhere(ctx context.Context, service string, note func(p
 	}
 	target := i.targets[service]
 	if target == "" { // it is there for others alone
-		sum := "latest"
+		sum := "for-others"
 		if target, err = i.target(service, sum); err != nil || target == "" {
 			return "", fmt.Errorf("services.%s is built for others, and there is no --registry to push it to", service)
 		}

@@ -52,7 +52,7 @@ func exec(ctx context.Context, inv *cli.Invocation, f execFlags, service string,
 	if _, err := chosen(observed, []string{service}); err != nil {
 		return err
 	}
-	selector := manifest.LabelProject + "=" + manifest.LabelValue(observed.Project) + "," + manifest.LabelService + "=" + manifest.DNSName(service)
+	selector := manifest.LabelProject + "=" + manifest.LabelValue(observed.Project) + "," + manifest.LabelService + "=" + manifest.ServiceName(service)
 	pods, err := client.List(ctx, cluster.Pod, selector)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func exec(ctx context.Context, inv *cli.Invocation, f execFlags, service string,
 	if err != nil {
 		return err
 	}
-	p := cluster.Process{Pod: pod, Container: manifest.DNSName(service), Command: command, Stdin: inv.Stdin, Stdout: inv.Stdout, Stderr: inv.Stderr}
+	p := cluster.Process{Pod: pod, Container: manifest.ServiceName(service), Command: command, Stdin: inv.Stdin, Stdout: inv.Stdout, Stderr: inv.Stderr}
 	if !f.noTerminal && terminal.IsOn(inv) {
 		defer terminal.RawTerminal(inv.Stdin)()
 		sizes := newSizes(inv)

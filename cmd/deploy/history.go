@@ -124,6 +124,11 @@ func rollback(ctx context.Context, inv *cli.Invocation, w what, number int) erro
 	if target == nil {
 		return fmt.Errorf("there is no such revision to go back to: see \"orlop deploy history\"")
 	}
+	for at, ref := range target.Document.Images {
+		if target.Document.Inputs[serviceOf(at)] != nil && !isPushed(ref) {
+			return fmt.Errorf("revision %d ended before its images were pushed: see \"orlop deploy history\" for one that was deployed", target.Number)
+		}
+	}
 	d := &deployment{Invocation: inv, what: w, cluster: client, project: target.Document.Project, told: true}
 	d.images = &images{Invocation: inv, what: &d.what, project: d.project}
 	note := fmt.Sprintf("rollback to %d", target.Number)

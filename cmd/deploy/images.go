@@ -216,9 +216,7 @@ func (i *images) built(d *core.Document, last *core.Revision, at, maker string) 
 func (i *images) target(service, tag string) (string, error) {
 	name := i.project.ImageName(service)
 	if registry, _, has := strings.Cut(name, "/"); has && (strings.ContainsAny(registry, ".:") || registry == "localhost") {
-		if i.what.registry == "" || !strings.HasPrefix(i.what.registry, registry) {
-			return name, nil
-		}
+		return name, nil
 	}
 	if i.what.registry == "" {
 		return "", nil

@@ -87,7 +87,7 @@ func logs(ctx context.Context, inv *cli.Invocation, f logFlags, named []string) 
 func names(observed *core.Observed, services []string) map[string]string {
 	out := map[string]string{}
 	for _, name := range services {
-		out[manifest.DNSName(name)] = name
+		out[manifest.ServiceName(name)] = name
 	}
 	return out
 }

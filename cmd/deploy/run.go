@@ -211,7 +211,11 @@ func (d *deployment) deploy(ctx context.Context, note string, plan func() (*core
 		return false, cli.Cause(ctx, err)
 	}
 	defer release()
-	if waited {
+	stale, err := p.Observed.IsStale(ctx, d.cluster)
+	if err != nil {
+		return false, cli.Cause(ctx, err)
+	}
+	if waited || stale {
 		if p, err = plan(); err != nil {
 			return false, cli.Cause(ctx, err)
 		}

@@ -82,7 +82,7 @@ func keep(ctx context.Context, inv *cli.Invocation, w what, flags watch.Flags) e
 func followPods(ctx context.Context, mirror *cluster.Mirror, p *spec.Project, to chan<- loop.Container) error {
 	services := map[string]string{}
 	for name := range p.Services {
-		services[manifest.DNSName(name)] = name
+		services[manifest.ServiceName(name)] = name
 	}
 	running := map[string]loop.Container{}
 	first := true
@@ -138,7 +138,7 @@ type syncer struct {
 // pods are those of a service that run.
 func (x *syncer) pods(service string) []string {
 	var names []string
-	for _, pod := range x.mirror.Objects(cluster.Pod, map[string]string{manifest.LabelService: manifest.DNSName(service)}) {
+	for _, pod := range x.mirror.Objects(cluster.Pod, map[string]string{manifest.LabelService: manifest.ServiceName(service)}) {
 		phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase")
 		if phase == "Running" && pod.GetDeletionTimestamp() == nil {
 			names = append(names, pod.GetName())
@@ -186,7 +186,7 @@ func (x *syncer) unpack(ctx context.Context, service, pod string, archive *treeA
 // command runs a command in a pod; what it prints is the error.
 func (x *syncer) command(ctx context.Context, service, pod string, input []byte, command ...string) error {
 	var out strings.Builder
-	p := cluster.Process{Pod: pod, Container: manifest.DNSName(service), Command: command, Stdout: &out, Stderr: &out}
+	p := cluster.Process{Pod: pod, Container: manifest.ServiceName(service), Command: command, Stdout: &out, Stderr: &out}
 	if input != nil {
 		p.Stdin = newReader(input)
 	}
@@ -216,7 +216,7 @@ func (x *syncer) Exec(ctx context.Context, service string, hook *spec.Hook) (out
 	}
 	for _, pod := range x.pods(service) {
 		var out strings.Builder
-		err := x.cluster.Exec(ctx, cluster.Process{Pod: pod, Container: manifest.DNSName(service), Command: command, Stdout: &out, Stderr: &out})
+		err := x.cluster.Exec(ctx, cluster.Process{Pod: pod, Container: manifest.ServiceName(service), Command: command, Stdout: &out, Stderr: &out})
 		output = strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
 		if err != nil {
 			return output, fmt.Errorf("%s in %s: %w", strings.Join(hook.Command, " "), pod, err)
@@ -298,7 +298,7 @@ func (x *syncer) again(ctx context.Context, restarted []string) (changed bool, e
 	defer x.mu.Unlock()
 	d := &deployment{Invocation: x.Invocation, what: x.what, cluster: x.cluster, project: x.project, told: true, restarts: restarted}
 	d.images = &images{Invocation: x.Invocation, what: &d.what, project: x.project, done: x.built}
-	d.what.wait = true
+	d.what.wait, d.what.restart = true, false
 	defer d.images.close()
 	p, err := d.plan(ctx, "")
 	if err != nil || p.IsEmpty() {
@@ -309,6 +309,9 @@ func (x *syncer) again(ctx context.Context, restarted []string) (changed bool, e
 		return false, err
 	}
 	defer release()
+	if p, err = d.plan(ctx, ""); err != nil || p.IsEmpty() { // somebody may have deployed meanwhile
+		return false, err
+	}
 	e := &core.Executor{Client: d.cluster, Plan: p, Build: d.images.build, Timeout: d.what.timeout, Now: d.Now}
 	if err := e.Begin(ctx); err != nil {
 		return false, err

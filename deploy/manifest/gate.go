@@ -10,7 +10,7 @@ func (w *workload) gateArguments() []any {
 	args := []any{"-project", LabelValue(w.project.Name)}
 	waits := 0
 	for _, name := range slices.Sorted(maps.Keys(w.service.DependsOn)) {
-		if w.project.Services[name] == nil { // one that needs not be there, or that a program provides
+		if w.project.Services[name] == nil || !w.service.DependsOn[name].Required { // it may be away, or fail
 			continue
 		}
 		waits++

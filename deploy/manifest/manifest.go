@@ -166,7 +166,7 @@ const (
 
 // Build makes the objects of a project. Diagnostics that are errors say what can't be deployed.
 func Build(p *spec.Project, opts Options) (*Set, spec.Diagnostics) {
-	b := &build{project: p, opts: opts, set: &Set{Project: p.Name}, names: map[string]string{}, settings: map[string]*settings{}, files: map[string]string{}}
+	b := &build{project: p, opts: opts, set: &Set{Project: p.Name}, names: map[string]string{}, full: map[string]string{}, settings: map[string]*settings{}, files: map[string]string{}}
 	if b.checkNames(); len(b.found.Errors()) > 0 { // what is called how is in all that follows
 		return b.set, b.sorted()
 	}
@@ -192,6 +192,7 @@ type build struct {
 	set      *Set
 	found    spec.Diagnostics
 	names    map[string]string    // of services on the cluster, by those in the file
+	full     map[string]string    // paths of what has a full name, by its kind and that name
 	settings map[string]*settings // x-orlop by "services.NAME" and "volumes.NAME"
 	files    map[string]string    // names of ConfigMaps and Secrets that are in the set, by what they are of
 	gated    bool                 // some pod waits

@@ -60,6 +60,15 @@ func contentName(base string, content any) string {
 	return strings.TrimRight(base[:min(len(base), maxName-len(suffix))], "-") + suffix
 }
 
+// ServiceName is what a service is called on the cluster. Names of Services begin with a letter.
+func ServiceName(name string) string {
+	own := DNSName(name)
+	if own != "" && own[0] >= '0' && own[0] <= '9' {
+		return DNSName("s-" + own)
+	}
+	return own
+}
+
 // checkNames finds what services are called on the cluster.
 func (b *build) checkNames() {
 	taken := map[string]string{}
@@ -72,10 +81,7 @@ func (b *build) checkNames() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(work)) {
 		path := work[name]
-		own := DNSName(name)
-		if own != "" && own[0] >= '0' && own[0] <= '9' { // names of Services begin with a letter
-			own = DNSName("s-" + own)
-		}
+		own := ServiceName(name)
 		b.names[name] = own
 		switch {
 		case own == "":
@@ -94,6 +100,11 @@ func (b *build) fullName(name, path string) string {
 	own := DNSName(name)
 	if own == "" {
 		b.refuse(path, fmt.Sprintf("%q can't be a name on Kubernetes", name), "use letters, digits and \"-\"")
+	}
+	if kind, _, _ := strings.Cut(path, "."); b.full[kind+"/"+own] != "" && b.full[kind+"/"+own] != path {
+		b.refuse(path, fmt.Sprintf("%s and %s would both be %q on Kubernetes", b.full[kind+"/"+own], path, own), "rename one of them")
+	} else {
+		b.full[kind+"/"+own] = path
 	}
 	return own
 }

@@ -381,7 +381,7 @@ func (b *build) opened() {
 			}
 		}
 		for _, p := range w.service.Ports {
-			if w.publish() != PublishNone && !isLoopback(p.HostIP) {
+			if !isLoopback(p.HostIP) { // also where they can be reached in the cluster alone
 				open(p.Target, p.Protocol)
 			}
 		}

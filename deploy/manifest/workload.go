@@ -167,8 +167,22 @@ func (w *workload) deployment(template map[string]any) (map[string]any, string) 
 			out["minReadySeconds"] = seconds(u.Monitor)
 		}
 	}
+	if w.isAlone() {
+		out["strategy"] = map[string]any{"type": "Recreate"} // no two have the volume
+		return out, "stopped first: its volume is of one pod at a time"
+	}
 	out["strategy"] = map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": surge, "maxUnavailable": unavailable}}
 	return out, rolls
+}
+
+// isAlone says that a volume of the service is one that a pod has for itself.
+func (w *workload) isAlone() bool {
+	for _, m := range w.service.Mounts() {
+		if of := w.settings["volumes."+m.Source]; m.Type == spec.MountVolume && of != nil && (of.Storage.Access == accessOnce || of.Storage.Access == "ReadWriteOncePod") {
+			return true
+		}
+	}
+	return false
 }
 
 // updates tells what of update_config a cluster does not do.
