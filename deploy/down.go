@@ -60,7 +60,11 @@ type Remover struct {
 
 // Begin follows the pods, which have to be gone before a service is.
 func (r *Remover) Begin(ctx context.Context) (err error) {
-	r.mirror, err = r.Client.Follow(ctx, []manifest.Kind{cluster.Pod}, manifest.LabelProject+"="+manifest.LabelValue(r.Plan.Project))
+	kinds := []manifest.Kind{cluster.Pod}
+	if r.Plan.Count(planner.RemoveVolume) > 0 {
+		kinds = append(kinds, manifest.VolumeClaim)
+	}
+	r.mirror, err = r.Client.Follow(ctx, kinds, manifest.LabelProject+"="+manifest.LabelValue(r.Plan.Project))
 	return err
 }
 
@@ -73,19 +77,32 @@ func (r *Remover) Execute(ctx context.Context, step *planner.Step, note func(pla
 			errs = append(errs, r.Client.Remove(ctx, kind, o.GetName(), string(o.GetUID())))
 		}
 	}
-	if err := errors.Join(errs...); err != nil || step.Action == planner.RemoveVolume || step.Resource == "shared objects" {
+	if err := errors.Join(errs...); err != nil || step.Resource == "shared objects" {
 		return planner.Result{}, err
 	}
 	for {
 		changed := r.mirror.Changed()
-		if len(r.mirror.Objects(cluster.Pod, map[string]string{manifest.LabelService: step.Resource})) == 0 {
+		if !r.isThere(step) {
 			return planner.Result{}, nil
 		}
-		note(planner.Event{Text: "its pods stop"})
+		note(planner.Event{Text: "until it is gone"})
 		if err := r.mirror.Wait(ctx, changed, 0); err != nil {
 			return planner.Result{}, err
 		}
 	}
+}
+
+// isThere says that a claim, or a pod of a service, is there still.
+func (r *Remover) isThere(step *planner.Step) bool {
+	if step.Action != planner.RemoveVolume {
+		return len(r.mirror.Objects(cluster.Pod, map[string]string{manifest.LabelService: step.Resource})) > 0
+	}
+	for _, claim := range r.mirror.Objects(manifest.VolumeClaim, nil) {
+		if claim.GetName() == step.Resource {
+			return true
+		}
+	}
+	return false
 }
 
 // End removes what the project had beside its objects, if all of them are gone: revisions, lock, parent.
