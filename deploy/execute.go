@@ -82,7 +82,13 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 	case planner.Build, planner.Push:
 		return e.build(ctx, w.makes, note)
 	case planner.Await:
-		return planner.Result{}, e.await(ctx, step.Service, w.resource, note)
+		if err := e.await(ctx, step.Service, w.resource, note); err != nil {
+			return planner.Result{}, err
+		}
+		if step.Condition == spec.ServiceStarted { // it has no health check
+			return planner.Result{Text: "runs"}, nil
+		}
+		return planner.Result{}, nil
 	case planner.Remove:
 		return planner.Result{}, e.remove(ctx, w.remove)
 	case planner.Rollback:

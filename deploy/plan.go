@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -18,12 +19,13 @@ import (
 
 // Options of a deploy.
 type Options struct {
-	Force  bool             // fields that others hold are taken over
-	Adopt  bool             // objects that are nobody's of ours are taken over
-	Wait   bool             // for services that nobody depends on, too
-	Images map[string]Image // containers whose image the plan makes, by "services.NAME"
-	Note   string           // of the revision
-	By     string           // who deploys
+	Force        bool             // fields that others hold are taken over
+	Adopt        bool             // objects that are nobody's of ours are taken over
+	NewNamespace bool             // it is to be made first
+	Wait         bool             // for services that nobody depends on, too
+	Images       map[string]Image // containers whose image the plan makes, by "services.NAME"
+	Note         string           // of the revision
+	By           string           // who deploys
 }
 
 // Image is an image that a step of the plan makes.
@@ -68,6 +70,9 @@ func Converge(ctx context.Context, c *cluster.Client, d *Document, set *manifest
 		Plan: &planner.Plan{Project: d.Project.Name, Of: "resource"}, Document: d, Observed: o, Number: o.Next(), options: opts, set: set, places: places,
 		work: map[string]*work{}, kept: map[string][]string{},
 	}
+	if err := p.lookForPlace(ctx, c); err != nil {
+		return nil, err
+	}
 	states, err := p.look(ctx, c, set)
 	if err != nil {
 		return nil, placed(err, set, places)
@@ -80,6 +85,20 @@ func Converge(ctx context.Context, c *cluster.Client, d *Document, set *manifest
 	p.rollbacks(set)
 	p.removals(set)
 	return p, nil
+}
+
+// lookForPlace finds out whether there is a place for a first deploy: the namespace.
+func (p *Plan) lookForPlace(ctx context.Context, c *cluster.Client) error {
+	if p.Observed.Parent != nil || p.options.NewNamespace {
+		return nil
+	}
+	body := parentBody(p.Project, c.Namespace, nil)
+	_, err := c.Apply(ctx, manifest.Secret, parentName(p.Project), body, cluster.Applying{DryRun: true, Force: true})
+	var missing *cluster.Missing
+	if errors.As(err, &missing) { // who only looks may plan all the same
+		return nil
+	}
+	return err
 }
 
 // state is what is to be done about an object.
@@ -328,8 +347,13 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 	default:
 		s.Service = name
 		s.Action = pick(isNew, planner.Create, planner.Update)
-		if r.OneShot && r.Kind == manifest.OfService && p.liveOf(r) != nil {
+		was := p.liveOf(r)
+		if r.OneShot && r.Kind == manifest.OfService && was != nil {
 			isNew = false
+		}
+		if was != nil && was.GetKind() != r.Workload.Kind.Kind { // its pods are another object's from here on
+			isNew, isReplaced = false, true
+			r.Rolls = fmt.Sprintf("a %s in place of a %s", r.Workload.Kind.Kind, was.GetKind())
 		}
 		if !isNew && (isReplaced || w.remade || r.OneShot && w.changed[r.Workload.ID()]) {
 			s.Action, s.Note = planner.Replace, r.Rolls
@@ -368,6 +392,9 @@ func (p *Plan) reasons(r *manifest.Resource, found []drift, places spec.Places) 
 				out = changes(strings.TrimSuffix(path(r), scheduleSuffix(r)), was.Document, p.Document, places)
 			case manifest.OfVolume:
 				out = resourceChanges(path(r), was.Document, p.Document, places)
+			}
+			if was.Document.Gate != p.Document.Gate && len(out) == 0 && len(r.Needs) > 0 {
+				out = append(out, planner.Reason{Text: "what waits for depends_on is another, or none (--registry, --no-gates)"})
 			}
 			if was.Document.Publish != p.Document.Publish && len(out) == 0 {
 				out = append(out, planner.Reason{Text: fmt.Sprintf("--publish: %s -> %s", orNone(was.Document.Publish), orNone(p.Document.Publish))})
@@ -601,7 +628,7 @@ func (p *Plan) removals(set *manifest.Set) {
 		}
 	}
 	if len(stays) > 0 {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("%s of volumes that the stack file no longer has: %s; they keep their data until \"orlop deploy down -v\"", claims(len(stays)), strings.Join(stays, ", ")))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s of volumes that no service of the stack file has: %s; they keep their data until \"orlop deploy down -v\"", claims(len(stays)), strings.Join(stays, ", ")))
 	}
 	var all []string
 	for _, s := range p.Steps {

@@ -44,22 +44,27 @@ func (e *Executor) claim(ctx context.Context) error {
 				name, e.Client.Namespace, live.GetLabels()[manifest.LabelProject])
 		}
 	}
-	body := map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "type": "orlop.dev/project",
-		"metadata": map[string]any{
-			"name": name,
-			"labels": map[string]any{
-				labelID: setID(e.Plan.Project, e.Client.Namespace), manifest.LabelProject: manifest.LabelValue(e.Plan.Project), manifest.LabelManager: Tool,
-			},
-			"annotations": map[string]any{noteTooling: Tool + "/v1", noteContains: strings.Join(list, ",")},
-		},
-	}
+	body := parentBody(e.Plan.Project, e.Client.Namespace, list)
 	live, err := e.Client.Apply(ctx, manifest.Secret, name, body, cluster.Applying{Force: true})
 	if err != nil {
 		return err
 	}
 	e.Plan.Observed.Parent = live
 	return nil
+}
+
+// parentBody is the parent of an ApplySet that has objects of some kinds.
+func parentBody(project, namespace string, kinds []string) map[string]any {
+	return map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "orlop.dev/project",
+		"metadata": map[string]any{
+			"name": parentName(project),
+			"labels": map[string]any{
+				labelID: setID(project, namespace), manifest.LabelProject: manifest.LabelValue(project), manifest.LabelManager: Tool,
+			},
+			"annotations": map[string]any{noteTooling: Tool + "/v1", noteContains: strings.Join(kinds, ",")},
+		},
+	}
 }
 
 func (e *Executor) setOf() *manifest.Set {

@@ -45,11 +45,14 @@ func execCommand(invocation func() *cli.Invocation) *cobra.Command {
 }
 
 func exec(ctx context.Context, inv *cli.Invocation, f execFlags, service string, command []string) error {
+	if command[0] == "--" && len(command) > 1 { // as kubectl has it
+		command = command[1:]
+	}
 	client, observed, err := deployed(ctx, inv, f.place)
 	if err != nil {
 		return err
 	}
-	if _, err := chosen(observed, []string{service}); err != nil {
+	if _, err := chosen(observed, []string{service}, client.Where()); err != nil {
 		return err
 	}
 	selector := manifest.LabelProject + "=" + manifest.LabelValue(observed.Project) + "," + manifest.LabelService + "=" + manifest.ServiceName(service)
@@ -70,6 +73,9 @@ func exec(ctx context.Context, inv *cli.Invocation, f execFlags, service string,
 	}
 	err = client.Exec(ctx, p)
 	var exited *cluster.Exited
+	if errors.As(err, &exited) && exited.Why != "" {
+		return cli.Coded{Err: err, Code: exited.Code}
+	}
 	if errors.As(err, &exited) {
 		return cli.Exit{Code: exited.Code}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -20,12 +21,13 @@ func historyCommand(invocation func() *cli.Invocation) *cobra.Command {
 	var p place
 	var format string
 	c := &cobra.Command{
-		Use: "history", Short: "Show what was deployed, when and by whom", Args: cobra.NoArgs, Example: "  orlop deploy history",
-		RunE: func(c *cobra.Command, _ []string) error {
+		Use: "history [REVISION]", Short: "Show what was deployed, when and by whom", Args: cobra.MaximumNArgs(1),
+		Example: "  orlop deploy history    a line each\n  orlop deploy history 3  all fields that it changed",
+		RunE: func(c *cobra.Command, args []string) error {
 			if err := cli.Choice("format", format, "table", "json"); err != nil {
 				return err
 			}
-			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return history(ctx, inv, p, format) })
+			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return history(ctx, inv, p, format, args) })
 		},
 	}
 	p.flags(c.Flags())
@@ -43,13 +45,13 @@ type revisionLine struct {
 	Changes  []string  `json:"changes"`
 }
 
-func history(ctx context.Context, inv *cli.Invocation, p place, format string) error {
-	_, observed, err := deployed(ctx, inv, p)
+func history(ctx context.Context, inv *cli.Invocation, p place, format string, named []string) error {
+	client, observed, err := deployed(ctx, inv, p)
 	if err != nil {
 		return err
 	}
 	if observed.Last() == nil {
-		return fmt.Errorf("%s is not deployed there", observed.Project)
+		return fmt.Errorf("%s is not deployed on %s", observed.Project, client.Where())
 	}
 	var lines []revisionLine
 	var before *core.Document
@@ -61,10 +63,23 @@ func history(ctx context.Context, inv *cli.Invocation, p place, format string) e
 		before = r.Document
 		lines = append(lines, line)
 	}
+	if len(named) > 0 {
+		lines = slices.DeleteFunc(lines, func(l revisionLine) bool { return strconv.Itoa(l.Revision) != named[0] })
+		if len(lines) == 0 {
+			return fmt.Errorf("there is no revision %s: see \"orlop deploy history\"", named[0])
+		}
+	}
 	if format == "json" {
 		enc := json.NewEncoder(inv.Stdout)
 		enc.SetEscapeHTML(false)
 		return enc.Encode(lines)
+	}
+	if len(named) > 0 {
+		fmt.Fprintf(inv.Stdout, " revision %d, %s %s by %s\n", lines[0].Revision, lines[0].State, display.Ago(inv.Now(), lines[0].At), lines[0].By)
+		for _, change := range lines[0].Changes {
+			fmt.Fprintln(inv.Stdout, "   "+display.Printable(change))
+		}
+		return nil
 	}
 	w := tabwriter.NewWriter(inv.Stdout, 0, 8, 3, ' ', 0)
 	fmt.Fprintln(w, "REVISION\tSTATE\tWHEN\tBY\tCHANGES")
@@ -115,7 +130,7 @@ func rollback(ctx context.Context, inv *cli.Invocation, w what, number int) erro
 	}
 	last := observed.Last()
 	if last == nil {
-		return fmt.Errorf("%s is not deployed there", observed.Project)
+		return fmt.Errorf("%s is not deployed on %s", observed.Project, client.Where())
 	}
 	target := observed.Deployed(last.Number)
 	if number > 0 {

@@ -198,7 +198,7 @@ func (i *images) built(d *core.Document, last *core.Revision, at, maker string) 
 		return core.Image{}, err
 	}
 	if target == "" {
-		return core.Image{}, fmt.Errorf("services.%s builds an image that the cluster has to pull: name a registry with --registry, or in its image: (%s)", maker, i.project.Places.Nearest("services."+maker+".build"))
+		return core.Image{}, fmt.Errorf("services.%s builds an image that the cluster has to pull: name a registry with --registry or ORLOP_REGISTRY, or in its image: (%s)", maker, i.project.Places.Nearest("services."+maker+".build"))
 	}
 	if ref := i.done[maker+" "+sum]; ref != "" && repository(ref) == repository(target) {
 		d.Images[at] = ref
@@ -301,7 +301,7 @@ func (i *images) resolve(ctx context.Context, d *core.Document, last *core.Revis
 			}
 		}
 		if digests[name] == "" {
-			errs = append(errs, fmt.Errorf("%s.image (%s): which image %s is can't be found out: %s", ask[name][0], at(i.project, ask[name][0]), name, failed[name]))
+			errs = append(errs, fmt.Errorf("%s.image (%s): which image %s is can't be found out: %s; --copy-images pushes one that is here to --registry", ask[name][0], at(i.project, ask[name][0]), name, failed[name]))
 		}
 	}
 	return errors.Join(errs...)

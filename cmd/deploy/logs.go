@@ -69,7 +69,7 @@ func logs(ctx context.Context, inv *cli.Invocation, f logFlags, named []string) 
 	if err != nil {
 		return err
 	}
-	services, err := chosen(observed, named)
+	services, err := chosen(observed, named, client.Where())
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func connect(inv *cli.Invocation, p place) (*cluster.Client, error) {
 
 // load reads the stack file, for a deploy of all of it.
 func load(ctx context.Context, inv *cli.Invocation, w *what) (*spec.Project, error) {
-	if err := w.check(inv.Env); err != nil {
+	if err := w.check(inv.Variables(ctx)); err != nil {
 		return nil, err
 	}
 	project, err := inv.Load(ctx, nil, false)
@@ -71,8 +71,8 @@ func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) 
 	document := core.NewDocument(d.project, look)
 	document.Publish = d.what.publish
 	set, found := document.Set(look)
-	if err := d.complain(found); err != nil {
-		return nil, err
+	if len(found.Errors()) > 0 {
+		return nil, d.complain(found)
 	}
 	observed, err := core.Observe(ctx, d.cluster, d.project.Name, set, d.project.Places)
 	if err != nil {
@@ -80,6 +80,9 @@ func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) 
 	}
 	if last := observed.Last(); last != nil {
 		document.Restarts = last.Document.Restarts
+		if d.what.publish == "" { // as it was asked for before
+			document.Publish = last.Document.Publish
+		}
 	}
 	for name := range d.project.Services {
 		if d.what.restart || slices.Contains(d.restarts, name) {
@@ -90,11 +93,12 @@ func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	if set, found = document.Set(look); len(found.Errors()) > 0 {
-		return nil, d.complain(found)
+	set, found = document.Set(look)
+	if err := d.complain(found); err != nil {
+		return nil, err
 	}
 	return core.Converge(ctx, d.cluster, document, set, observed, core.Options{
-		Force: d.what.force, Adopt: d.what.adopt, Wait: d.what.wait, Images: rebuilt, Note: note, By: holder(d.Invocation),
+		Force: d.what.force, Adopt: d.what.adopt, NewNamespace: d.what.makeSpace && d.DryRun, Wait: d.what.wait, Images: rebuilt, Note: note, By: holder(d.Invocation),
 	}, d.project.Places)
 }
 
@@ -284,11 +288,11 @@ func show(ctx context.Context, inv *cli.Invocation, c *cluster.Client, p *core.P
 }
 
 // chosen are the services that a verb names; all of them where it names none. They must be there.
-func chosen(observed *core.Observed, named []string) ([]string, error) {
+func chosen(observed *core.Observed, named []string, where string) ([]string, error) {
 	var all []string
 	last := observed.Last()
 	if last == nil {
-		return nil, fmt.Errorf("%s is not deployed there: orlop deploy brings it there", observed.Project)
+		return nil, fmt.Errorf("%s is not deployed on %s: orlop deploy brings it there; --context and --namespace name another place", observed.Project, where)
 	}
 	for name := range last.Document.Project.Services {
 		all = append(all, name)

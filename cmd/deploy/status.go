@@ -55,7 +55,7 @@ func status(ctx context.Context, inv *cli.Invocation, p place, named []string, f
 	if err != nil {
 		return err
 	}
-	services, err := chosen(observed, named)
+	services, err := chosen(observed, named, client.Where())
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 	w := tabwriter.NewWriter(inv.Stdout, 0, 8, 3, ' ', 0)
 	fmt.Fprintln(w, " SERVICE\tKIND\tREADY\tRESTARTS\tIMAGE\tSTATE")
 	for _, r := range rows {
-		fmt.Fprintf(w, " %s\t%s\t%d/%d\t%d\t%s\t%s\n", r.Service, r.Kind, r.State.Ready, r.State.Wanted, r.Restarts, image(r.Image), display.Printable(r.Text()))
+		fmt.Fprintf(w, " %s\t%s\t%d/%d\t%d\t%s\t%s\n", r.Service, r.Kind, r.State.Ready, r.State.Wanted, r.Restarts, image(r.Image), display.Printable(r.Text()+before(&r)))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -124,6 +124,14 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 		}
 	}
 	return exitIf(failed)
+}
+
+// before tells of pods that go on while newer ones are not ready.
+func before(r *core.Status) string {
+	if r.State.Done || r.State.Before == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; still ready of before: %d", r.State.Before)
 }
 
 func exitIf(failed bool) error {

@@ -196,10 +196,10 @@ func (x *syncer) command(ctx context.Context, service, pod string, input []byte,
 	}
 	var exited *cluster.Exited
 	text := strings.TrimSpace(out.String())
-	if errors.As(err, &exited) && text != "" {
+	if errors.As(err, &exited) && exited.Why == "" && text != "" {
 		return errors.New(text)
 	}
-	if strings.Contains(err.Error(), "executable file not found") {
+	if exited != nil && exited.Why != "" {
 		return fmt.Errorf("its image has no %s, which a sync needs: write a rule with action: rebuild", command[0])
 	}
 	return err

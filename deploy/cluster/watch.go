@@ -284,17 +284,32 @@ func (c *Client) Exec(ctx context.Context, p Process) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &code):
-		return &Exited{code.ExitStatus()}
+		return &Exited{Code: code.ExitStatus()}
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case strings.Contains(err.Error(), "executable file not found"), strings.Contains(err.Error(), "no such file or directory"):
+		return &Exited{notFound, fmt.Sprintf("cannot run %q in %s (%s): there is no such program", p.Command[0], p.Pod, p.Container)}
+	case strings.Contains(err.Error(), "error executing command in container"):
+		return fmt.Errorf("cannot run %q in %s (%s): %w", p.Command[0], p.Pod, p.Container, err)
 	}
 	return c.explain("create", manifest.Kind{Version: "v1", Kind: "Exec", Plural: "pods/exec"}, p.Pod, err)
 }
 
 // Exited is a process that ended with a code other than 0.
-type Exited struct{ Code int }
+type Exited struct {
+	Code int
+	Why  string // where it was not even begun
+}
 
-func (e *Exited) Error() string { return fmt.Sprintf("exited with code %d", e.Code) }
+// notFound is the code of a program that is not there, as a shell has it.
+const notFound = 127
+
+func (e *Exited) Error() string {
+	if e.Why != "" {
+		return e.Why
+	}
+	return fmt.Sprintf("exited with code %d", e.Code)
+}
 
 // IsReady says that a pod gets requests.
 func IsReady(pod *Live) bool {

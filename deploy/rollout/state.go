@@ -29,6 +29,7 @@ type State struct {
 	Inside  string // the container of it; "": the pod itself
 	Ready   int
 	Wanted  int
+	Before  int // pods of an older form that are ready, and go on
 }
 
 const (
@@ -42,6 +43,9 @@ func Look(s Seen, generation int64, now time.Time) State {
 	}
 	pods := s.current()
 	st := State{Wanted: wanted(s.Workload), Ready: ready(pods)}
+	if s.Workload.GetKind() != "Job" {
+		st.Before = max(ready(s.Pods)-st.Ready, 0)
+	}
 	result, err := status.Compute(s.Workload)
 	switch {
 	case err != nil:
