@@ -114,6 +114,7 @@ func (r *Runner) up(waits context.Context, o *Order, s *planner.Step, note func(
 		return planner.Result{}, complaint.Placed(err, s.Applied.Service, o.Places)
 	}
 	if s.NoStart {
+		c.unroute(false) // who asks its ports need not wait: nobody may ever start it
 		return planner.Result{Text: "created"}, nil
 	}
 	if err := c.begin(ctx, waits, note); err != nil {
