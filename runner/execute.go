@@ -287,7 +287,9 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 		}
 		return planner.Result{}, c.unpause(ctx)
 	case planner.Stop:
-		return planner.Result{}, complaint.Placed(c.stop(ctx, o.Grace, true), c.snapshot().Applied.Service, o.Places)
+		grace := o.Grace
+		grace.Say = linesOf(note)
+		return planner.Result{}, complaint.Placed(c.stop(ctx, grace, true), c.snapshot().Applied.Service, o.Places)
 	case planner.Restart:
 		if c.recovered(ctx, s) {
 			return planner.Result{Outcome: planner.Unchanged, Text: "its parent answers again"}, nil
