@@ -145,8 +145,8 @@ func (w *walk) void(ctx context.Context, n *node) bool {
 	}
 	if n.failed != nil {
 		n.outcome = planner.Skipped
-		if ctx.Err() == nil && w.canMake(n) {
-			n.made = true
+		n.made = ctx.Err() == nil && (n.made || w.canMake(n)) // it may have waited for its turn
+		if n.made {
 			step := *n.step
 			step.NoStart = true
 			n.step = &step

@@ -522,6 +522,39 @@ func TestWhatWaitsInVainIsMadeAndNotStarted(t *testing.T) {
 	}
 }
 
+// TestWhatWaitsInVainIsMadeInItsTurn: where no more may be done at once, it waits, and is made all the same.
+func TestWhatWaitsInVainIsMadeInItsTurn(t *testing.T) {
+	p := &Plan{Project: "g"}
+	await := add(p, &Step{Action: Await, Resource: "db healthy", Service: "db"})
+	other := add(p, &Step{Action: Build, Resource: "other", Service: "other"})
+	web := add(p, &Step{Action: Create, Resource: "web/1", Service: "web", Needs: []string{await.ID}, Applied: &Applied{Service: &spec.Service{}}})
+	rec, ev := newRecorder(t), &events{}
+	done, failed := make(chan error, 1), make(chan struct{})
+	go func() {
+		done <- walk.Plan(context.Background(), p, rec, 1, clock(), func(e Event) {
+			ev.add(e)
+			if e.Kind == Failed {
+				close(failed)
+			}
+		})
+	}()
+	calls := map[string]*call{}
+	for range 2 {
+		c := <-rec.begun
+		calls[c.step.ID] = c
+	}
+	calls[await.ID].end <- errors.New("unhealthy")
+	<-failed
+	calls[other.ID].end <- nil
+	rec.finish(web.ID, Result{}, nil)
+	if err := <-done; err == nil {
+		t.Error("the walk succeeds")
+	}
+	if kind := ev.outcomes(t)[web.ID].Kind; kind != Skipped {
+		t.Errorf("web is %s", kind)
+	}
+}
+
 func TestOptionalAwaitFailsNothing(t *testing.T) {
 	p := graphPlan("await cache", "web <~ cache")
 	p.Steps[0].Optional = true
