@@ -36,6 +36,7 @@ type images struct {
 
 	targets map[string]string // where the image of a service that is built or copied is pushed to
 	sources map[string]string // of which image of the engine's it is
+	pins    map[string]string // which digest that has to have, by orlop.lock
 	toBuild []string
 	done    map[string]string // references of images that were built before, by what they were built of
 
@@ -73,8 +74,12 @@ func (i *images) engine(ctx context.Context) (*api.Client, error) {
 // decide fills in the images of a document: those that are deployed already stay as they are, of those that are only named
 // registries say the digest. It gives how the rest comes to be: by which step.
 func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revision) (map[string]core.Image, error) {
-	i.targets, i.sources, i.toBuild = map[string]string{}, map[string]string{}, nil
+	i.targets, i.sources, i.pins, i.toBuild = map[string]string{}, map[string]string{}, map[string]string{}, nil
 	if err := i.fingerprints(ctx, d); err != nil {
+		return nil, err
+	}
+	locked, _, err := remote.Images(i.project.WorkingDir)
+	if err != nil {
 		return nil, err
 	}
 	made := map[string]core.Image{}
@@ -96,7 +101,7 @@ func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revisi
 		case strings.Contains(s.Image, "@"):
 			d.Images[at], d.Named[at] = s.Image, s.Image
 		case i.what.copyImages:
-			if how, err := i.copied(d, last, at, s.Image); err != nil {
+			if how, err := i.copied(d, last, at, s.Image, locked); err != nil {
 				errs = append(errs, err)
 			} else if how != (core.Image{}) {
 				made[at] = how
@@ -108,7 +113,7 @@ func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revisi
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	if err := i.resolve(ctx, d, last, named); err != nil {
+	if err := i.resolve(ctx, d, last, named, locked); err != nil {
 		return nil, err
 	}
 	i.checks(ctx, d, last)
@@ -243,29 +248,33 @@ func repository(ref string) string {
 // isPushed says that a reference names what a registry has: one of a deploy that failed before its push is a tag alone.
 func isPushed(ref string) bool { return strings.Contains(ref, "@") }
 
-// copied says how an image of elsewhere comes to the registry that is given.
-func (i *images) copied(d *core.Document, last *core.Revision, at, name string) (core.Image, error) {
+// copied says how an image of elsewhere comes to the registry that is given: the one of orlop.lock, or the one that its name means.
+func (i *images) copied(d *core.Document, last *core.Revision, at, name string, locked map[string]string) (core.Image, error) {
 	if i.what.registry == "" {
 		return core.Image{}, errors.New("--copy-images needs a --registry to copy them to")
 	}
-	if last != nil && last.Document.Named[at] == name && isPushed(last.Document.Images[at]) && i.what.pull != "always" {
-		d.Images[at], d.Named[at] = last.Document.Images[at], name
+	key, err := remote.LockName(name)
+	if err != nil {
+		return core.Image{}, fmt.Errorf("%s.image: %w", at, err)
+	}
+	wanted, pin := name, locked[key]
+	if pin != "" {
+		wanted = repository(name) + "@" + pin
+	}
+	if last != nil && last.Document.Named[at] == wanted && isPushed(last.Document.Images[at]) && (pin != "" || i.what.pull != "always") {
+		d.Images[at], d.Named[at] = last.Document.Images[at], wanted
 		return core.Image{}, nil
 	}
-	sum := sha256.Sum256([]byte(name))
-	key := "image " + name
+	sum := sha256.Sum256([]byte(wanted))
+	step := "image " + wanted
 	target := strings.TrimSuffix(i.what.registry, "/") + "/" + bare(name) + ":" + hex.EncodeToString(sum[:])[:tagLength]
-	i.targets[key], i.sources[key] = target, name
-	d.Images[at], d.Named[at] = target, name
-	return core.Image{Action: planner.Push, Step: key}, nil
+	i.targets[step], i.sources[step], i.pins[step] = target, name, pin
+	d.Images[at], d.Named[at] = target, wanted
+	return core.Image{Action: planner.Push, Step: step}, nil
 }
 
 // resolve finds the digests of images that are only named: in orlop.lock, in what is deployed, or at their registries.
-func (i *images) resolve(ctx context.Context, d *core.Document, last *core.Revision, named map[string]string) error {
-	locked, _, err := remote.Images(i.project.WorkingDir)
-	if err != nil {
-		return err
-	}
+func (i *images) resolve(ctx context.Context, d *core.Document, last *core.Revision, named, locked map[string]string) error {
 	ask := map[string][]string{}
 	for at, name := range named {
 		d.Named[at] = name
@@ -496,7 +505,7 @@ func (i *images) build(ctx context.Context, step string, note func(planner.Event
 		if err := i.all(client).wait(ctx, step, note); err != nil {
 			return "", err
 		}
-	} else if err := i.fetch(ctx, client, source, note); err != nil {
+	} else if source, err = i.fetch(ctx, client, source, i.pins[step], note); err != nil {
 		return "", err
 	}
 	if source != target {
@@ -508,22 +517,30 @@ func (i *images) build(ctx context.Context, step string, note func(planner.Event
 	return i.push(ctx, client, target, step, note)
 }
 
-// fetch pulls an image, unless it is here.
-func (i *images) fetch(ctx context.Context, client *api.Client, name string, note func(planner.Event)) error {
-	if _, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: name}); err == nil {
-		return nil
+// fetch has the engine pull an image, the one with a digest where one is given, and says by which name it has it. What is here
+// is not pulled, unless --pull always asks for what a name means now.
+func (i *images) fetch(ctx context.Context, client *api.Client, name, pin string, note func(planner.Event)) (string, error) {
+	wanted := name
+	if pin != "" {
+		wanted = repository(name) + "@" + pin
+	}
+	for _, there := range []string{wanted, name} {
+		details, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: there})
+		if err == nil && (pin == "" && i.what.pull != "always" || pin != "" && details.Digest == pin) {
+			return there, nil
+		}
 	}
 	session, end, err := i.LendLogins(ctx, client)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer end()
-	stream, err := client.Registry.Fetch(ctx, &api.FetchRequest{Names: []string{name}, Session: session})
+	stream, err := client.Registry.Fetch(ctx, &api.FetchRequest{Names: []string{wanted}, Session: session})
 	if err != nil {
-		return cli.Cause(ctx, err)
+		return "", cli.Cause(ctx, err)
 	}
 	_, err = cli.Follow(ctx, stream, nil, forward(note))
-	return err
+	return wanted, err
 }
 
 // push pushes an image and gives its reference by digest.
@@ -537,17 +554,30 @@ func (i *images) push(ctx context.Context, client *api.Client, target, service s
 	if err != nil {
 		return "", cli.Cause(ctx, err)
 	}
-	if _, err := cli.Follow(ctx, stream, nil, forward(note)); err != nil {
+	verdict := &pushStream{ProgressStream: stream}
+	if _, err := cli.Follow(ctx, verdict, nil, forward(note)); err != nil {
 		return "", err
 	}
-	digests, failed, err := i.Resolve(ctx, client, &spec.Project{}, []string{target})
-	if err != nil {
-		return "", err
+	digest := verdict.pushed[target]
+	if digest == "" {
+		return "", fmt.Errorf("%s was pushed, and the engine does not tell its digest: it is of an older version: run \"orlop engine restart\"", target)
 	}
-	if digests[target] == "" {
-		return "", fmt.Errorf("%s was pushed, and its registry does not tell its digest: %s", target, failed[target])
+	return repository(target) + "@" + digest, nil
+}
+
+// pushStream notes which digests were pushed: that of a tag may be somebody else's by the time it is asked for.
+type pushStream struct {
+	cli.ProgressStream
+	pushed map[string]string
+}
+
+// Recv is the next message.
+func (s *pushStream) Recv() (*api.Progress, error) {
+	m, err := s.ProgressStream.Recv()
+	if v := m.GetVerdict(); err == nil && v != nil {
+		s.pushed = v.Pushed
 	}
-	return repository(target) + "@" + digests[target], nil
+	return m, err
 }
 
 // forward hands on how far something is.
