@@ -237,7 +237,7 @@ func (e *Executor) await(ctx context.Context, service string, planned *manifest.
 		switch {
 		case state.Done:
 			return nil
-		case state.Failure != "":
+		case state.Failure != "" && !state.Late: // how long it may take is ours to say
 			return e.explain(ctx, state)
 		case state.Text != said:
 			said = state.Text

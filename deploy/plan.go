@@ -399,6 +399,9 @@ func (p *Plan) reasons(r *manifest.Resource, found []drift, places spec.Places) 
 			if was.Document.Publish != p.Document.Publish && len(out) == 0 {
 				out = append(out, planner.Reason{Text: fmt.Sprintf("--publish: %s -> %s", orNone(was.Document.Publish), orNone(p.Document.Publish))})
 			}
+			if was.Document.Deadline != p.Document.Deadline && len(out) == 0 {
+				out = append(out, planner.Reason{Text: "Kubernetes is told another --timeout"})
+			}
 		}
 	}
 	if live := p.liveOf(r); len(out) == 0 && r.Workload != nil && live != nil {

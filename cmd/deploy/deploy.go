@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/orlop/orlop/cmd/cli"
+	core "github.com/orlop/orlop/deploy"
 	"github.com/orlop/orlop/deploy/manifest"
 )
 
@@ -62,6 +64,7 @@ type what struct {
 	offline     bool // and no registry asked
 	format      string
 	replicasNow []string
+	acts        *pflag.FlagSet // that have --timeout; nil: nothing is deployed
 }
 
 func (w *what) flags(f *pflag.FlagSet) {
@@ -80,6 +83,7 @@ func (w *what) flags(f *pflag.FlagSet) {
 }
 
 func (w *what) acting(f *pflag.FlagSet) {
+	w.acts = f
 	f.BoolVar(&w.wait, "wait", true, "wait until all is ready; --wait=false waits for what others depend on alone")
 	f.DurationVar(&w.timeout, "timeout", 5*time.Minute, "`time` that each service may take to be ready; 0: for ever")
 	f.BoolVar(&w.makeSpace, "create-namespace", false, "make the namespace if it is not there")
@@ -140,7 +144,7 @@ func inherit(c *cobra.Command) error {
 				errs = append(errs, list.Replace(f.Value.(pflag.SliceValue).GetSlice()))
 				return
 			}
-			errs = append(errs, own.Value.Set(f.Value.String()))
+			errs = append(errs, c.Flags().Set(f.Name, f.Value.String()))
 		}
 	})
 	return errors.Join(errs...)
@@ -176,3 +180,23 @@ func (w *what) check(env map[string]string) error {
 	}
 	return cli.Choice("pull", w.pull, "missing", "always")
 }
+
+// deadline is what Kubernetes is told of --timeout, see manifest.Options; where that is not given, what it was told before.
+func (w *what) deadline(last *core.Revision) int64 {
+	if w.acts == nil || !w.acts.Changed("timeout") {
+		if last == nil {
+			return 0
+		}
+		return last.Document.Deadline
+	}
+	switch {
+	case w.timeout <= 0:
+		return manifest.Forever
+	case w.timeout <= kubernetesTimeout:
+		return 0
+	}
+	return int64(math.Ceil(w.timeout.Seconds()))
+}
+
+// kubernetesTimeout is what Kubernetes gives a rollout where it is told nothing.
+const kubernetesTimeout = 10 * time.Minute

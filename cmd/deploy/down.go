@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,20 +19,22 @@ import (
 func downCommand(invocation func() *cli.Invocation) *cobra.Command {
 	var p place
 	var volumes, yes bool
+	var timeout time.Duration
 	c := &cobra.Command{
 		Use: "down", Short: "Remove the stack from the cluster; claims keep their data", Args: cobra.NoArgs,
 		Example: "  orlop deploy down\n  orlop deploy down -v  with the claims and their data, after a yes",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return down(ctx, inv, p, volumes, yes) })
+			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return down(ctx, inv, p, volumes, yes, timeout) })
 		},
 	}
 	p.flags(c.Flags())
 	c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove the claims too, with all data")
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask before data is removed")
+	c.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "`time` that the pods of each service, and each claim, may take to be gone; 0: for ever")
 	return c
 }
 
-func down(ctx context.Context, inv *cli.Invocation, p place, volumes, yes bool) error {
+func down(ctx context.Context, inv *cli.Invocation, p place, volumes, yes bool, timeout time.Duration) error {
 	client, observed, err := deployed(ctx, inv, p)
 	if err != nil {
 		return err
@@ -61,7 +64,7 @@ func down(ctx context.Context, inv *cli.Invocation, p place, volumes, yes bool) 
 		return display.WritePlan(inv.Stdout, plan.Plan, "text", inv.StyleOf(inv.Stdout))
 	}
 	words := display.Words{Done: "is down", Nothing: "is not there", Failed: "is not down"}
-	r := &core.Remover{Client: client, Plan: plan}
+	r := &core.Remover{Client: client, Plan: plan, Timeout: timeout}
 	services := len(plan.Steps)
 	err = show(ctx, inv, client, plan, words, services, nil, func(emit func(planner.Event)) error {
 		if observed.Parent == nil {

@@ -84,6 +84,7 @@ func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) 
 			document.Publish = last.Document.Publish
 		}
 	}
+	document.Deadline = d.what.deadline(observed.Last())
 	for name := range d.project.Services {
 		if d.what.restart || slices.Contains(d.restarts, name) {
 			document.Restart(name, observed.Next())

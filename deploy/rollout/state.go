@@ -24,6 +24,7 @@ type Seen struct {
 type State struct {
 	Done    bool
 	Failure string // why it will not be done; "" while it may
+	Late    bool   // the failure is that Kubernetes' own deadline for it has passed: it may be done all the same
 	Text    string // what is to be waited for, in a few words
 	Pod     string // that the failure, or the text, is about
 	Inside  string // the container of it; "": the pod itself
@@ -73,6 +74,7 @@ func Look(s Seen, generation int64, now time.Time) State {
 	}
 	if result.Status == status.FailedStatus {
 		st.Failure = jobFailure(s.Workload, result.Message)
+		st.Late = conditionField(s.Workload, "Progressing", "reason") == "ProgressDeadlineExceeded"
 		if pod := lastFailed(pods); pod != nil {
 			st.Pod = pod.GetName()
 			if c, text := ended(pod); text != "" {
