@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -183,7 +184,16 @@ func (r *Remover) End(ctx context.Context, failure error) error {
 	}
 	o := r.Plan.Observed
 	var errs []error
-	if r.Plan.Leave > 0 { // claims have to be found again
+	left := maps.Clone(o.Objects)
+	for _, w := range r.Plan.work {
+		maps.DeleteFunc(left, func(_ string, live *cluster.Live) bool { return slices.Contains(w.remove, live) })
+	}
+	for _, live := range left {
+		if live.GetKind() != manifest.VolumeClaim.Kind { // what runs keeps its history
+			return nil
+		}
+	}
+	if len(left) > 0 { // claims have to be found again
 		return r.retire(ctx)
 	}
 	for _, revision := range o.Revisions {

@@ -296,6 +296,11 @@ func Explain(ctx context.Context, c *cluster.Client, s rollout.State) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	text := s.Failure
+	if s.Killed != "" {
+		if killed := c.ProbeKill(ctx, s.Pod, s.Inside); killed != "" {
+			text = strings.Replace(text, s.Killed, killed, 1)
+		}
+	}
 	if s.Pod != "" {
 		where := s.Pod
 		if s.Inside != "" {

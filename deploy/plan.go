@@ -631,7 +631,7 @@ func (p *Plan) removals(set *manifest.Set) {
 		}
 	}
 	if len(stays) > 0 {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("%s of volumes that no service of the stack file has: %s; they keep their data until \"orlop deploy down -v\"", claims(len(stays)), strings.Join(stays, ", ")))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s of volumes that no service of the stack file has: %s; they keep their data until \"orlop deploy volume rm\"", claims(len(stays)), strings.Join(stays, ", ")))
 	}
 	var all []string
 	for _, s := range p.Steps {

@@ -39,7 +39,7 @@ type place struct {
 
 func (p *place) flags(f *pflag.FlagSet) {
 	f.StringVar(&p.context, "context", "", "`context` of the kubeconfig; without it the current one")
-	f.StringVarP(&p.namespace, "namespace", "n", "", "`namespace` to deploy to; without it the context's")
+	f.StringVarP(&p.namespace, "namespace", "n", "", "`namespace` of the cluster, as -n of kubectl; without it the context's")
 }
 
 // what are the flags that say what is deployed, and how.
@@ -116,7 +116,7 @@ func deployCommand(invocation func() *cli.Invocation) *cobra.Command {
 	w.acting(c.Flags())
 	c.Flags().BoolVar(&w.detailed, "detailed-exitcode", false, "exit with 0 if nothing had to change, 2 if something was changed, 1 for an error")
 	c.AddCommand(planCommand(invocation), statusCommand(invocation), logsCommand(invocation), execCommand(invocation), historyCommand(invocation),
-		rollbackCommand(invocation), downCommand(invocation), renderCommand(invocation), watchCommand(invocation))
+		rollbackCommand(invocation), downCommand(invocation), volumeCommand(invocation), renderCommand(invocation), watchCommand(invocation))
 	return c
 }
 
@@ -133,7 +133,11 @@ func with(c *cobra.Command, inv *cli.Invocation, f func(context.Context, *cli.In
 // inherit gives a verb below deploy the flags that stand before it: orlop deploy -n shop status.
 func inherit(c *cobra.Command) error {
 	var errs []error
-	c.Parent().Flags().Visit(func(f *pflag.Flag) {
+	above := c.Parent()
+	for above.HasParent() && above.Parent().HasParent() {
+		above = above.Parent()
+	}
+	above.Flags().Visit(func(f *pflag.Flag) {
 		own := c.Flags().Lookup(f.Name)
 		switch {
 		case own == nil:

@@ -3,7 +3,9 @@ package deploy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +27,7 @@ type logFlags struct {
 	place
 	follow      bool
 	previous    bool
+	pod         podChoice
 	tail, since string
 	print       display.LogFormat
 }
@@ -33,7 +36,7 @@ func logsCommand(invocation func() *cli.Invocation) *cobra.Command {
 	var f logFlags
 	c := &cobra.Command{
 		Use: "logs [SERVICE...]", Short: "Show what the pods of services print",
-		Example: "  orlop deploy logs -f web\n  orlop deploy logs --previous api  of the container before it was started again",
+		Example: "  orlop deploy logs -f web\n  orlop deploy logs --pod web-x2x7q   of the pod that logs call so\n  orlop deploy logs --previous api    of the container before it was started again",
 		RunE: func(c *cobra.Command, args []string) error {
 			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return logs(ctx, inv, f, args) })
 		},
@@ -41,7 +44,8 @@ func logsCommand(invocation func() *cli.Invocation) *cobra.Command {
 	f.place.flags(c.Flags())
 	c.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with what is printed from now on, also by pods that come later")
 	c.Flags().BoolVar(&f.previous, "previous", false, "of the container that was there before it was started again")
-	c.Flags().StringVar(&f.tail, "tail", "all", "`lines` to show of each pod")
+	c.Flags().StringVar(&f.tail, "tail", "all", "`lines` to show of each pod; it has no short form here: -n is --namespace")
+	f.pod.flags(c.Flags(), "")
 	c.Flags().StringVar(&f.since, "since", "", "from this `time` on: 10m, 2026-01-31T15:04:05Z, or seconds of Unix time")
 	c.Flags().BoolVarP(&f.print.Times, "timestamps", "t", false, "show the time of each line")
 	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show lines without the pod's name")
@@ -65,6 +69,12 @@ func logs(ctx context.Context, inv *cli.Invocation, f logFlags, named []string) 
 	if since != 0 {
 		o.Since = time.Unix(0, since)
 	}
+	if err := f.pod.check(); err != nil {
+		return err
+	}
+	if f.pod.index != 0 && len(named) != 1 {
+		return errors.New("--index is the number of a pod of one service: name that service")
+	}
 	client, observed, err := deployed(ctx, inv, f.place)
 	if err != nil {
 		return err
@@ -78,9 +88,14 @@ func logs(ctx context.Context, inv *cli.Invocation, f logFlags, named []string) 
 		return err
 	}
 	defer mirror.Close()
-	l := &logReader{client: client, options: o, printer: inv.NewLogPrinter(f.print, nil), numbers: map[string]int32{}, read: map[string]bool{}}
+	l := &logReader{client: client, options: o, printer: inv.NewLogPrinter(f.print, nil), services: names(observed, services), read: map[string]bool{}}
+	if f.pod.isMade() {
+		if l.pod, err = choose(mirror, f.pod, l.services); err != nil {
+			return err
+		}
+	}
 	defer l.printer.EndLine()
-	return l.run(ctx, mirror, names(observed, services))
+	return l.run(ctx, mirror)
 }
 
 // names are the services by their names on the cluster.
@@ -92,19 +107,39 @@ func names(observed *core.Observed, services []string) map[string]string {
 	return out
 }
 
+// choose is the name of the pod that is meant, of one of the services.
+func choose(mirror *cluster.Mirror, choice podChoice, services map[string]string) (string, error) {
+	var first error
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		pods := mirror.Objects(cluster.Pod, map[string]string{manifest.LabelService: name})
+		pod, err := choice.find(pods, services[name])
+		if err == nil {
+			return pod.GetName(), nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if len(services) > 1 {
+		return "", fmt.Errorf("no service has a pod %s: see \"orlop deploy status\"", choice.name)
+	}
+	return "", first
+}
+
 // logReader prints the logs of pods as they come.
 type logReader struct {
-	client  *cluster.Client
-	options cluster.LogOptions
+	client   *cluster.Client
+	options  cluster.LogOptions
+	services map[string]string // by their names on the cluster
+	pod      string            // the only one; "": all
+	read     map[string]bool   // containers, by pod, name and how often they were started
 
 	mu      sync.Mutex
-	printer *display.LogPrinter
-	numbers map[string]int32 // of the pods of a service
-	read    map[string]bool  // containers, by pod, name and how often they were started
+	printer *display.LogPrinter // guarded by mu
 }
 
 // run reads the logs of all containers that have begun; with Follow also of those that begin later.
-func (l *logReader) run(ctx context.Context, mirror *cluster.Mirror, services map[string]string) error {
+func (l *logReader) run(ctx context.Context, mirror *cluster.Mirror) error {
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	var first error
@@ -114,14 +149,13 @@ func (l *logReader) run(ctx context.Context, mirror *cluster.Mirror, services ma
 		pods := mirror.Objects(cluster.Pod, nil)
 		slices.SortFunc(pods, func(a, b *cluster.Live) int { return strings.Compare(a.GetName(), b.GetName()) })
 		for _, pod := range pods {
-			service, is := services[pod.GetLabels()[manifest.LabelService]]
-			if !is {
+			service, is := l.services[pod.GetLabels()[manifest.LabelService]]
+			if !is || l.pod != "" && pod.GetName() != l.pod {
 				continue
 			}
 			for _, container := range l.begun(pod) {
-				number := l.number(service, pod.GetName())
 				read := func() {
-					if err := l.copy(ctx, pod.GetName(), container, service, number); err != nil && ctx.Err() == nil {
+					if err := l.copy(ctx, pod.GetName(), container, service); err != nil && ctx.Err() == nil {
 						once.Do(func() { first = err })
 					}
 				}
@@ -161,28 +195,24 @@ func (l *logReader) begun(pod *cluster.Live) []string {
 	return out
 }
 
-func (l *logReader) number(service, pod string) int32 {
-	key := service + " " + pod
-	if l.numbers[key] == 0 {
-		n := int32(1)
-		for other, number := range l.numbers {
-			if strings.HasPrefix(other, service+" ") && number >= n {
-				n = number + 1
-			}
-		}
-		l.numbers[key] = n
+// labelOf is what lines of a container stand behind: the pod's short name, and the container's if it is not the service's own.
+func labelOf(service, pod, container string) string {
+	label := shortName(service, pod)
+	if container != manifest.ServiceName(service) {
+		label += " " + container
 	}
-	return l.numbers[key]
+	return label
 }
 
 // copy prints the log of a container.
-func (l *logReader) copy(ctx context.Context, pod, container, service string, number int32) error {
+func (l *logReader) copy(ctx context.Context, pod, container, service string) error {
 	body, err := l.client.Logs(ctx, pod, container, l.options)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	const most = 1 << 20 // of a line
+	label := labelOf(service, pod, container) // in place of a number, which pods have not
+	const most = 1 << 20                      // of a line
 	scanner := bufio.NewScanner(body)
 	scanner.Buffer(make([]byte, 64<<10), most)
 	for scanner.Scan() {
@@ -192,7 +222,7 @@ func (l *logReader) copy(ctx context.Context, pod, container, service string, nu
 			text = scanner.Text()
 		}
 		l.mu.Lock()
-		l.printer.Print(&api.LogLine{Container: pod, Service: service, Number: number, TimeUnixNs: when.UnixNano(), Text: []byte(api.Valid(text))})
+		l.printer.Print(&api.LogLine{Container: label, OneOff: true, Service: service, TimeUnixNs: when.UnixNano(), Text: []byte(api.Valid(text))})
 		l.mu.Unlock()
 	}
 	return scanner.Err()

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/dynamic/dynamicinformer"
@@ -237,6 +237,40 @@ func (c *Client) Warnings(ctx context.Context, name string) []string {
 		}
 	}
 	return out
+}
+
+// ProbeKill says that a container was killed because a probe failed, with what the probe said; "" if it was not, as far as events tell.
+func (c *Client) ProbeKill(ctx context.Context, pod, container string) string {
+	list, err := c.of(Event).List(ctx, v1.ListOptions{FieldSelector: "involvedObject.name=" + pod})
+	if err != nil {
+		return ""
+	}
+	said := map[string]string{} // by probe
+	killer := ""
+	for _, e := range list.Items {
+		reason, _, _ := unstructured.NestedString(e.Object, "reason")
+		message, _, _ := unstructured.NestedString(e.Object, "message")
+		field, _, _ := unstructured.NestedString(e.Object, "involvedObject", "fieldPath")
+		if field != "spec.containers{"+container+"}" {
+			continue
+		}
+		for _, probe := range []string{"startup", "liveness"} {
+			switch {
+			case reason == "Killing" && strings.Contains(message, "failed "+probe+" probe"):
+				killer = probe
+			case reason == "Unhealthy" && strings.HasPrefix(strings.ToLower(message), probe+" probe"):
+				said[probe] = strings.Join(strings.Fields(message), " ")
+			}
+		}
+	}
+	if killer == "" {
+		return ""
+	}
+	why := said[killer]
+	if why == "" {
+		why = killer + " probe failed"
+	}
+	return "killed, as its health check failed (" + why + ")"
 }
 
 // Process is a command in a container.

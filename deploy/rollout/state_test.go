@@ -38,6 +38,7 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		done       bool
 		failure    string
 		late       bool
+		killed     string
 		text       string
 	}{
 		"done":                       {status: done, generation: 2, done: true},
@@ -54,6 +55,8 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		"its probe fails":     {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":true,"ready":false,"state":{"running":{}}}`)}, text: "is not ready: its health check fails"},
 		"it has not started":  {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":false,"ready":false,"state":{"running":{}}}`)}, text: "starts: its health check has not succeeded yet"},
 		"deadline of its own": {status: strings.Replace(rolling, `"status":"True","reason":"ReplicaSetUpdated"`, `"status":"False","reason":"ProgressDeadlineExceeded","message":"late"`, 1), generation: 2, failure: "Progress deadline exceeded", late: true, text: "0 of 1 ready"},
+		"killed": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":1,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":137}}}`)},
+			text: "exited with code 137, starts again", killed: "exited with code 137"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := Seen{
@@ -64,7 +67,7 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 				seen.Pods = append(seen.Pods, object(t, p))
 			}
 			got := Look(seen, c.generation, time.Time{})
-			if got.Done != c.done || got.Failure != c.failure || got.Late != c.late || c.text != "" && got.Text != c.text {
+			if got.Done != c.done || got.Failure != c.failure || got.Late != c.late || got.Killed != c.killed || c.text != "" && got.Text != c.text {
 				t.Errorf("it is %+v, want done %v, failure %q, text %q", got, c.done, c.failure, c.text)
 			}
 		})
