@@ -110,7 +110,7 @@ func (d *deployment) complain(found spec.Diagnostics) error {
 	}
 	if !d.told {
 		d.told = true
-		d.Warn(found.Sourced(d.Dir).Warnings())
+		d.Warn(found.Sourced(d.Dir).Warnings(), "orlop deploy render --verbose")
 	}
 	return nil
 }
