@@ -28,15 +28,29 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
+// pushing is an image on its way to a registry.
+type pushing struct {
+	target   string // where to
+	name     string // that the engine has it by
+	pin      string // the digest that it has to have; "": any
+	platform string // the only one; "": all that are here
+}
+
+// wanted is how a registry is asked for it.
+func (p *pushing) wanted() string {
+	if p.pin == "" {
+		return p.name
+	}
+	return repository(p.name) + "@" + p.pin
+}
+
 // images decides which image each container of a deploy has, and makes those that are not there.
 type images struct {
 	*cli.Invocation
 	what    *what
 	project *spec.Project
 
-	targets map[string]string // where the image of a service that is built or copied is pushed to
-	sources map[string]string // of which image of the engine's it is
-	pins    map[string]string // which digest that has to have, by orlop.lock
+	pushes  map[string]pushing // of steps that build or copy
 	toBuild []string
 	done    map[string]string // references of images that were built before, by what they were built of
 
@@ -74,7 +88,7 @@ func (i *images) engine(ctx context.Context) (*api.Client, error) {
 // decide fills in the images of a document: those that are deployed already stay as they are, of those that are only named
 // registries say the digest. It gives how the rest comes to be: by which step.
 func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revision) (map[string]core.Image, error) {
-	i.targets, i.sources, i.pins, i.toBuild = map[string]string{}, map[string]string{}, map[string]string{}, nil
+	i.pushes, i.toBuild = map[string]pushing{}, nil
 	if err := i.fingerprints(ctx, d); err != nil {
 		return nil, err
 	}
@@ -98,14 +112,14 @@ func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revisi
 			} else if how != (core.Image{}) {
 				made[at] = how
 			}
-		case strings.Contains(s.Image, "@"):
-			d.Images[at], d.Named[at] = s.Image, s.Image
 		case i.what.copyImages:
-			if how, err := i.copied(d, last, at, s.Image, locked); err != nil {
+			if how, err := i.copied(d, last, at, s, locked); err != nil {
 				errs = append(errs, err)
 			} else if how != (core.Image{}) {
 				made[at] = how
 			}
+		case strings.Contains(s.Image, "@"):
+			d.Images[at], d.Named[at] = s.Image, s.Image
 		default:
 			named[at] = s.Image
 		}
@@ -209,7 +223,7 @@ func (i *images) built(d *core.Document, last *core.Revision, at, maker string) 
 		d.Images[at] = ref
 		return core.Image{}, nil
 	}
-	i.targets[maker], i.sources[maker] = target, i.project.ImageName(maker)
+	i.pushes[maker] = pushing{target: target, name: i.project.ImageName(maker)}
 	if !slices.Contains(i.toBuild, maker) {
 		i.toBuild = append(i.toBuild, maker)
 	}
@@ -248,28 +262,33 @@ func repository(ref string) string {
 // isPushed says that a reference names what a registry has: one of a deploy that failed before its push is a tag alone.
 func isPushed(ref string) bool { return strings.Contains(ref, "@") }
 
-// copied says how an image of elsewhere comes to the registry that is given: the one of orlop.lock, or the one that its name means.
-func (i *images) copied(d *core.Document, last *core.Revision, at, name string, locked map[string]string) (core.Image, error) {
+// copied says how an image of elsewhere comes to the registry that is given: the one of its digest or of orlop.lock, or the one that its
+// name means.
+func (i *images) copied(d *core.Document, last *core.Revision, at string, s *spec.Service, locked map[string]string) (core.Image, error) {
 	if i.what.registry == "" {
 		return core.Image{}, errors.New("--copy-images needs a --registry to copy them to")
 	}
-	key, err := remote.LockName(name)
+	key, err := remote.LockName(s.Image)
 	if err != nil {
 		return core.Image{}, fmt.Errorf("%s.image: %w", at, err)
 	}
-	wanted, pin := name, locked[key]
-	if pin != "" {
-		wanted = repository(name) + "@" + pin
+	p := pushing{name: s.Image, pin: locked[key], platform: s.Platform}
+	if name, digest, isPinned := strings.Cut(s.Image, "@"); isPinned {
+		p.name, p.pin = name, digest
 	}
-	if last != nil && last.Document.Named[at] == wanted && isPushed(last.Document.Images[at]) && (pin != "" || i.what.pull != "always") {
+	wanted := p.wanted()
+	if p.platform != "" {
+		wanted += " for " + p.platform
+	}
+	if last != nil && last.Document.Named[at] == wanted && isPushed(last.Document.Images[at]) && (p.pin != "" || i.what.pull != "always") {
 		d.Images[at], d.Named[at] = last.Document.Images[at], wanted
 		return core.Image{}, nil
 	}
 	sum := sha256.Sum256([]byte(wanted))
+	p.target = strings.TrimSuffix(i.what.registry, "/") + "/" + bare(p.name) + ":" + hex.EncodeToString(sum[:])[:tagLength]
 	step := "image " + wanted
-	target := strings.TrimSuffix(i.what.registry, "/") + "/" + bare(name) + ":" + hex.EncodeToString(sum[:])[:tagLength]
-	i.targets[step], i.sources[step], i.pins[step] = target, name, pin
-	d.Images[at], d.Named[at] = target, wanted
+	i.pushes[step] = p
+	d.Images[at], d.Named[at] = p.target, wanted
 	return core.Image{Action: planner.Push, Step: step}, nil
 }
 
@@ -471,7 +490,7 @@ func (i *images) pushGate(ctx context.Context, client *api.Client, program, targ
 	if _, err := stream.CloseAndRecv(); err != nil {
 		return "", cli.Cause(ctx, err)
 	}
-	return i.push(ctx, client, target, gateImage, func(planner.Event) {})
+	return i.push(ctx, client, &api.PushImage{Name: target, Service: gateImage}, func(planner.Event) {})
 }
 
 // makeAll makes all images that a document has only the names of.
@@ -500,33 +519,31 @@ func (i *images) build(ctx context.Context, step string, note func(planner.Event
 	if err != nil {
 		return "", err
 	}
-	source, target := i.sources[step], i.targets[step]
+	p := i.pushes[step]
+	source := p.name
 	if slices.Contains(i.toBuild, step) {
 		if err := i.all(client).wait(ctx, step, note); err != nil {
 			return "", err
 		}
-	} else if source, err = i.fetch(ctx, client, source, i.pins[step], note); err != nil {
+	} else if source, err = i.fetch(ctx, client, &p, note); err != nil {
 		return "", err
 	}
-	if source != target {
-		if _, err := client.TagImage(ctx, &api.TagRequest{Source: source, Target: target}); err != nil {
+	if source != p.target {
+		if _, err := client.TagImage(ctx, &api.TagRequest{Source: source, Target: p.target}); err != nil {
 			return "", cli.Cause(ctx, err)
 		}
 	}
-	note(planner.Event{Text: "push " + target})
-	return i.push(ctx, client, target, step, note)
+	note(planner.Event{Text: "push " + p.target})
+	return i.push(ctx, client, &api.PushImage{Name: p.target, Service: step, Platform: p.platform}, note)
 }
 
-// fetch has the engine pull an image, the one with a digest where one is given, and says by which name it has it. What is here
-// is not pulled, unless --pull always asks for what a name means now.
-func (i *images) fetch(ctx context.Context, client *api.Client, name, pin string, note func(planner.Event)) (string, error) {
-	wanted := name
-	if pin != "" {
-		wanted = repository(name) + "@" + pin
-	}
-	for _, there := range []string{wanted, name} {
-		details, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: there})
-		if err == nil && (pin == "" && i.what.pull != "always" || pin != "" && details.Digest == pin) {
+// fetch has the engine pull an image, and says by which name it has it. What is here is not pulled, unless --pull always asks for what
+// a name means now.
+func (i *images) fetch(ctx context.Context, client *api.Client, p *pushing, note func(planner.Event)) (string, error) {
+	wanted := p.wanted()
+	for _, there := range []string{wanted, p.name} {
+		details, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: there, Platform: p.platform})
+		if err == nil && (p.pin == "" && i.what.pull != "always" || p.pin != "" && details.Digest == p.pin) {
 			return there, nil
 		}
 	}
@@ -535,7 +552,7 @@ func (i *images) fetch(ctx context.Context, client *api.Client, name, pin string
 		return "", err
 	}
 	defer end()
-	stream, err := client.Registry.Fetch(ctx, &api.FetchRequest{Names: []string{wanted}, Session: session})
+	stream, err := client.Registry.Fetch(ctx, &api.FetchRequest{Names: []string{wanted}, Platform: p.platform, Session: session})
 	if err != nil {
 		return "", cli.Cause(ctx, err)
 	}
@@ -544,13 +561,13 @@ func (i *images) fetch(ctx context.Context, client *api.Client, name, pin string
 }
 
 // push pushes an image and gives its reference by digest.
-func (i *images) push(ctx context.Context, client *api.Client, target, service string, note func(planner.Event)) (string, error) {
+func (i *images) push(ctx context.Context, client *api.Client, image *api.PushImage, note func(planner.Event)) (string, error) {
 	session, end, err := i.LendLogins(ctx, client)
 	if err != nil {
 		return "", err
 	}
 	defer end()
-	stream, err := client.Registry.Push(ctx, &api.PushRequest{Of: target, Session: session, Images: []*api.PushImage{{Name: target, Service: service}}})
+	stream, err := client.Registry.Push(ctx, &api.PushRequest{Of: image.Name, Session: session, Images: []*api.PushImage{image}})
 	if err != nil {
 		return "", cli.Cause(ctx, err)
 	}
@@ -558,11 +575,11 @@ func (i *images) push(ctx context.Context, client *api.Client, target, service s
 	if _, err := cli.Follow(ctx, verdict, nil, forward(note)); err != nil {
 		return "", err
 	}
-	digest := verdict.pushed[target]
+	digest := verdict.pushed[image.Name]
 	if digest == "" {
-		return "", fmt.Errorf("%s was pushed, and the engine does not tell its digest: it is of an older version: run \"orlop engine restart\"", target)
+		return "", fmt.Errorf("%s was pushed, and the engine does not tell its digest: it is of an older version: run \"orlop engine restart\"", image.Name)
 	}
-	return repository(target) + "@" + digest, nil
+	return repository(image.Name) + "@" + digest, nil
 }
 
 // pushStream notes which digests were pushed: that of a tag may be somebody else's by the time it is asked for.
@@ -580,11 +597,14 @@ func (s *pushStream) Recv() (*api.Progress, error) {
 	return m, err
 }
 
-// forward hands on how far something is.
+// forward hands on how far something is, and what it warns of.
 func forward(note func(planner.Event)) func(planner.Event) {
 	return func(e planner.Event) {
-		if e.Kind == planner.Progressed {
+		switch e.Kind {
+		case planner.Progressed:
 			note(planner.Event{Text: e.Text, Current: e.Current, Total: e.Total, Part: e.Part})
+		case planner.Warned:
+			note(planner.Event{Kind: e.Kind, Text: e.Text})
 		}
 	}
 }

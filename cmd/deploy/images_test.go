@@ -73,7 +73,7 @@ func quiet(planner.Event) {}
 func TestWhatWasPushedIsDeployedAndNotWhatATagMeansLater(t *testing.T) {
 	r := &registry{here: map[string]string{"r.example/web:1": "sha256:ours"}, there: map[string]string{}}
 	i := &images{Invocation: &cli.Invocation{}, what: &what{}}
-	ref, err := i.push(t.Context(), &api.Client{Registry: r, Image: r}, "r.example/web:1", "web", quiet)
+	ref, err := i.push(t.Context(), &api.Client{Registry: r, Image: r}, &api.PushImage{Name: "r.example/web:1", Service: "web"}, quiet)
 	if err != nil || ref != "r.example/web@sha256:ours" {
 		t.Errorf("it is %s (%v), want the digest that was pushed", ref, err)
 	}
@@ -99,7 +99,7 @@ func TestWhichImageIsCopied(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := &registry{here: c.here}
 			i := &images{Invocation: &cli.Invocation{}, what: &what{pull: c.pull}}
-			source, err := i.fetch(t.Context(), &api.Client{Registry: r, Image: r}, "db:1", c.pin, quiet)
+			source, err := i.fetch(t.Context(), &api.Client{Registry: r, Image: r}, &pushing{name: "db:1", pin: c.pin}, quiet)
 			if fetched := strings.Join(r.fetched, " "); err != nil || fetched != c.fetched || source != c.source {
 				t.Errorf("it is %s, %q was fetched (%v), want %s and %q", source, fetched, err, c.source, c.fetched)
 			}
@@ -109,6 +109,7 @@ func TestWhichImageIsCopied(t *testing.T) {
 
 func TestWhatIsCopiedIsCopiedAgainWhenTheLockSaysSo(t *testing.T) {
 	const one, two = "sha256:1111", "sha256:2222"
+	image := &spec.Service{Image: "db:1"}
 	copied := &core.Revision{Document: &core.Document{Images: map[string]string{"services.db": "r/db@sha256:c"}, Named: map[string]string{"services.db": "db@" + one}}}
 	for name, c := range map[string]struct {
 		locked string
@@ -121,14 +122,35 @@ func TestWhatIsCopiedIsCopiedAgainWhenTheLockSaysSo(t *testing.T) {
 		"locked no more":               {"", "missing", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			i := &images{what: &what{registry: "r", pull: c.pull, copyImages: true}, targets: map[string]string{}, sources: map[string]string{}, pins: map[string]string{}}
+			i := &images{what: &what{registry: "r", pull: c.pull, copyImages: true}, pushes: map[string]pushing{}}
 			d := core.NewDocument(&spec.Project{}, nil)
-			how, err := i.copied(d, copied, "services.db", "db:1", map[string]string{"db:1": c.locked})
+			how, err := i.copied(d, copied, "services.db", image, map[string]string{"db:1": c.locked})
 			if err != nil || (how.Action == planner.Push) != c.again {
 				t.Fatalf("it is %v (%v), want a push: %v", how, err, c.again)
 			}
-			if steps := slices.Collect(maps.Values(i.pins)); c.again && (len(steps) != 1 || steps[0] != c.locked) {
-				t.Errorf("the digest is %v, want %s", steps, c.locked)
+			if pushes := slices.Collect(maps.Values(i.pushes)); c.again && (len(pushes) != 1 || pushes[0].pin != c.locked) {
+				t.Errorf("pushed is %v, want %s", pushes, c.locked)
+			}
+		})
+	}
+}
+
+func TestWhatHasADigestOrAPlatformIsCopiedAsThat(t *testing.T) {
+	const digest = "sha256:9d75f0d7c398df565d7ac04c6819b62d6d8b9560f5eb4672596ecd8f7e96ae91"
+	for name, c := range map[string]struct {
+		service spec.Service
+		want    pushing
+	}{
+		"a digest":           {spec.Service{Image: "db@" + digest}, pushing{name: "db", pin: digest}},
+		"a tag and a digest": {spec.Service{Image: "db:1@" + digest}, pushing{name: "db:1", pin: digest}},
+		"a platform":         {spec.Service{Image: "db:1", Platform: "linux/arm64"}, pushing{name: "db:1", platform: "linux/arm64"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := &images{what: &what{registry: "r.example", copyImages: true}, pushes: map[string]pushing{}}
+			how, err := i.copied(core.NewDocument(&spec.Project{}, nil), nil, "services.db", &c.service, nil)
+			got := i.pushes[how.Step]
+			if c.want.target = got.target; err != nil || got != c.want || !strings.HasPrefix(got.target, "r.example/db:") {
+				t.Errorf("it is %+v (%v), want %+v", got, err, c.want)
 			}
 		})
 	}

@@ -238,7 +238,11 @@ func lookAt(pod *unstructured.Unstructured, isJob bool, now time.Time) finding {
 				if started {
 					return finding{container: name, text: "is not ready: its health check fails"}
 				}
-				return finding{container: name, text: "starts: its health check has not succeeded yet"}
+				text := "its health check has not succeeded yet"
+				if code, reason, has := last(c); has {
+					return finding{container: name, killed: killed(code, reason), text: exit(code, reason) + ", started again: " + text}
+				}
+				return finding{container: name, text: "starts: " + text}
 			}
 		}
 	}

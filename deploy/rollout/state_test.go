@@ -55,6 +55,8 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		"its probe fails":     {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":true,"ready":false,"state":{"running":{}}}`)}, text: "is not ready: its health check fails"},
 		"it has not started":  {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":false,"ready":false,"state":{"running":{}}}`)}, text: "starts: its health check has not succeeded yet"},
 		"deadline of its own": {status: strings.Replace(rolling, `"status":"True","reason":"ReplicaSetUpdated"`, `"status":"False","reason":"ProgressDeadlineExceeded","message":"late"`, 1), generation: 2, failure: "Progress deadline exceeded", late: true, text: "0 of 1 ready"},
+		"started again": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":false,"ready":false,"restartCount":1,"state":{"running":{}},"lastState":{"terminated":{"exitCode":137}}}`)},
+			text: "exited with code 137, started again: its health check has not succeeded yet", killed: "exited with code 137"},
 		"killed": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":1,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":137}}}`)},
 			text: "exited with code 137, starts again", killed: "exited with code 137"},
 	} {
