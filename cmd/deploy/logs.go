@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -166,13 +167,23 @@ func (l *logReader) run(ctx context.Context, mirror *cluster.Mirror) error {
 				}
 			}
 		}
-		if !l.options.Follow {
+		switch {
+		case !l.options.Follow && l.options.Previous && len(l.read) == 0:
+			return errors.New("no container of these was started again: there is nothing from before")
+		case !l.options.Follow, l.pod != "" && !slices.ContainsFunc(pods, l.isToGoOn):
+			readers.Wait()
 			return first
 		}
 		if err := mirror.Wait(ctx, changed, 0); err != nil {
 			return err
 		}
 	}
+}
+
+// isToGoOn says that more may come from the pod that is followed.
+func (l *logReader) isToGoOn(pod *cluster.Live) bool {
+	phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase")
+	return pod.GetName() == l.pod && phase != "Succeeded" && phase != "Failed"
 }
 
 // begun are the containers of a pod whose logs are not read yet.
@@ -185,7 +196,8 @@ func (l *logReader) begun(pod *cluster.Live) []string {
 			name, _ := c["name"].(string)
 			_, waits, _ := unstructured.NestedMap(c, "state", "waiting")
 			id := fmt.Sprint(pod.GetName(), " ", name, " ", c["restartCount"])
-			if _, ended, _ := unstructured.NestedMap(c, "lastState", "terminated"); waits && !ended && !l.options.Previous || l.read[id] || name == "gate" {
+			_, ended, _ := unstructured.NestedMap(c, "lastState", "terminated")
+			if !ended && (waits || l.options.Previous) || l.read[id] || name == "gate" {
 				continue
 			}
 			l.read[id] = true
@@ -204,26 +216,66 @@ func labelOf(service, pod, container string) string {
 	return label
 }
 
-// copy prints the log of a container.
+// copy prints the log of a container. A log that is followed goes on over lost connections, without a line lost or printed twice.
 func (l *logReader) copy(ctx context.Context, pod, container, service string) error {
-	body, err := l.client.Logs(ctx, pod, container, l.options)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	label := labelOf(service, pod, container) // in place of a number, which pods have not
-	const most = 1 << 20                      // of a line
-	scanner := bufio.NewScanner(body)
-	scanner.Buffer(make([]byte, 64<<10), most)
-	for scanner.Scan() {
-		stamp, text, _ := strings.Cut(scanner.Text(), " ")
-		when, err := time.Parse(time.RFC3339Nano, stamp)
+	c := &copied{logReader: l, label: labelOf(service, pod, container), service: service}
+	options := l.options
+	for {
+		body, err := l.client.Logs(ctx, pod, container, options)
 		if err != nil {
-			text = scanner.Text()
+			return err
 		}
-		l.mu.Lock()
-		l.printer.Print(&api.LogLine{Container: label, OneOff: true, Service: service, TimeUnixNs: when.UnixNano(), Text: []byte(api.Valid(text))})
-		l.mu.Unlock()
+		before := c.last
+		err = c.from(body)
+		body.Close()
+		if err == nil || !options.Follow || ctx.Err() != nil || c.last.Equal(before) { // one that ends before its first line will do so again
+			return err
+		}
+		options.Since, options.Tail = c.last, -1
 	}
-	return scanner.Err()
+}
+
+// copied is a log of which some is printed.
+type copied struct {
+	*logReader
+	label   string // in place of a number, which pods have not
+	service string
+	last    time.Time // of the last line that was printed
+}
+
+// from prints what is read, but what was printed before.
+func (c *copied) from(r io.Reader) error {
+	const piece = 64 << 10 // of a line that is longer
+	in := bufio.NewReaderSize(r, piece)
+	isRest, isKnown := false, false
+	upTo := c.last
+	for {
+		text, err := in.ReadSlice('\n')
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) && !errors.Is(err, io.EOF) {
+			return err // a line that is cut off comes again, whole
+		}
+		if len(text) > 0 {
+			line := strings.TrimSuffix(string(text), "\n")
+			if !isRest {
+				stamp, rest, _ := strings.Cut(line, " ")
+				if when, bad := time.Parse(time.RFC3339Nano, stamp); bad == nil {
+					line, isKnown = rest, !when.After(upTo)
+					c.last = when
+				}
+			}
+			isRest = errors.Is(err, bufio.ErrBufferFull)
+			if !isKnown {
+				c.print(line, isRest)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+	}
+}
+
+func (c *copied) print(text string, isPart bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.printer.Print(&api.LogLine{Container: c.label, OneOff: true, Service: c.service, TimeUnixNs: c.last.UnixNano(), Text: []byte(api.Valid(text)), Partial: isPart})
 }
