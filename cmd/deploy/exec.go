@@ -32,9 +32,11 @@ func execCommand(invocation func() *cli.Invocation) *cobra.Command {
 			inv := invocation()
 			ctx := c.Context()
 			if f.noTerminal || !terminal.IsOn(inv) {
-				return with(c, inv, func(ctx context.Context, inv *cli.Invocation) error { return exec(ctx, inv, f, args[0], args[1:]) })
+				return with(c, inv, func(ctx context.Context, inv *cli.Invocation) error {
+					return exec(ctx, inv, f, args[0], cli.CommandOf(args[1:]))
+				})
 			}
-			return exec(cli.Heard(ctx), inv, f, args[0], args[1:]) // the terminal hands every key on
+			return exec(cli.Heard(ctx), inv, f, args[0], cli.CommandOf(args[1:])) // the terminal hands every key on
 		},
 	}
 	c.Flags().SetInterspersed(false)
@@ -51,9 +53,6 @@ func execCommand(invocation func() *cli.Invocation) *cobra.Command {
 }
 
 func exec(ctx context.Context, inv *cli.Invocation, f execFlags, service string, command []string) error {
-	if command[0] == "--" && len(command) > 1 { // as kubectl has it
-		command = command[1:]
-	}
 	if err := f.pod.check(); err != nil {
 		return err
 	}

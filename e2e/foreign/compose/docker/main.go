@@ -110,6 +110,7 @@ func compose(args []string) {
 		}
 	}()
 	r := bufio.NewReader(errs)
+	isBuilding := map[string]bool{}
 	for {
 		line, err := r.ReadString('\n')
 		io.WriteString(os.Stderr, line)
@@ -119,8 +120,15 @@ func compose(args []string) {
 		if printed, ok := strings.CutPrefix(line, "     | "); ok && slices.Contains(args, "--watch") {
 			io.WriteString(os.Stdout, printed) // by a command of a watch, beside what its container prints
 		}
-		if image, ok := strings.CutSuffix(strings.TrimSpace(line), " Built"); ok {
-			fmt.Printf("naming to docker.io/library/%s done\n", strings.TrimPrefix(image, "Image "))
+		image, state, _ := strings.Cut(strings.TrimPrefix(line, " Image "), " ")
+		switch state {
+		case "Building\n":
+			isBuilding[image] = true
+		case "Built\n":
+			if !isBuilding[image] {
+				steps(image)
+			}
+			fmt.Printf("naming to docker.io/library/%s done\n", image)
 		}
 		for _, w := range wording {
 			bare := strings.TrimRight(line, "\n")
@@ -140,6 +148,13 @@ func compose(args []string) {
 	case err != nil:
 		fatal(err)
 	}
+}
+
+// steps prints the steps of an image that was built before: BuildKit, which is not asked for it, tells them as cached.
+func steps(image string) {
+	c := exec.Command("orlop", "image", "history", "--no-trunc", "--format", "CACHED {{.CreatedBy}}", image)
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	_ = c.Run() // it prints why not
 }
 
 // projectOf is the name of the project that a command line names.
