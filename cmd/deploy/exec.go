@@ -26,7 +26,7 @@ func execCommand(invocation func() *cli.Invocation) *cobra.Command {
 	var f execFlags
 	c := &cobra.Command{
 		Use: "exec SERVICE COMMAND [ARG...]", Short: "Run a command in a pod of a service",
-		Example: "  orlop deploy exec db psql -U shop\n  orlop deploy exec --index 2 web sh               in the second pod\n  orlop deploy exec -T web sh -c 'cat > /tmp/in' < file",
+		Example: "  orlop deploy exec db psql -U shop\n  orlop deploy exec --index 2 web sh  in the second pod\n  orlop deploy exec -T web sh -c 'cat > /tmp/in' < file",
 		Args:    cli.AtLeast(2, "a service and a command"),
 		RunE: func(c *cobra.Command, args []string) error {
 			inv := invocation()

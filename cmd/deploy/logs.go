@@ -37,7 +37,7 @@ func logsCommand(invocation func() *cli.Invocation) *cobra.Command {
 	var f logFlags
 	c := &cobra.Command{
 		Use: "logs [SERVICE...]", Short: "Show what the pods of services print",
-		Example: "  orlop deploy logs -f web\n  orlop deploy logs --pod web-x2x7q   of the pod that logs call so\n  orlop deploy logs --previous api    of the container before it was started again",
+		Example: "  orlop deploy logs -f web\n  orlop deploy logs --pod web-x2x7q  of the pod that logs call so\n  orlop deploy logs --previous api   of the container before it was started again",
 		RunE: func(c *cobra.Command, args []string) error {
 			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return logs(ctx, inv, f, args) })
 		},
