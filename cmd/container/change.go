@@ -61,8 +61,8 @@ func (v *Verbs) start() *cobra.Command {
 	return c
 }
 
-// startAttached starts a container and connects to its process from its beginning on; to one
-// that runs it connects as attach does.
+// startAttached starts a container and connects to its process from its beginning on; to that of one which runs
+// it connects from now on.
 func (v *Verbs) startAttached(ctx context.Context, name string, interactive bool, keys string) error {
 	of, err := v.one(ctx, name)
 	if err != nil {
@@ -73,7 +73,7 @@ func (v *Verbs) startAttached(ctx context.Context, name string, interactive bool
 	}
 	made := of.Applied.Service
 	start := &api.ProcessStart{
-		Project: of.project, Container: of.ID, Service: of.Service, Join: isActive(of.State),
+		Project: of.project, Container: of.ID, Service: of.Service,
 		Stdin: made.StdinOpen && interactive, Terminal: made.Tty && terminal.IsOn(v.Of()),
 	}
 	return v.join(ctx, start, terminal.Options{DetachKeys: keys})

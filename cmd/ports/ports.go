@@ -40,7 +40,7 @@ func linesOf(containers []planner.Container, services []string) []Line {
 	lines := []Line{}
 	for i := range containers {
 		c := &containers[i]
-		if c.OneOff || len(services) > 0 && !slices.Contains(services, c.Service) {
+		if !isUp(c) || len(services) > 0 && !slices.Contains(services, c.Service) {
 			continue
 		}
 		for _, b := range display.SortedBindings(c) {
@@ -133,19 +133,24 @@ func suffix(ctx context.Context, inv *cli.Invocation, client *api.Client, s cli.
 	}, err
 }
 
+// isUp says that somebody may answer at the ports of a container: one that was never started, or has ended, has nobody.
+func isUp(c *planner.Container) bool {
+	return !c.OneOff && c.State != planner.Created && c.State != planner.Exited
+}
+
 // mustBeUp refuses to speak of ports where nothing is up: an empty answer would
 // be taken for one.
 func mustBeUp(s cli.Stack, containers []planner.Container, services []string) error {
-	isUp := func(service string) bool {
+	hasOne := func(service string) bool {
 		return slices.ContainsFunc(containers, func(c planner.Container) bool {
-			return !c.OneOff && (service == "" || c.Service == service) && c.State != planner.Exited && c.State != planner.Created
+			return isUp(&c) && (service == "" || c.Service == service)
 		})
 	}
-	if !isUp("") {
+	if !hasOne("") {
 		return fmt.Errorf("%s is not up: bring it up with \"orlop up\"; \"orlop ls -a\" lists what there is", s.Name)
 	}
 	for _, name := range services {
-		if !isUp(name) {
+		if !hasOne(name) {
 			return fmt.Errorf("%s of %s is not up: bring it up with \"orlop up\"", name, s.Name)
 		}
 	}
@@ -171,7 +176,7 @@ func Print(ctx context.Context, inv *cli.Invocation, service string, port int, p
 			return err
 		}
 		for _, c := range containers {
-			if c.Service != service || c.OneOff || index > 0 && c.Number != index {
+			if c.Service != service || !isUp(&c) || index > 0 && c.Number != index {
 				continue
 			}
 			if b, ok := binding(&c, port, protocol); ok {
@@ -200,7 +205,7 @@ func PrintAll(ctx context.Context, inv *cli.Invocation, service string, index in
 			return err
 		}
 		for _, c := range containers {
-			if c.Service != service || c.OneOff || index > 0 && c.Number != index {
+			if c.Service != service || !isUp(&c) || index > 0 && c.Number != index {
 				continue
 			}
 			said, err := suffix(ctx, inv, client, s, &c)

@@ -98,15 +98,26 @@ func (u *run) sayStopped(e planner.Event) {
 	}
 }
 
-// hooked is a display that keeps what commands have printed that run when containers are started.
-type hooked struct{ events []planner.Event }
+// hooked is a display that keeps what commands have printed that run when containers are started, for the logs that follow.
+type hooked struct {
+	keeps  bool // logs follow
+	events []planner.Event
+	left   int // events that are not kept: there were too many
+}
+
+// mostHooked is how many of its events are kept, each with a line: the last ones.
+const mostHooked = 1000
 
 func (h *hooked) Plan(*planner.Plan)     {}
 func (h *hooked) Finish(display.Summary) {}
 func (h *hooked) Abort()                 {}
 func (h *hooked) Event(e planner.Event) {
-	if e.Kind == planner.Progressed && len(e.Lines) > 0 && e.Action != planner.Build {
-		h.events = append(h.events, e)
+	if !h.keeps || e.Kind != planner.Progressed || len(e.Lines) == 0 || e.Action == planner.Build {
+		return
+	}
+	if h.events = append(h.events, e); len(h.events) > mostHooked {
+		h.events = h.events[1:]
+		h.left++
 	}
 }
 
@@ -136,9 +147,13 @@ func (u *run) attached(ctx context.Context) error {
 	logs := display.NewLogMerge(u.NewLogPrinter(u.format, known))
 	u.merge.Store(logs)
 	u.sayAttached(known)
+	if n := u.hooked.left; n > 0 {
+		u.SayNotice(fmt.Sprintf("of what commands printed at the start, the first %s are left out", spec.Plural(n, "line")))
+	}
 	for _, e := range u.hooked.events {
 		u.sayHooked(e)
 	}
+	u.hooked = hooked{}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)

@@ -120,6 +120,7 @@ func (u *run) bringUp(ctx context.Context, o Options) error {
 		w.Done, w.Failed = "is created", "is not created"
 	}
 	application := cli.Application{Project: u.project, Options: o.Plan, Builds: o.Builds, Timeout: o.StopTimeout}
+	u.hooked.keeps = o.Stays
 	waits := &waiting{display.NewBoard(u.Now())}
 	out, err := u.Apply(applying, u.client, application, cli.Progress{
 		Words: w, Services: len(u.chosen), Project: u.project,

@@ -97,7 +97,11 @@ func (o *output) take(b []byte) (lines []string) {
 		lines = append(lines, string(bytes.TrimRight(line, "\r")))
 		o.line = rest
 	}
-	o.line = append([]byte(nil), o.line[max(0, len(o.line)-outputSize):]...)
+	for len(o.line) > outputSize { // as in logs, one that is too long is told in pieces
+		lines = append(lines, string(o.line[:outputSize]))
+		o.line = o.line[outputSize:]
+	}
+	o.line = bytes.Clone(o.line)
 	return lines
 }
 

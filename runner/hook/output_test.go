@@ -2,6 +2,7 @@ package hook
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -9,7 +10,7 @@ import (
 func TestWhatAHookPrintsIsToldByLines(t *testing.T) {
 	var said []string
 	o := &output{say: func(line string) { said = append(said, line) }}
-	for _, text := range []string{"one\ntw", "o\r\n", "", "rest"} {
+	for _, text := range []string{"one\ntw", "o\r\n", "", strings.Repeat("x", 2*outputSize), "rest"} {
 		if n, err := o.Write([]byte(text)); n != len(text) || err != nil {
 			t.Errorf("of %q %d are written: %v", text, n, err)
 		}
@@ -18,7 +19,8 @@ func TestWhatAHookPrintsIsToldByLines(t *testing.T) {
 	if _, err := o.Write([]byte("late\n")); err != nil {
 		t.Error(err)
 	}
-	if want := []string{"one", "two", "rest"}; !slices.Equal(said, want) {
+	long := strings.Repeat("x", outputSize)
+	if want := []string{"one", "two", long, long, "rest"}; !slices.Equal(said, want) {
 		t.Errorf("said are %q", said)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -309,4 +310,29 @@ func TestASecondHalfOfAnEditIsNoOther(t *testing.T) {
 		t.Error("the same edit is to be carried out twice")
 	}
 	w.running.Wait()
+}
+
+// What was there before the stack was read has not changed.
+func TestAWatchBeginsWithNothingToDo(t *testing.T) {
+	dir := realTemp(t)
+	write(t, dir, map[string]string{"src/a": "1", "stack.yaml": "one"})
+	must(t, os.Symlink("a", dir+"/src/link"))
+	for !FileClock().After(ctimeOf(t, dir+"/src/link")) { // what is written within one tick of that clock counts
+	}
+	l := newTree(scope{[]*Rule{rule(spec.WatchSync, dir+"/src", "/app"), fileRule(dir + "/stack.yaml")}}, deaf{})
+	since := FileClock()
+	if got := l.begin(since); len(got) > 0 {
+		t.Errorf("changed are %q", got)
+	}
+	write(t, dir, map[string]string{"src/b": "1"})
+	if got := newTree(l.scope, deaf{}).begin(since); !slices.Equal(got, []string{dir + "/src/b"}) {
+		t.Errorf("changed are %q", got)
+	}
+}
+
+func ctimeOf(t *testing.T, path string) time.Time {
+	t.Helper()
+	info, err := os.Lstat(path)
+	must(t, err)
+	return time.Unix(info.Sys().(*syscall.Stat_t).Ctim.Unix())
 }
