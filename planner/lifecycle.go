@@ -199,7 +199,11 @@ func linksOf(k *Container, steps map[string][]string, follows map[string][]link)
 // condition of depends_on if that waits for more than the start.
 func (p *Plan) follow(step *Step, l link, ids []string) {
 	if l.condition != spec.ServiceHealthy && l.condition != spec.ServiceCompleted {
-		step.After = append(step.After, ids...)
+		if l.required && step.Action == Start { // as with an up, it is not started without
+			step.Needs = append(step.Needs, ids...)
+		} else {
+			step.After = append(step.After, ids...)
+		}
 		return
 	}
 	await := newAwait(l.service, l.condition, ids)
