@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -61,7 +62,10 @@ func (r *recorder) begin() (err error) {
 	if r.packer, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1)); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(r.store.views, 0o700); err != nil {
+	if err = os.Mkdir(r.store.views, 0o700); err == nil {
+		err = syncDir(filepath.Dir(r.store.views))
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if r.file, err = os.CreateTemp(r.store.views, newView+"*"); err != nil {
