@@ -43,6 +43,7 @@ func watchCommand(invocation func() *cli.Invocation) *cobra.Command {
 
 // keep deploys and watches.
 func keep(ctx context.Context, inv *cli.Invocation, w what, flags watch.Flags) error {
+	since := loop.FileClock()
 	d, err := prepare(ctx, inv, w)
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func keep(ctx context.Context, inv *cli.Invocation, w what, flags watch.Flags) e
 	})
 	x := &syncer{deployment: d, mirror: mirror, built: map[string]string{}}
 	return loop.Run(ctx, loop.Config{
-		Project: d.project, Files: d.project.Files, Behind: behind, Options: loop.Options{GitIgnore: flags.GitIgnore},
+		Project: d.project, Files: d.project.Files, Since: since, Behind: behind, Options: loop.Options{GitIgnore: flags.GitIgnore},
 		Executor: x, Containers: containers, Report: watch.NewDisplay(inv, "ends it"), Now: inv.Now,
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
+	"github.com/orlop/orlop/cmd/watch/loop"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -33,6 +34,7 @@ type Options struct {
 
 // Run brings a stack up and stays with it, if that is asked for.
 func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
+	since := loop.FileClock()
 	project, files, err := o.Source.Load(ctx, inv)
 	if err != nil {
 		return err
@@ -68,7 +70,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 		defer u.menu.Close()
 	}
 	if o.Watch != nil {
-		u.watching = &watch.Config{Client: u.client, Source: o.Source, Files: files, Project: project, Flags: *o.Watch, Menu: u.menu}
+		u.watching = &watch.Config{Client: u.client, Source: o.Source, Files: files, Since: since, Project: project, Flags: *o.Watch, Menu: u.menu}
 	}
 	return u.attach(ctx)
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
@@ -27,7 +28,7 @@ type Flags struct {
 func Run(ctx context.Context, inv *cli.Invocation, services []string, f Flags) error {
 	ctx, cancel := inv.Interruptible(ctx)
 	defer cancel()
-	source := cli.Source{Services: services}
+	source, since := cli.Source{Services: services}, loop.FileClock()
 	project, files, err := source.Load(ctx, inv)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func Run(ctx context.Context, inv *cli.Invocation, services []string, f Flags) e
 	}
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
-	s := &Config{Client: client, Source: source, Files: files, Project: project, Flags: f, behind: behind, Menu: OpenMenu(inv)}
+	s := &Config{Client: client, Source: source, Files: files, Since: since, Project: project, Flags: f, behind: behind, Menu: OpenMenu(inv)}
 	s.Report = NewDisplay(inv, "ends it")
 	if m := s.Menu; m != nil {
 		defer m.Close()
@@ -79,7 +80,8 @@ func applyProject(ctx context.Context, inv *cli.Invocation, client *api.Client, 
 type Config struct {
 	Client  *api.Client
 	Source  cli.Source
-	Files   []string // that the stack was read from
+	Files   []string  // that the stack was read from
+	Since   time.Time // when that began, by loop.FileClock
 	Project *spec.Project
 	Flags   Flags
 	behind  bool // the up before has failed
@@ -112,7 +114,7 @@ func Keep(ctx context.Context, inv *cli.Invocation, s *Config) error {
 		wg.Go(func() { m.run(ctx) })
 	}
 	return loop.Run(ctx, loop.Config{
-		Project: p, Files: s.Files, Services: chosenForWatch(p, s.Source.Services), Behind: s.behind,
+		Project: p, Files: s.Files, Since: s.Since, Services: chosenForWatch(p, s.Source.Services), Behind: s.behind,
 		Options:  loop.Options{GitIgnore: s.Flags.GitIgnore, GitExcludes: gitExcludes(ctx, &inv.Settings), Triggers: triggers(ctx, s.Client)},
 		Executor: x, Containers: containers, Commands: commands,
 		Report: s.Report, Now: inv.Now,

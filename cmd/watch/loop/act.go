@@ -334,12 +334,12 @@ func (w *watcher) saySynced(q *queue, o order, done Synced, unread map[string]er
 
 // reload reads the stack again and applies it.
 func (w *watcher) reload(ctx context.Context) {
-	began := w.Now()
+	began, since := w.Now(), FileClock()
 	project, files, err := w.Executor.Reload(ctx)
 	if err != nil {
 		w.tell(func() {
 			w.applying = false
-			w.watchFiles(w.Project, files, false)
+			w.watchFiles(w.Project, files, since)
 			w.report(Event{Kind: Failed, Text: "the stack stays as it is until its files are valid"})
 		})
 		return
@@ -347,27 +347,29 @@ func (w *watcher) reload(ctx context.Context) {
 	err = w.Executor.Apply(ctx, project)
 	w.tell(func() {
 		w.applying = false
+		if ctx.Err() != nil {
+			return
+		}
+		isDeclined := errors.Is(err, ErrDeclined)
+		if !isDeclined {
+			w.Project, w.Behind = project, err != nil
+		}
+		// Before anything is told: who waits for that may go on to the next edit.
+		w.watchFiles(w.Project, files, since)
 		switch {
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, ErrDeclined):
-			w.watchFiles(w.Project, files, false)
+		case isDeclined:
 			w.report(Event{Kind: Note, Text: "the stack stays as it is"})
-			return
 		case err != nil:
-			w.Behind = true
 			w.fail("", "the stack does not match its files", err, "")
 		default:
-			w.Behind = false
 			w.report(Event{Kind: Applied, Took: w.Now().Sub(began)})
 		}
-		w.Project = project
-		w.watchFiles(project, files, false)
 	})
 }
 
-// watchFiles takes the rules of a project, and the files of its stack.
-func (w *watcher) watchFiles(p *spec.Project, files []string, newIsChanged bool) {
+// watchFiles takes the rules of a project, and the files of its stack, as they were at a
+// time; the zero time is for rules that read otherwise now (see rescope).
+func (w *watcher) watchFiles(p *spec.Project, files []string, since time.Time) {
 	rules, err := w.rules(p, files)
 	if err != nil {
 		w.report(Event{Kind: Failed, Text: err.Error()})
@@ -375,7 +377,7 @@ func (w *watcher) watchFiles(p *spec.Project, files []string, newIsChanged bool)
 	}
 	w.Files = files
 	moved, gone := w.moved(rules)
-	changes := w.tree.rescope(scope{rules}, newIsChanged)
+	changes := w.tree.rescope(scope{rules}, since)
 	w.setRules(rules)
 	w.warn()
 	for _, r := range moved {

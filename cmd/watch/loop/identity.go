@@ -68,6 +68,23 @@ func bornAt(path string) int64 {
 	return time.Unix(st.Btime.Sec, int64(st.Btime.Nsec)).UnixNano()
 }
 
+// FileClock is the time by which the kernel dates changes of files: coarser than the
+// clock, and behind it.
+func FileClock() time.Time {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now); err != nil {
+		return time.Now()
+	}
+	return time.Unix(now.Unix())
+}
+
+// isWrittenSince says that a file was written, or put where it is, at a time of
+// FileClock or later; of the zero time it says no. A directory changes with what it holds.
+func isWrittenSince(info fs.FileInfo, since time.Time) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && !since.IsZero() && !info.IsDir() && !time.Unix(st.Ctim.Unix()).Before(since)
+}
+
 // stamp is what a file looked like when it was read.
 type stamp struct {
 	size, mtime, ctime int64

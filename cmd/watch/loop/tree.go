@@ -58,6 +58,7 @@ type tree struct {
 	blind   map[string]bool // directories that could not be watched
 	limit   error           // why; said once
 	fresh   func(file string) bool
+	since   time.Time // by FileClock: what was written from then on is no longer what was taken; zero: none
 	began   time.Time
 	// surveyed says that what is there is known: what comes now is new.
 	surveyed bool
@@ -186,15 +187,23 @@ func (t *tree) lookAgain() []string {
 	return d.end()
 }
 
-// rescope takes new rules. What they are newly about is taken as it is, or
-// counts as changed where they are the old ones that a file reads otherwise now.
-func (t *tree) rescope(s scope, newIsChanged bool) []string {
+// begin takes everything as it is, and gives what was written since the stack was read.
+func (t *tree) begin(since time.Time) []string {
+	t.fresh, t.since = func(string) bool { return false }, since
+	defer func() { t.fresh, t.since = nil, time.Time{} }()
+	return t.survey()
+}
+
+// rescope takes new rules. What they are newly about is taken as it is, unless it was
+// written since a time; or counts as changed, where they are the old ones that a file
+// reads otherwise now: for those the time is zero.
+func (t *tree) rescope(s scope, since time.Time) []string {
 	old := t.scope
 	t.scope = s
-	if !newIsChanged {
-		t.fresh = old.holds
+	if !since.IsZero() {
+		t.fresh, t.since = old.holds, since
 	}
-	defer func() { t.fresh = nil }()
+	defer func() { t.fresh, t.since = nil, time.Time{} }()
 	roots := s.roots()
 	isAbove := func(dir string) bool {
 		return slices.ContainsFunc(roots, func(root string) bool { _, above := within(dir, root); return above })
@@ -435,9 +444,9 @@ func (d *difference) end() []string {
 			if d.written[p.path] && !was.directory && was.seen.differs(now[i].seen) {
 				t.rewritten = append(t.rewritten, p.path)
 			}
-		case had || t.fresh == nil || t.fresh(p.path):
+		case had || t.fresh == nil || t.fresh(p.path) || isWrittenSince(p.info, t.since):
 			d.changed = append(d.changed, p.path)
-			if was.from == nil && t.surveyed {
+			if was.from == nil && (t.surveyed || !t.since.IsZero()) {
 				from := was.origin(t.began)
 				now[i].from = &from
 			}

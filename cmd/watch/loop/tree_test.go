@@ -181,19 +181,19 @@ func TestNewRulesForgetNothingAndInventNothing(t *testing.T) {
 	src, other, file := rule(spec.WatchSync, dir+"/src", "/app"), rule(spec.WatchSync, dir+"/other", "/o"), fileRule(dir+"/stack.yaml")
 	l := watchTree(t, dir, src, file)
 	write(t, dir, map[string]string{"src/a": "2", "src/n": "1"}) // no event was looked at yet
-	got := strings.ReplaceAll(strings.Join(l.rescope(scope{[]*Rule{src, other, file}}, false), " "), dir+"/", "")
+	got := strings.ReplaceAll(strings.Join(l.rescope(scope{[]*Rule{src, other, file}}, time.Now()), " "), dir+"/", "")
 	if got != "src/a src/n" {
 		t.Errorf("the new rules report %q", got)
 	}
 	write(t, dir, map[string]string{"other/b": "2", "stack.yaml": "2"})
 	l.until("other/b", "stack.yaml")
-	l.rescope(scope{[]*Rule{file}}, false)
+	l.rescope(scope{[]*Rule{file}}, time.Now())
 	if l.watched[filepath.Join(dir, "other")] {
 		t.Error("a folder that no rule is about any more is watched")
 	}
 	write(t, dir, map[string]string{"stack.yaml": "3"})
 	l.until("stack.yaml")
-	changed := l.rescope(scope{[]*Rule{other, file}}, true)
+	changed := l.rescope(scope{[]*Rule{other, file}}, time.Time{})
 	if got := strings.ReplaceAll(strings.Join(changed, " "), dir+"/", ""); !strings.Contains(got, "other/b") {
 		t.Errorf("what a rule lets in again is reported as %q", got)
 	}

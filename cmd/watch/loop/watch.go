@@ -140,9 +140,10 @@ const (
 // Config is what a watch works with.
 type Config struct {
 	Project    *spec.Project
-	Files      []string // of the stack: an edit of them is a new plan
-	Behind     bool     // the stack does not match its files: what changes is tried with all of it
-	Services   []string // none: all
+	Files      []string  // of the stack: an edit of them is a new plan
+	Since      time.Time // when the stack was about to be read, by FileClock: what was written from then on has changed
+	Behind     bool      // the stack does not match its files: what changes is tried with all of it
+	Services   []string  // none: all
 	Options    Options
 	Executor   Executor
 	Containers <-chan Container
@@ -166,7 +167,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	w.tree = newTree(scope{rules}, notify)
-	w.tree.survey()
+	meanwhile := w.tree.begin(cfg.Since)
 	w.setRules(rules)
 	c := &collector{events: events, errors: errs, batches: make(chan batch), now: cfg.Now}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -183,6 +184,7 @@ func Run(ctx context.Context, cfg Config) error {
 	})
 	w.warn()
 	w.ready()
+	w.changed(meanwhile)
 	return w.loop(ctx, c.batches, complaints)
 }
 
@@ -422,7 +424,7 @@ func (w *watcher) changed(paths []string) {
 		}
 	}
 	if redefined {
-		w.watchFiles(w.Project, w.Files, true)
+		w.watchFiles(w.Project, w.Files, time.Time{})
 	}
 }
 

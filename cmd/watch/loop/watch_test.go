@@ -239,3 +239,42 @@ func TestAServiceThatIsDownIsRestartedBesideFilesThatWait(t *testing.T) {
 	cancel()
 	awaited(t, "the watch", end)
 }
+
+// What is written while the stack is brought up, or while an edit is carried out, is not
+// lost, though nobody watches it yet.
+func TestAnEditIsNotLostWhileAnotherIsCarriedOut(t *testing.T) {
+	dir := t.TempDir()
+	stack, values := filepath.Join(dir, "stack.yaml"), filepath.Join(dir, "env", "values.env")
+	write(t, dir, map[string]string{"stack.yaml": "one", "env/values.env": "one"})
+	project := &spec.Project{Name: "p", Services: map[string]*spec.Service{}}
+	reloads, applied := make(chan string, 8), 0
+	executor := &fakeExecutor{
+		reload: func() (*spec.Project, []string) {
+			text, err := os.ReadFile(values)
+			must(t, err)
+			reloads <- string(text)
+			return project, []string{stack, values}
+		},
+		apply: func() {
+			if applied++; applied == 1 {
+				write(t, dir, map[string]string{"env/values.env": "two"})
+			}
+		},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	since := FileClock()
+	write(t, dir, map[string]string{"stack.yaml": "two"})
+	end := watched(ctx, Config{Project: project, Files: []string{stack}, Since: since, Executor: executor})
+	if got := awaited(t, "the edit from before the watch", reloads); got != "one" {
+		t.Errorf("read first: %s", got)
+	}
+	if got := awaited(t, "the edit from before the file was watched", reloads); got != "two" {
+		t.Errorf("read then: %s", got)
+	}
+	cancel()
+	awaited(t, "the watch", end)
+	if len(reloads) > 0 {
+		t.Errorf("it is read once more, though nothing was written: %s", <-reloads)
+	}
+}
