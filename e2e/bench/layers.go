@@ -39,8 +39,34 @@ func largeLayers(ctx context.Context, b *bench) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = b.steps(ctx, dir, ":down --rmi all", ":cache prune --all --force")
-	return append(took, float64(after-before)/1e6), err
+	if _, err = b.steps(ctx, dir, ":down --rmi all", ":cache prune --all --force"); err != nil {
+		return nil, err
+	}
+	return append(took, float64(after-before)/1e6), settled(ctx, b.engine.Root, before)
+}
+
+// settled waits until the disk has what it had before, for files are deleted behind the answer, and has written that:
+// it would slow down the next measurement.
+func settled(ctx context.Context, dir string, before int64) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		now, err := onDisk(dir)
+		if err != nil {
+			return err
+		}
+		if now < before+10e6 {
+			syscall.Sync()
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%d MB that nothing needs are not deleted", (now-before)/1e6)
+		}
+	}
 }
 
 // onDisk is how many bytes the files below a directory take.

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -35,7 +34,7 @@ type recorder struct {
 
 	sum   digest.Digester
 	bytes int64
-	in    *io.PipeWriter
+	in    *relay
 	done  chan struct{} // closed when the archive is read to its end, or can't be
 	err   error         // why it can't; read after done
 	ended bool          // nothing more is written
@@ -74,12 +73,12 @@ func (r *recorder) begin() (err error) {
 	if _, err := r.file.WriteString(viewMagic); err != nil {
 		return err
 	}
-	out, in := io.Pipe()
-	r.in = in
+	r.in = newRelay(r.sum.Hash())
 	go func() {
 		defer close(r.done)
-		r.err = r.record(out)
-		out.CloseWithError(r.err)
+		if r.err = r.record(r.in); r.err != nil {
+			r.in.fail()
+		}
 	}()
 	return nil
 }
@@ -187,15 +186,21 @@ func (r *recorder) Write(b []byte) (int, error) {
 		return 0, fmt.Errorf("the layer is written: %w", os.ErrClosed)
 	}
 	n, err := r.in.Write(b)
-	hashed(r.sum.Hash(), b[:n])
 	r.bytes += int64(n)
+	if err != nil {
+		<-r.done
+		err = r.err
+	}
 	return n, err
 }
 
-func hashed(h hash.Hash, b []byte) { _, _ = h.Write(b) }
-
 // Digest implements content.Writer.
-func (r *recorder) Digest() digest.Digest { return r.sum.Digest() }
+func (r *recorder) Digest() digest.Digest {
+	if !r.ended {
+		r.in.flush()
+	}
+	return r.sum.Digest()
+}
 
 // Status implements content.Writer.
 func (r *recorder) Status() (content.Status, error) {
@@ -216,7 +221,7 @@ func (r *recorder) Sync() error {
 		return r.err
 	}
 	r.ended = true
-	r.in.Close()
+	r.in.end()
 	<-r.done
 	if r.err == nil {
 		r.err = r.finish()
@@ -267,7 +272,7 @@ func (r *recorder) discard() {
 	r.store.forget(r)
 	if r.in != nil && !r.ended {
 		r.ended = true
-		r.in.CloseWithError(os.ErrClosed)
+		r.in.end()
 		<-r.done
 	}
 	if r.root != nil {
