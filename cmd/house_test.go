@@ -29,7 +29,7 @@ func house() map[string][]string {
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/ownrange", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/fetched", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper", "cmd/consent", "cmd/remote"}
-	verbs := append([]string{"api/archive", "cmd/files", "cmd/up", "cmd/why", "cmd/bake", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/signing", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/container", "cmd/events", "cmd/lifecycle", "cmd/wait", "cmd/oneoff", "cmd/format", "cmd/graph", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
+	verbs := append([]string{"api/archive", "cmd/files", "cmd/up", "cmd/why", "cmd/bake", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/signing", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/config", "cmd/ports", "cmd/container", "cmd/events", "cmd/lifecycle", "cmd/wait", "cmd/oneoff", "cmd/format", "cmd/graph", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/ownrange": {"runner/disk"}, "runner/network/reconcile": {}, "runner/network/ruleset": {}, "runner/network/sockets": {"runner/network/netns"},
@@ -136,6 +136,8 @@ func house() map[string][]string {
 		"cmd/wait":                 append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/oneoff":               append([]string{"cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/format":               {"spec"},
+		"cmd/config":               append([]string{"cmd/registries", "cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/ports":                append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/graph":                {"spec"},
 		"cmd/container":            append([]string{"cmd/cli", "cmd/format", "cmd/ps", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/ps":                   append([]string{"cmd/cli", "cmd/format", "cmd/display", "cmd/provider"}, command...),

@@ -81,7 +81,7 @@ func (s *Spool) pending() ([]byte, error) {
 
 // fill moves what a pipe has into the spool, waiting for something to come,
 // and returns it; io.EOF is the end of the pipe.
-func (s *Spool) fill(pipe *os.File, buf []byte) ([]byte, error) {
+func (s *Spool) fill(pipe *os.File, b *buffer) ([]byte, error) {
 	conn, err := pipe.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (s *Spool) fill(pipe *os.File, buf []byte) ([]byte, error) {
 	err = conn.Read(func(fd uintptr) bool {
 		for {
 			at := spoolHead + s.end
-			n, failed = unix.Splice(int(fd), nil, int(s.file.Fd()), &at, len(buf), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+			n, failed = unix.Splice(int(fd), nil, int(s.file.Fd()), &at, spoolChunk, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
 			if failed != unix.EINTR {
 				return failed != unix.EAGAIN
 			}
@@ -105,6 +105,7 @@ func (s *Spool) fill(pipe *os.File, buf []byte) ([]byte, error) {
 	case n == 0:
 		return nil, io.EOF
 	}
+	buf := b.take() // only now: who is silent needs none
 	if _, err := s.file.ReadAt(buf[:n], spoolHead+s.end); err != nil {
 		return nil, &spoolError{err}
 	}

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -40,7 +43,7 @@ func TestSpoolSurvivesAnEngineThatIsKilled(t *testing.T) {
 			}
 			defer out.Close()
 			fmt.Fprint(in, "one\ntwo\nunfin")
-			read, err := s.fill(out, make([]byte, spoolChunk))
+			read, err := s.fill(out, &buffer{})
 			if err != nil || string(read) != "one\ntwo\nunfin" {
 				t.Fatalf("got %q, %v", read, err)
 			}
@@ -83,11 +86,11 @@ func TestSpoolIsKeptSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	buf := make([]byte, spoolChunk)
+	var buf buffer
 	var most int64
 	for range 200 {
 		fmt.Fprint(in, strings.Repeat("x", 16<<10), "\nunfinished")
-		read, err := s.fill(out, buf)
+		read, err := s.fill(out, &buf)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,10 +101,58 @@ func TestSpoolIsKeptSmall(t *testing.T) {
 		t.Errorf("it grew to %d bytes", most)
 	}
 	in.Close()
-	if _, err := s.fill(out, buf); err != io.EOF {
+	if _, err := s.fill(out, &buf); err != io.EOF {
 		t.Errorf("at the end of the pipe: %v", err)
 	}
 	if rest, err := s.pending(); err != nil || string(rest) != "unfinished" {
 		t.Errorf("pending are %q, %v", rest, err)
 	}
+}
+
+// TestSilentStreamsHoldNoMemory: of a thousand containers most print nothing at any time.
+func TestSilentStreamsHoldNoMemory(t *testing.T) {
+	heap := func() int {
+		runtime.GC()
+		runtime.GC() // what lies in a pool goes with the second
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	logs := make([]*Log, 200)
+	for i := range logs {
+		logs[i], _ = logged(t)
+		if err := os.MkdirAll(filepath.Dir(logs[i].path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := heap()
+	var copies sync.WaitGroup
+	var ends []*os.File
+	printed := make(chan struct{}, len(logs))
+	for _, c := range logs {
+		out, in, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		s, err := openSpool(c.path+".spool", c.fileSize())
+		if err != nil {
+			t.Fatal(err)
+		}
+		copies.Go(func() {
+			c.Copy(Stream{Pipe: out, Spool: s, Tee: func([]byte) { printed <- struct{}{} }, Detached: func() bool { return false }})
+		})
+		fmt.Fprintln(in, "hello")
+		ends = append(ends, in)
+	}
+	for range logs {
+		<-printed
+	}
+	if held := heap() - before; held > len(logs)*spoolChunk/2 {
+		t.Errorf("%d streams that print nothing hold %d kB", len(logs), held>>10)
+	}
+	for _, in := range ends {
+		in.Close()
+	}
+	copies.Wait()
 }

@@ -3,6 +3,7 @@ package logs
 import (
 	"errors"
 	"os"
+	"sync"
 )
 
 // spoolSuffix names the spool beside its pipe.
@@ -73,11 +74,12 @@ func (w *Log) copyPipe(s *Stream) {
 	if s.Live {
 		hidden = &hiddenLine{log: w, stderr: s.Stderr, pipe: s.Pipe}
 	}
-	buf := make([]byte, spoolChunk)
+	var buf buffer
+	defer buf.give()
 	var pace pace
 	for {
 		hidden.watch()
-		chunk, err := s.next(buf)
+		chunk, err := s.next(&buf)
 		if hidden.isDue(err) {
 			w.showLine(s.Stderr)
 			continue
@@ -98,14 +100,39 @@ func (w *Log) copyPipe(s *Stream) {
 			return
 		}
 		pace.hold(s.Pipe, chunk)
+		buf.give()
+	}
+}
+
+// buffer is memory for what is read, held only while something is: of many containers most
+// are silent at any time. The zero value holds none.
+type buffer struct{ held *[spoolChunk]byte }
+
+// buffers are those that nobody holds.
+var buffers = sync.Pool{New: func() any { return new([spoolChunk]byte) }}
+
+// take gives the memory, spoolChunk long; it is the same until it is given back.
+func (b *buffer) take() []byte {
+	if b.held == nil {
+		b.held = buffers.Get().(*[spoolChunk]byte)
+	}
+	return b.held[:]
+}
+
+// give gives it back: what was read may not be looked at any more.
+func (b *buffer) give() {
+	if b.held != nil {
+		buffers.Put(b.held)
+		b.held = nil
 	}
 }
 
 // next waits for something to come out of the pipe.
-func (s *Stream) next(buf []byte) ([]byte, error) {
+func (s *Stream) next(b *buffer) ([]byte, error) {
 	if s.Spool != nil {
-		return s.Spool.fill(s.Pipe, buf)
+		return s.Spool.fill(s.Pipe, b)
 	}
+	buf := b.take()
 	n, err := s.Pipe.Read(buf)
 	return buf[:n], err
 }

@@ -1,4 +1,4 @@
-package cmd
+package config
 
 import (
 	"context"
@@ -10,43 +10,43 @@ import (
 	"github.com/orlop/orlop/spec/tree"
 )
 
-// configModel prints the stack file less resolved than a project is: with variables,
+// printModel prints the stack file less resolved than a project is: with variables,
 // without what Compose implies, or with paths as they are written.
-func (a *app) configModel(ctx context.Context, services []string, f configFlags) error {
-	if f.needsProject() {
+func (v verb) printModel(ctx context.Context, services []string) error {
+	if v.flags.needsProject() {
 		return errors.New("what is asked for needs the whole project: leave out --no-interpolate, --no-normalize and --no-path-resolution")
 	}
-	if f.kept.Variables && len(services) > 0 {
-		a.SayWarnings([]string{"service filtering is not applied when --no-interpolate is set: all of the file is printed"})
+	if v.flags.Kept.Variables && len(services) > 0 {
+		v.SayWarnings([]string{"service filtering is not applied when --no-interpolate is set: all of the file is printed"})
 		services = nil
 	}
-	opts := a.Options(services)
-	opts.Kept, opts.SpareContents = f.kept, true
-	root, err := a.LoadModel(ctx, opts)
-	if err != nil || f.quiet {
+	opts := v.Options(services)
+	opts.Kept, opts.SpareContents = v.flags.Kept, true
+	root, err := v.LoadModel(ctx, opts)
+	if err != nil || v.flags.Quiet {
 		return err
 	}
-	text, err := f.modelText(root)
+	text, err := v.flags.modelText(root)
 	if err != nil {
 		return err
 	}
-	return a.writeConfig(text, f)
+	return v.write(text)
 }
 
-func (f configFlags) modelText(root *tree.Node) (string, error) {
+func (f Flags) modelText(root *tree.Node) (string, error) {
 	switch {
-	case f.services:
+	case f.Services:
 		return namesIn(root, "services"), nil
-	case f.volumes:
+	case f.Volumes:
 		return namesIn(root, "volumes"), nil
-	case f.networks:
+	case f.Networks:
 		return namesIn(root, "networks"), nil
 	}
 	encode := spec.EncodeYAML
-	if f.format == "json" {
+	if f.Format == "json" {
 		encode = spec.EncodeJSON
 	}
-	text, err := encode(root.Document(!f.kept.Variables))
+	text, err := encode(root.Document(!f.Kept.Variables))
 	return string(text), err
 }
 

@@ -1,4 +1,4 @@
-package cmd
+package config
 
 import (
 	"context"
@@ -20,49 +20,49 @@ import (
 	"github.com/orlop/orlop/spec/variables"
 )
 
-// writeConfig writes what config prints, to the file that is asked for.
-func (a *app) writeConfig(text string, f configFlags) error {
-	if f.output == "" {
-		_, err := fmt.Fprint(a.Stdout, text)
+// write writes what config prints, to the file that is asked for.
+func (v verb) write(text string) error {
+	if v.flags.Output == "" {
+		_, err := fmt.Fprint(v.Stdout, text)
 		return err
 	}
-	path := f.output
+	path := v.flags.Output
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(a.WorkingDir(), path)
+		path = filepath.Join(v.WorkingDir(), path)
 	}
-	if a.DryRun {
-		a.SayNotice("dry run: " + f.output + " is not written")
+	if v.DryRun {
+		v.SayNotice("dry run: " + v.flags.Output + " is not written")
 		return nil
 	}
 	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-		return fmt.Errorf("cannot write --output %s: %w", f.output, errors.Unwrap(err))
+		return fmt.Errorf("cannot write --output %s: %w", v.flags.Output, errors.Unwrap(err))
 	}
 	return nil
 }
 
-// configVariables prints what is filled into the stack file.
-func (a *app) configVariables(ctx context.Context, f configFlags) error {
-	if f.environment {
+// printVariables prints what is filled into the stack file.
+func (v verb) printVariables(ctx context.Context) error {
+	if v.flags.Environment {
 		var lines []string
-		known := a.Variables(ctx)
+		known := v.Variables(ctx)
 		for _, name := range slices.Sorted(maps.Keys(known)) {
 			lines = append(lines, name+"="+known[name])
 		}
-		return a.writeConfig(display.Lines(lines), f)
+		return v.write(display.Lines(lines))
 	}
-	seen, err := a.namedVariables(ctx)
+	seen, err := v.namedVariables(ctx)
 	if err != nil {
 		return err
 	}
-	text, err := variablesTable(seen, f)
+	text, err := variablesTable(seen, v.flags)
 	if err != nil {
 		return err
 	}
-	return a.writeConfig(text, f)
+	return v.write(text)
 }
 
-// configVariable is one as Compose's config --variables prints it.
-type configVariable struct {
+// variable is one as Compose's config --variables prints it.
+type variable struct {
 	Name          string `yaml:"name"`
 	DefaultValue  string `yaml:"defaultvalue"`
 	PresenceValue string `yaml:"presencevalue"`
@@ -71,9 +71,9 @@ type configVariable struct {
 
 // namedVariables are those that the stack file names. One that says more of a variable
 // comes before one that says less.
-func (a *app) namedVariables(ctx context.Context) (map[string]configVariable, error) {
-	seen := map[string]configVariable{}
-	opts := a.Options(nil)
+func (v verb) namedVariables(ctx context.Context) (map[string]variable, error) {
+	seen := map[string]variable{}
+	opts := v.Options(nil)
 	opts.SpareContents, opts.SkipPayloads, opts.Profiles = true, true, []string{"*"}
 	opts.Seen = func(use variables.Use) {
 		v := seen[use.Name]
@@ -93,18 +93,18 @@ func (a *app) namedVariables(ctx context.Context) (map[string]configVariable, er
 	}
 	for _, d := range mistakes.Diagnostics.Errors() {
 		if !strings.HasPrefix(d.Message, "required variable ") { // which is what is asked for
-			a.SayWarnings([]string{d.String()})
+			v.SayWarnings([]string{d.String()})
 		}
 	}
 	return seen, nil
 }
 
-func variablesTable(seen map[string]configVariable, f configFlags) (string, error) {
+func variablesTable(seen map[string]variable, f Flags) (string, error) {
 	switch {
-	case f.format == "json":
+	case f.Format == "json":
 		text, err := json.MarshalIndent(seen, "", "    ")
 		return string(text) + "\n", err
-	case f.formatGiven && f.format == "yaml":
+	case f.FormatGiven && f.Format == "yaml":
 		text, err := yaml.Marshal(seen)
 		return string(text), err
 	}
