@@ -132,6 +132,11 @@ func (i namingInstance) name(ctx context.Context, ref cache.ImmutableRef, s sess
 	for _, d := range remotes[0].Descriptors {
 		diffs = append(diffs, digest.Digest(d.Annotations[labels.LabelUncompressed]))
 	}
+	all, end := snapshot.NewContainerdSnapshotter(i.w.Snapshotter)
+	defer end()
+	if _, err := all.Stat(ctx, identity.ChainID(slices.Clone(diffs)).String()); err == nil {
+		return nil
+	}
 	mountable, err := ref.Mount(ctx, true, s)
 	if err != nil {
 		return err
@@ -145,8 +150,6 @@ func (i namingInstance) name(ctx context.Context, ref cache.ImmutableRef, s sess
 	if len(dirs) != len(diffs) {
 		return nil // several layers are in one snapshot
 	}
-	all, end := snapshot.NewContainerdSnapshotter(i.w.Snapshotter)
-	defer end()
 	parent, below := "", ""
 	for n, dir := range dirs {
 		chain := identity.ChainID(slices.Clone(diffs[:n+1])).String()
