@@ -27,6 +27,7 @@ import (
 
 	"github.com/orlop/orlop/engine/layers"
 	"github.com/orlop/orlop/failpoint"
+	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/runner/image"
 )
 
@@ -147,34 +148,46 @@ func (i namingInstance) name(ctx context.Context, ref cache.ImmutableRef, s sess
 	}
 	defer release()
 	dirs := directories(mounts)
-	if len(dirs) != len(diffs) {
+	if len(dirs) != len(diffs) || len(dirs) == 0 {
 		return nil // several layers are in one snapshot
 	}
-	parent, below := "", ""
+	// Steps are synced when they are done. What BuildKit merges of several, it does when it is mounted.
+	if err := disk.Sync(dirs[len(dirs)-1]); err != nil {
+		return err
+	}
+	below := namedSnapshot{}
 	for n, dir := range dirs {
 		chain := identity.ChainID(slices.Clone(diffs[:n+1])).String()
-		info, err := all.Stat(ctx, chain)
-		if errdefs.IsNotFound(err) {
-			var whole bool
-			if whole, err = layers.IsWhole(dir, below); err == nil && !whole {
-				return nil // elsewhere the image would have other files
-			}
-			if err == nil {
-				err = layers.Same(ctx, all, chain, parent, dir)
-			}
-			if err == nil {
-				info, err = all.Stat(ctx, chain)
-			}
-		}
-		if err != nil {
+		if same, err := below.name(ctx, all, chain, dir); err != nil || !same {
 			return err
 		}
-		if layers.Dir(info) != dir {
-			return nil // it was unpacked before it was built, and what is above it is not on this one
-		}
-		parent, below = chain, dir
+		below = namedSnapshot{chain, dir}
 	}
 	return nil
+}
+
+// namedSnapshot is a snapshot by the name that its layer is unpacked under.
+type namedSnapshot struct{ chain, dir string }
+
+// name gives the snapshot in a directory, which is on this one, its name. It says whether that is the snapshot of the
+// name then: another one may have been unpacked before.
+func (below namedSnapshot) name(ctx context.Context, all snapshots.Snapshotter, chain, dir string) (bool, error) {
+	info, err := all.Stat(ctx, chain)
+	if err == nil {
+		return layers.Dir(info) == dir, nil
+	}
+	if !errdefs.IsNotFound(err) {
+		return false, err
+	}
+	whole, err := layers.IsWhole(dir, below.dir)
+	if err != nil || !whole { // elsewhere the image would have other files
+		return false, err
+	}
+	if err := layers.Same(ctx, all, chain, below.chain, dir); err != nil {
+		return false, err
+	}
+	info, err = all.Stat(ctx, chain)
+	return err == nil && layers.Dir(info) == dir, err
 }
 
 // directories are those of the snapshots that are mounted, the lowest first.

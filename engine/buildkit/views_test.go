@@ -2,7 +2,9 @@ package buildkit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 
@@ -84,7 +86,9 @@ func (k known) Prepare(_ context.Context, _, parent string, opts ...snapshots.Op
 			return nil, err
 		}
 	}
-	k.all[info.Labels["containerd.io/snapshot.ref"]] = snapshots.Info{Kind: snapshots.KindCommitted, Parent: parent}
+	k.all[info.Labels["containerd.io/snapshot.ref"]] = snapshots.Info{
+		Kind: snapshots.KindCommitted, Parent: parent, Labels: map[string]string{directory: info.Labels["containerd.io/snapshot/io.orlop.same"]},
+	}
 	return nil, errdefs.ErrAlreadyExists
 }
 
@@ -171,6 +175,27 @@ func TestBuildKitKnowsUnpackedLayers(t *testing.T) {
 	}
 	if use, err := k.Usage(t.Context(), "other"); use.Size != 100 || err != nil {
 		t.Errorf("one without takes %d: %v", use.Size, err)
+	}
+}
+
+// A snapshot gets the name of its layer unless another one has it, or an archive would have less than it.
+func TestSnapshotsGetTheNamesOfTheirLayers(t *testing.T) {
+	dir, closed := t.TempDir(), t.TempDir()
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(closed, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	all := known{all: map[string]snapshots.Info{"taken": {Kind: snapshots.KindCommitted, Labels: map[string]string{directory: "/s/9/fs"}}}}
+	below := namedSnapshot{"sha256:below", t.TempDir()} // of the same owner
+	for _, c := range []struct {
+		chain, dir string
+		same       bool
+	}{{"taken", dir, false}, {"closed", closed, false}, {"new", dir, true}, {"new", dir, true}, {"new", closed, false}} {
+		if same, err := below.name(t.Context(), all, c.chain, c.dir); same != c.same || err != nil {
+			t.Errorf("%s is that of %s: %v, %v", c.chain, c.dir, same, err)
+		}
+	}
+	if all.all["new"].Parent != "sha256:below" || len(all.all) != 2 {
+		t.Errorf("there are %v", all.all)
 	}
 }
 
