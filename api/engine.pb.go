@@ -1525,6 +1525,7 @@ type Verdict struct {
 	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	UpToDate      bool                   `protobuf:"varint,3,opt,name=up_to_date,json=upToDate,proto3" json:"up_to_date,omitempty"`
 	Interrupted   bool                   `protobuf:"varint,4,opt,name=interrupted,proto3" json:"interrupted,omitempty"`
+	Pushed        map[string]string      `protobuf:"bytes,5,rep,name=pushed,proto3" json:"pushed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // by Push: the digests that registries were sent, by the names asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1585,6 +1586,13 @@ func (x *Verdict) GetInterrupted() bool {
 		return x.Interrupted
 	}
 	return false
+}
+
+func (x *Verdict) GetPushed() map[string]string {
+	if x != nil {
+		return x.Pushed
+	}
+	return nil
 }
 
 type DownRequest struct {
@@ -7210,13 +7218,17 @@ const file_engine_proto_rawDesc = "" +
 	"\rbegan_unix_ns\x18\x02 \x01(\x03R\vbeganUnixNs\x12\"\n" +
 	"\rended_unix_ns\x18\x03 \x01(\x03R\vendedUnixNs\x12\x16\n" +
 	"\x06cached\x18\x04 \x01(\bR\x06cached\x12\x14\n" +
-	"\x05error\x18\x05 \x01(\tR\x05error\"o\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\"\xe1\x01\n" +
 	"\aVerdict\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x1c\n" +
 	"\n" +
 	"up_to_date\x18\x03 \x01(\bR\bupToDate\x12 \n" +
-	"\vinterrupted\x18\x04 \x01(\bR\vinterrupted\"\xe4\x01\n" +
+	"\vinterrupted\x18\x04 \x01(\bR\vinterrupted\x125\n" +
+	"\x06pushed\x18\x05 \x03(\v2\x1d.orlop.v1.Verdict.PushedEntryR\x06pushed\x1a9\n" +
+	"\vPushedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe4\x01\n" +
 	"\vDownRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x18\n" +
@@ -7760,7 +7772,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 101)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 102)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -7859,11 +7871,12 @@ var file_engine_proto_goTypes = []any{
 	nil,                          // 94: orlop.v1.ApplyRequest.RemoteDirsEntry
 	nil,                          // 95: orlop.v1.ApplyRequest.LockedEntry
 	nil,                          // 96: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 97: orlop.v1.Container.TurnedEntry
-	nil,                          // 98: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 99: orlop.v1.NetworkInfo.LabelsEntry
-	nil,                          // 100: orlop.v1.VaultEntry.LabelsEntry
-	nil,                          // 101: orlop.v1.PruneRequest.OnlyEntry
+	nil,                          // 97: orlop.v1.Verdict.PushedEntry
+	nil,                          // 98: orlop.v1.Container.TurnedEntry
+	nil,                          // 99: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 100: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 101: orlop.v1.VaultEntry.LabelsEntry
+	nil,                          // 102: orlop.v1.PruneRequest.OnlyEntry
 }
 var file_engine_proto_depIdxs = []int32{
 	90,  // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
@@ -7882,117 +7895,118 @@ var file_engine_proto_depIdxs = []int32{
 	11,  // 13: orlop.v1.Step.batch:type_name -> orlop.v1.Batch
 	13,  // 14: orlop.v1.Reason.place:type_name -> orlop.v1.Place
 	15,  // 15: orlop.v1.Event.part:type_name -> orlop.v1.Part
-	6,   // 16: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
-	26,  // 17: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
-	30,  // 18: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
-	29,  // 19: orlop.v1.ContainerChange.job:type_name -> orlop.v1.JobEvent
-	31,  // 20: orlop.v1.Container.published:type_name -> orlop.v1.Binding
-	32,  // 21: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	97,  // 22: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
-	35,  // 23: orlop.v1.LogLine.batch:type_name -> orlop.v1.LogBatch
-	34,  // 24: orlop.v1.LogBatch.containers:type_name -> orlop.v1.LogLine
-	37,  // 25: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	38,  // 26: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	38,  // 27: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	41,  // 28: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,   // 29: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	43,  // 30: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	86,  // 31: orlop.v1.ImageInfo.users:type_name -> orlop.v1.ImageUser
-	47,  // 32: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	55,  // 33: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	98,  // 34: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	60,  // 35: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	99,  // 36: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	61,  // 37: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	26,  // 38: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	26,  // 39: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	68,  // 40: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	69,  // 41: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	100, // 42: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
-	72,  // 43: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
-	72,  // 44: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
-	83,  // 45: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
-	84,  // 46: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
-	85,  // 47: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
-	86,  // 48: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
-	82,  // 49: orlop.v1.ImageDetails.trust:type_name -> orlop.v1.ImageTrust
-	101, // 50: orlop.v1.PruneRequest.only:type_name -> orlop.v1.PruneRequest.OnlyEntry
-	5,   // 51: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,   // 52: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,   // 53: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,   // 54: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,   // 55: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17,  // 56: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18,  // 57: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20,  // 58: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21,  // 59: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23,  // 60: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25,  // 61: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23,  // 62: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	33,  // 63: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	36,  // 64: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	36,  // 65: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	40,  // 66: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	44,  // 67: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	46,  // 68: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	49,  // 69: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	51,  // 70: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	53,  // 71: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	55,  // 72: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	56,  // 73: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	58,  // 74: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	60,  // 75: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	62,  // 76: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	64,  // 77: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	66,  // 78: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	70,  // 79: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	73,  // 80: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
-	74,  // 81: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
-	76,  // 82: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
-	78,  // 83: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
-	80,  // 84: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
-	89,  // 85: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
-	87,  // 86: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
-	2,   // 87: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,   // 88: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,   // 89: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,   // 90: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,   // 91: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19,  // 92: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,   // 93: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22,  // 94: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24,  // 95: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27,  // 96: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28,  // 97: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	34,  // 98: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	39,  // 99: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	39,  // 100: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	42,  // 101: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	45,  // 102: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	48,  // 103: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	50,  // 104: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	52,  // 105: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	54,  // 106: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	55,  // 107: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	57,  // 108: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	59,  // 109: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	60,  // 110: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	63,  // 111: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	65,  // 112: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	67,  // 113: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	71,  // 114: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	72,  // 115: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	75,  // 116: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	77,  // 117: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	79,  // 118: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	81,  // 119: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
-	44,  // 120: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
-	88,  // 121: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
-	87,  // [87:122] is the sub-list for method output_type
-	52,  // [52:87] is the sub-list for method input_type
-	52,  // [52:52] is the sub-list for extension type_name
-	52,  // [52:52] is the sub-list for extension extendee
-	0,   // [0:52] is the sub-list for field type_name
+	97,  // 16: orlop.v1.Verdict.pushed:type_name -> orlop.v1.Verdict.PushedEntry
+	6,   // 17: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
+	26,  // 18: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
+	30,  // 19: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
+	29,  // 20: orlop.v1.ContainerChange.job:type_name -> orlop.v1.JobEvent
+	31,  // 21: orlop.v1.Container.published:type_name -> orlop.v1.Binding
+	32,  // 22: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
+	98,  // 23: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
+	35,  // 24: orlop.v1.LogLine.batch:type_name -> orlop.v1.LogBatch
+	34,  // 25: orlop.v1.LogBatch.containers:type_name -> orlop.v1.LogLine
+	37,  // 26: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	38,  // 27: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	38,  // 28: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	41,  // 29: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,   // 30: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	43,  // 31: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	86,  // 32: orlop.v1.ImageInfo.users:type_name -> orlop.v1.ImageUser
+	47,  // 33: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	55,  // 34: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	99,  // 35: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	60,  // 36: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	100, // 37: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	61,  // 38: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	26,  // 39: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	26,  // 40: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	68,  // 41: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	69,  // 42: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	101, // 43: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
+	72,  // 44: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
+	72,  // 45: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
+	83,  // 46: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
+	84,  // 47: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
+	85,  // 48: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
+	86,  // 49: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
+	82,  // 50: orlop.v1.ImageDetails.trust:type_name -> orlop.v1.ImageTrust
+	102, // 51: orlop.v1.PruneRequest.only:type_name -> orlop.v1.PruneRequest.OnlyEntry
+	5,   // 52: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,   // 53: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,   // 54: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,   // 55: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,   // 56: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17,  // 57: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18,  // 58: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20,  // 59: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21,  // 60: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23,  // 61: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25,  // 62: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23,  // 63: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	33,  // 64: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	36,  // 65: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	36,  // 66: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	40,  // 67: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	44,  // 68: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	46,  // 69: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	49,  // 70: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	51,  // 71: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	53,  // 72: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	55,  // 73: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	56,  // 74: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	58,  // 75: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	60,  // 76: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	62,  // 77: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	64,  // 78: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	66,  // 79: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	70,  // 80: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	73,  // 81: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	74,  // 82: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	76,  // 83: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	78,  // 84: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	80,  // 85: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
+	89,  // 86: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
+	87,  // 87: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
+	2,   // 88: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,   // 89: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,   // 90: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,   // 91: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,   // 92: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19,  // 93: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,   // 94: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22,  // 95: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24,  // 96: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27,  // 97: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28,  // 98: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	34,  // 99: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	39,  // 100: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	39,  // 101: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	42,  // 102: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	45,  // 103: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	48,  // 104: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	50,  // 105: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	52,  // 106: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	54,  // 107: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	55,  // 108: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	57,  // 109: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	59,  // 110: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	60,  // 111: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	63,  // 112: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	65,  // 113: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	67,  // 114: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	71,  // 115: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	72,  // 116: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	75,  // 117: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	77,  // 118: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	79,  // 119: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	81,  // 120: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
+	44,  // 121: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
+	88,  // 122: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
+	88,  // [88:123] is the sub-list for method output_type
+	53,  // [53:88] is the sub-list for method input_type
+	53,  // [53:53] is the sub-list for extension type_name
+	53,  // [53:53] is the sub-list for extension extendee
+	0,   // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -8026,7 +8040,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   101,
+			NumMessages:   102,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -252,19 +252,9 @@ func unknownVerb(c *cobra.Command, word string) error {
 	}
 	c.SuggestionsMinimumDistance = 2
 	if near := c.SuggestionsFor(word); len(near) > 0 {
-		// Slips of a finger seldom hit the beginning of a word.
-		slices.SortStableFunc(near, func(x, y string) int { return commonPrefix(word, y) - commonPrefix(word, x) })
-		return fmt.Errorf("unknown command %q: did you mean %q?", word, near[0])
+		return fmt.Errorf("unknown command %q: did you mean %q?", word, cli.Likeliest(word, near))
 	}
 	return fmt.Errorf("unknown command %q: see %s --help", word, c.CommandPath())
-}
-
-func commonPrefix(a, b string) int {
-	n := 0
-	for n < min(len(a), len(b)) && a[n] == b[n] {
-		n++
-	}
-	return n
 }
 
 func flagError(c *cobra.Command, err error) error {

@@ -84,7 +84,7 @@ func TestTheEngineIsStoppedWithAWordAboutContainers(t *testing.T) {
 	}
 	d.serve()
 	stdout, stderr, code := d.run("engine stop")
-	if code != 0 || stdout != "the engine is stopped; containers keep running\n" {
+	if code != 0 || stdout != "the engine is stopped; containers keep running, without published ports and names of services until it is back\n" {
 		t.Errorf("exit code %d, %q: %s", code, stdout, stderr)
 	}
 	if d.engine.shutdown == nil || d.engine.shutdown.Restart {

@@ -23,7 +23,7 @@ func (a *app) execCommand() *cobra.Command {
 		Args:              cli.AtLeast(2, "a service and a command"),
 		ValidArgsFunction: a.completeOneService,
 		RunE: func(c *cobra.Command, args []string) error {
-			start.Service, start.Command, start.Index = args[0], args[1:], index
+			start.Service, start.Command, start.Index = args[0], cli.CommandOf(args[1:]), index
 			start.Stdin = !start.Detach && interactive
 			start.Terminal = !noTerminal && !start.Detach && terminal.IsOn(a.Invocation)
 			start.Environment = cli.FillEnvironment(start.Environment, a.Variables(c.Context()))

@@ -24,7 +24,7 @@ func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
 		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/exec/job", "runner/filesync", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/ownrange", "runner/network/pool", "runner/network/reconcile", "runner/network/ruleset", "runner/network/sockets", "runner/oci", "runner/op", "runner/ports", "runner/ports/nat", "runner/ports/ways", "runner/proc", "runner/push", "runner/record", "runner/retry", "runner/rootfs", "runner/routines",
-		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume", "runner/wiring",
+		"runner/shim", "runner/shim/fifos", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume", "runner/wiring",
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/ownrange", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
@@ -51,13 +51,13 @@ func house() map[string][]string {
 		"runner/emulation":        {"spec"},
 		"runner/assembly":         append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/retry", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume"}, networks...),
 		"runner/changes":          {},
-		"runner/complaint":        {"spec", "planner", "keeper", "runner/disk", "runner/health", "runner/network/pool", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/supervisor", "runner/volume"},
-		"runner/exec":             {"spec", "runner/exec/job", "runner/shim", "runner/proc"},
+		"runner/complaint":        {"spec", "planner", "keeper", "runner/disk", "runner/health", "runner/network/pool", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/shim/fifos", "runner/supervisor", "runner/volume"},
+		"runner/exec":             {"spec", "runner/exec/job", "runner/shim", "runner/shim/fifos", "runner/proc"},
 		"runner/exec/job":         {},
 		"cmd/orlop-exec":          {"runner/exec/job", "runner/shim/native/join", "runner/shim/native/enter"},
 		"runner/filesync":         {"spec", "spec/secret", "planner", "runner/op", "runner/rootfs"},
 		"runner/health":           {"spec", "planner"},
-		"runner/hook":             {"spec", "runner/exec", "runner/exec/job", "runner/oci", "runner/proc", "runner/shim"},
+		"runner/hook":             {"spec", "runner/exec", "runner/exec/job", "runner/oci", "runner/proc", "runner/shim", "runner/shim/fifos"},
 		"runner/instance":         {"spec", "planner"},
 		"runner/inventory":        append([]string{"runner/disk", "spec", "planner", "keeper", "runner/health", "runner/image", "runner/retry", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
 		"runner/logs":             {"runner/disk"},
@@ -74,8 +74,8 @@ func house() map[string][]string {
 		"runner/retry":            {},
 		"runner/record":           {"spec", "planner", "runner/health", "runner/supervisor"},
 		"runner/rootfs":           {"spec", "spec/secret", "api/archive"},
-		"runner/shim":             {"spec", "runner/proc"},
-		"runner/shim/native/join": {}, "runner/shim/native": {"runner/shim/native/join"}, "runner/shim/reaper": {}, "runner/shim/tasks": {"runner/shim/reaper"},
+		"runner/shim":             {"spec", "runner/proc", "runner/shim/fifos"},
+		"runner/shim/native/join": {}, "runner/shim/native": {"runner/shim/native/join"}, "runner/shim/reaper": {}, "runner/shim/tasks": {"runner/shim/fifos", "runner/shim/reaper"}, "runner/shim/fifos": {},
 		"runner/stray":      {"runner/proc"},
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
@@ -157,7 +157,7 @@ func house() map[string][]string {
 		"cmd/orlop-deploy":         append([]string{"cmd", "cmd/deploy", "deploy", "deploy/manifest", "deploy/cluster", "deploy/rollout", "planner/walk"}, verbs...),
 		"cmd":                      verbs,
 		"cmd/orlop":                append([]string{"cmd"}, verbs...),
-		"cmd/orlop-shim":           {"runner/shim/native/enter", "runner/shim/native/join", "runner/shim/native", "runner/shim/reaper", "runner/shim/tasks"},
+		"cmd/orlop-shim":           {"runner/shim/fifos", "runner/shim/native/enter", "runner/shim/native/join", "runner/shim/native", "runner/shim/reaper", "runner/shim/tasks"},
 		"runner/shim/native/enter": {},
 		"cmd/orlopd":               {"keeper"},
 		"cmd/orlop-engine":         append([]string{"engine", "engine/buildkit", "engine/collector", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/lent", "engine/loglines", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/layers", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),

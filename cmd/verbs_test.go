@@ -237,6 +237,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"create --build --no-build", shop, "--build and --no-build cannot be used together\n"},
 		{"engine create", shop, "unknown command \"create\": see orlop engine --help\n"},
 		{"pss", shop, "unknown command \"pss\": did you mean \"ps\"?\n"},
+		{"rnu web", shop, "unknown command \"rnu\": did you mean \"run\"?\n"}, // two letters that were swapped are one slip
 		{"engine stat", shop, "unknown command \"stat\": did you mean \"status\"?\n"},
 		{"xyzzy", shop, "unknown command \"xyzzy\": see orlop --help\n"},
 		{"up --detatch", shop, "unknown flag: --detatch: did you mean --detach?\n"},

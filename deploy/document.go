@@ -28,6 +28,7 @@ type Document struct {
 	Checks   map[string]*spec.HealthCheck `json:"checks,omitempty"`   // of images, by service
 	Restarts map[string]int               `json:"restarts,omitempty"` // revisions that replaced the pods of services although nothing had changed
 	Publish  string                       `json:"publish,omitempty"`
+	Deadline int64                        `json:"deadline,omitempty"` // see manifest.Options
 	Gate     string                       `json:"gate,omitempty"`
 }
 
@@ -75,7 +76,7 @@ func NewDocument(p *spec.Project, look func(path string) (*manifest.File, error)
 
 // options are those of the manifest.
 func (d *Document) options(look func(path string) (*manifest.File, error)) manifest.Options {
-	return manifest.Options{Images: d.Images, Checks: d.Checks, Restarts: d.Restarts, Publish: d.Publish, Gate: d.Gate, File: look}
+	return manifest.Options{Images: d.Images, Checks: d.Checks, Restarts: d.Restarts, Deadline: d.Deadline, Publish: d.Publish, Gate: d.Gate, File: look}
 }
 
 // Set makes the objects, with the mistakes of the stack file. look is nil for a document out of a revision.

@@ -3,6 +3,8 @@ package deploy
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +41,7 @@ func Down(o *Observed, withVolumes bool) *Plan {
 		}
 	}
 	if rest := byService[""]; len(rest) > 0 {
-		add(&planner.Step{Action: planner.Remove, Resource: "shared objects", Needs: slices.Clone(all)}, rest)
+		add(&planner.Step{Action: planner.Remove, Resource: shared, Needs: slices.Clone(all)}, rest)
 	}
 	p.Leave = len(claims)
 	if withVolumes {
@@ -51,10 +53,15 @@ func Down(o *Observed, withVolumes bool) *Plan {
 	return p
 }
 
+// shared is the step of what is of no single service.
+const shared = "shared objects"
+
 // Remover carries out the steps of a Down.
 type Remover struct {
-	Client *cluster.Client
-	Plan   *Plan
+	Client  *cluster.Client
+	Plan    *Plan
+	Timeout time.Duration // that the pods of a service, or a claim, may take to be gone; 0: for ever
+
 	mirror *cluster.Mirror
 }
 
@@ -77,32 +84,96 @@ func (r *Remover) Execute(ctx context.Context, step *planner.Step, note func(pla
 			errs = append(errs, r.Client.Remove(ctx, kind, o.GetName(), string(o.GetUID())))
 		}
 	}
-	if err := errors.Join(errs...); err != nil || step.Resource == "shared objects" {
+	if err := errors.Join(errs...); err != nil {
 		return planner.Result{}, err
 	}
+	waiting, cancel := ctx, context.CancelFunc(func() {})
+	if r.Timeout > 0 {
+		waiting, cancel = context.WithTimeoutCause(ctx, r.Timeout, errLate)
+	}
+	defer cancel()
 	for {
 		changed := r.mirror.Changed()
-		if !r.isThere(step) {
+		left := r.left(step)
+		if len(left) == 0 {
 			return planner.Result{}, nil
 		}
 		note(planner.Event{Text: "until it is gone"})
-		if err := r.mirror.Wait(ctx, changed, 0); err != nil {
+		err := r.mirror.Wait(waiting, changed, 0)
+		if errors.Is(err, errLate) {
+			return planner.Result{}, r.still(ctx, left)
+		}
+		if err != nil {
 			return planner.Result{}, err
 		}
 	}
 }
 
-// isThere says that a claim, or a pod of a service, is there still.
-func (r *Remover) isThere(step *planner.Step) bool {
-	if step.Action != planner.RemoveVolume {
-		return len(r.mirror.Objects(cluster.Pod, map[string]string{manifest.LabelService: step.Resource})) > 0
-	}
-	for _, claim := range r.mirror.Objects(manifest.VolumeClaim, nil) {
-		if claim.GetName() == step.Resource {
-			return true
+// left are the pods of a service, or the claim, that are there still; in the end the pods of all, also of what a down before has removed.
+func (r *Remover) left(step *planner.Step) []*cluster.Live {
+	var left []*cluster.Live
+	switch {
+	case step.Resource == shared:
+		left = slices.Clone(r.mirror.Objects(cluster.Pod, nil))
+	case step.Action != planner.RemoveVolume:
+		left = slices.Clone(r.mirror.Objects(cluster.Pod, map[string]string{manifest.LabelService: step.Resource}))
+	default:
+		for _, claim := range r.mirror.Objects(manifest.VolumeClaim, nil) {
+			if claim.GetName() == step.Resource {
+				left = append(left, claim)
+			}
 		}
 	}
-	return false
+	slices.SortFunc(left, func(a, b *cluster.Live) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return left
+}
+
+// still says what is there after all the time that it had, and what keeps it.
+func (r *Remover) still(ctx context.Context, left []*cluster.Live) error {
+	var list []string
+	for _, o := range left {
+		text := strings.ToLower(o.GetKind()) + " " + o.GetName()
+		if why := r.keeps(ctx, o); why != "" {
+			text += " (" + why + ")"
+		}
+		list = append(list, text)
+	}
+	return fmt.Errorf("still there after %v: %s; \"orlop deploy down\" goes on with it, --timeout gives it more time", r.Timeout, strings.Join(list, ", "))
+}
+
+// protection is what keeps a claim that pods have.
+const protection = "kubernetes.io/pvc-protection"
+
+// keeps says why an object that is being removed is not gone.
+func (r *Remover) keeps(ctx context.Context, o *cluster.Live) string {
+	if finalizers := o.GetFinalizers(); slices.Contains(finalizers, protection) {
+		if pods, err := r.Client.List(ctx, cluster.Pod, ""); err == nil {
+			if users := usersOf(pods, o.GetName()); len(users) > 0 {
+				return "used by pod " + strings.Join(users, ", ")
+			}
+		}
+	} else if len(finalizers) > 0 {
+		return "held by the finalizer " + strings.Join(finalizers, ", ")
+	}
+	if o.GetDeletionTimestamp() == nil {
+		return "nobody has begun to end it"
+	}
+	if node, _ := at(o.Object, []string{"spec", "nodeName"}).(string); node != "" {
+		return "it has not ended yet on node " + node
+	}
+	return ""
+}
+
+// usersOf are the pods that have a claim.
+func usersOf(pods []cluster.Live, claim string) []string {
+	var names []string
+	for i := range pods {
+		volumes, _ := at(pods[i].Object, []string{"spec", "volumes"}).([]any)
+		if slices.ContainsFunc(volumes, func(v any) bool { return at(v, []string{"persistentVolumeClaim", "claimName"}) == claim }) {
+			names = append(names, pods[i].GetName())
+		}
+	}
+	return names
 }
 
 // End removes what the project had beside its objects, if all of them are gone: revisions, lock, parent.
@@ -113,7 +184,16 @@ func (r *Remover) End(ctx context.Context, failure error) error {
 	}
 	o := r.Plan.Observed
 	var errs []error
-	if r.Plan.Leave > 0 { // claims have to be found again
+	left := maps.Clone(o.Objects)
+	for _, w := range r.Plan.work {
+		maps.DeleteFunc(left, func(_ string, live *cluster.Live) bool { return slices.Contains(w.remove, live) })
+	}
+	for _, live := range left {
+		if live.GetKind() != manifest.VolumeClaim.Kind { // what runs keeps its history
+			return nil
+		}
+	}
+	if len(left) > 0 { // claims have to be found again
 		return r.retire(ctx)
 	}
 	for _, revision := range o.Revisions {

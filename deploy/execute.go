@@ -237,7 +237,7 @@ func (e *Executor) await(ctx context.Context, service string, planned *manifest.
 		switch {
 		case state.Done:
 			return nil
-		case state.Failure != "":
+		case state.Failure != "" && !state.Late: // how long it may take is ours to say
 			return e.explain(ctx, state)
 		case state.Text != said:
 			said = state.Text
@@ -296,6 +296,11 @@ func Explain(ctx context.Context, c *cluster.Client, s rollout.State) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	text := s.Failure
+	if s.Killed != "" {
+		if killed := c.ProbeKill(ctx, s.Pod, s.Inside); killed != "" {
+			text = strings.Replace(text, s.Killed, killed, 1)
+		}
+	}
 	if s.Pod != "" {
 		where := s.Pod
 		if s.Inside != "" {

@@ -399,6 +399,9 @@ func (p *Plan) reasons(r *manifest.Resource, found []drift, places spec.Places) 
 			if was.Document.Publish != p.Document.Publish && len(out) == 0 {
 				out = append(out, planner.Reason{Text: fmt.Sprintf("--publish: %s -> %s", orNone(was.Document.Publish), orNone(p.Document.Publish))})
 			}
+			if was.Document.Deadline != p.Document.Deadline && len(out) == 0 {
+				out = append(out, planner.Reason{Text: "Kubernetes is told another --timeout"})
+			}
 		}
 	}
 	if live := p.liveOf(r); len(out) == 0 && r.Workload != nil && live != nil {
@@ -628,7 +631,7 @@ func (p *Plan) removals(set *manifest.Set) {
 		}
 	}
 	if len(stays) > 0 {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("%s of volumes that no service of the stack file has: %s; they keep their data until \"orlop deploy down -v\"", claims(len(stays)), strings.Join(stays, ", ")))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s of volumes that no service of the stack file has: %s; they keep their data until \"orlop deploy volume rm\"", claims(len(stays)), strings.Join(stays, ", ")))
 	}
 	var all []string
 	for _, s := range p.Steps {

@@ -159,25 +159,13 @@ type lock struct {
 // for whom it waits. The context that it gives ends when the lock is lost, and is ctx where there is an error; the function lets go of it.
 func Lock(ctx context.Context, c *cluster.Client, project, holder string, now func() time.Time, wait func(text string)) (held context.Context, release func(), err error) {
 	l := &lock{client: c, name: parentName(project), project: project, holder: holder, now: now}
-	told := ""
-	for {
-		got, by, err := l.take(ctx)
-		if err != nil {
+	got, by, err := l.take(ctx)
+	if err != nil {
+		return ctx, nil, err
+	}
+	if !got {
+		if err := l.wait(ctx, by, wait); err != nil {
 			return ctx, nil, err
-		}
-		if got {
-			break
-		}
-		if by != told && by != "" {
-			told = by
-			wait("waiting for the deploy of " + by)
-		}
-		timer := time.NewTimer(time.Second)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx, nil, context.Cause(ctx)
-		case <-timer.C:
 		}
 	}
 	held, lose := context.WithCancelCause(ctx)
@@ -193,6 +181,33 @@ func Lock(ctx context.Context, c *cluster.Client, project, holder string, now fu
 		lose(nil)
 		l.release(ctx)
 	}, nil
+}
+
+// wait takes the lock as soon as others let go of it, or their time is over. say is told who they are.
+func (l *lock) wait(ctx context.Context, by string, say func(text string)) error {
+	mirror, err := l.client.Follow(ctx, []manifest.Kind{cluster.Lease}, manifest.LabelProject+"="+manifest.LabelValue(l.project))
+	if err != nil {
+		return err
+	}
+	defer mirror.Close()
+	told := ""
+	for {
+		if by != told && by != "" {
+			told = by
+			say("waiting for the deploy of " + by)
+		}
+		changed := mirror.Changed()
+		var got bool
+		if got, by, err = l.take(ctx); err != nil || got {
+			return err
+		}
+		if by == "" { // somebody was quicker
+			continue
+		}
+		if err := mirror.Wait(ctx, changed, max(lockFor-l.now().Sub(l.since), time.Millisecond)); err != nil {
+			return err
+		}
+	}
 }
 
 // renew renews the lock until the context ends.

@@ -114,6 +114,7 @@ func (r *Runner) up(waits context.Context, o *Order, s *planner.Step, note func(
 		return planner.Result{}, complaint.Placed(err, s.Applied.Service, o.Places)
 	}
 	if s.NoStart {
+		c.unroute(false) // who asks its ports need not wait: nobody may ever start it
 		return planner.Result{Text: "created"}, nil
 	}
 	if err := c.begin(ctx, waits, note); err != nil {
@@ -286,7 +287,9 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 		}
 		return planner.Result{}, c.unpause(ctx)
 	case planner.Stop:
-		return planner.Result{}, complaint.Placed(c.stop(ctx, o.Grace, true), c.snapshot().Applied.Service, o.Places)
+		grace := o.Grace
+		grace.Say = linesOf(note)
+		return planner.Result{}, complaint.Placed(c.stop(ctx, grace, true), c.snapshot().Applied.Service, o.Places)
 	case planner.Restart:
 		if c.recovered(ctx, s) {
 			return planner.Result{Outcome: planner.Unchanged, Text: "its parent answers again"}, nil

@@ -28,7 +28,7 @@ func (c *container) begin(ctx, waits context.Context, note func(planner.Event)) 
 	}
 	for i, h := range hooks {
 		note(planner.Event{Text: fmt.Sprintf("post_start %d of %d: %s", i+1, len(hooks), spec.Shorten(strings.Join(h.Command, " ")))})
-		if err := c.runHook(waits, "post_start", i, h, 0); err != nil {
+		if err := c.runHook(waits, "post_start", i, h, 0, linesOf(note)); err != nil {
 			return errors.Join(err, c.stop(ctx, Grace{Set: true, Bare: true}, true))
 		}
 	}
@@ -75,15 +75,23 @@ func (c *container) beforeStop(ctx context.Context, grace Grace) error {
 		}
 	}
 	for i, h := range rec.Applied.Service.PreStop {
-		if err := c.runHook(ctx, "pre_stop", i, h, within); err != nil && c.isRunning() {
+		if err := c.runHook(ctx, "pre_stop", i, h, within, grace.Say); err != nil && c.isRunning() {
 			return err
 		}
 	}
 	return nil
 }
 
-// runHook runs a command in a container to its end, within a time; 0 is any.
-func (c *container) runHook(ctx context.Context, key string, i int, h spec.Hook, within time.Duration) error {
+// linesOf notes each line that a command in a container prints.
+func linesOf(note func(planner.Event)) func(line string) {
+	return func(line string) { note(planner.Event{Lines: []string{line}}) }
+}
+
+// runHook runs a command in a container to its end, within a time; 0 is any. say gets what it prints, and may be nil.
+func (c *container) runHook(ctx context.Context, key string, i int, h spec.Hook, within time.Duration, say func(line string)) error {
+	if say == nil {
+		say = func(string) {}
+	}
 	rec := c.snapshot()
 	at := hook.Place{Service: rec.Service, Key: key, Index: i}
 	c.mu.Lock()
@@ -99,5 +107,5 @@ func (c *container) runHook(ctx context.Context, key string, i int, h spec.Hook,
 	if h.Privileged {
 		c.r.nets.LeaveAlone(rec.Netns) // it may change that
 	}
-	return hook.Run(ctx, task, doc, at, within, c.r.fifoDir(c.id), c.r.Mask(c.project).Cut)
+	return hook.Run(ctx, task, doc, at, within, c.r.fifoDir(c.id), c.r.Mask(c.project).Cut, say)
 }

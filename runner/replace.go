@@ -73,7 +73,9 @@ func (r *Runner) follow(waits context.Context, o *Order, s *planner.Step, old *c
 	}
 	failpoint.Hit("runner/replacement-started")
 	c.setPending(false)
-	c.route()
+	if c.route(); s.NoStart {
+		c.unroute(false)
+	}
 	r.feed.Tell(c.project, c.id)
 	return planner.Result{}, old.remove(ctx, o.Grace, true)
 }

@@ -36,6 +36,8 @@ type Grace struct {
 	Set  bool
 	Time time.Duration
 	Bare bool // without the commands of pre_stop
+
+	Say func(line string) // gets what those print; may be nil
 }
 
 // stopTimeout is the grace period when neither the user nor the service says.

@@ -223,6 +223,12 @@ func TestAddressesAreThoseOfWebPages(t *testing.T) {
 	if IsWebPort(5432) {
 		t.Error("a database is worth a click")
 	}
+	for state, want := range map[planner.State]int{planner.Running: 1, planner.Restarting: 1, planner.Created: 0, planner.Exited: 0} {
+		known := []planner.Container{{Service: "web", State: state, Published: []planner.Binding{{HostPort: 8080, Target: 80}}}}
+		if got := addresses(known, []string{"web"}); len(got) != want {
+			t.Errorf("of a container that is %s the addresses are %q", state, got)
+		}
+	}
 }
 
 // batching is an engine that sends batches to who asks for them.

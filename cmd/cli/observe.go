@@ -108,8 +108,8 @@ func (inv *Invocation) See(ctx context.Context, client *api.Client, project stri
 func addresses(containers []planner.Container, services []string) []string {
 	var out []string
 	for _, c := range containers {
-		if c.OneOff || !slices.Contains(services, c.Service) {
-			continue
+		if c.OneOff || !slices.Contains(services, c.Service) || c.State == planner.Created || c.State == planner.Exited {
+			continue // nobody answers there
 		}
 		for _, b := range c.Published {
 			if b.Protocol == "udp" || !IsWebPort(b.Target) {

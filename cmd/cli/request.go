@@ -192,8 +192,12 @@ func (inv *Invocation) Apply(ctx context.Context, client *api.Client, p Applicat
 	}
 	how.Lend = r.Lend
 	outcome, err := inv.Show(ctx, stream, how)
-	if err == nil && p.Options.PullOnly {
+	switch {
+	case err != nil || outcome.Plan == nil:
+	case p.Options.PullOnly:
 		inv.sayKeptImages(&p, outcome.Plan)
+	case p.Options.Build:
+		inv.sayBuiltImages(&p, outcome.Plan)
 	}
 	return outcome, err
 }

@@ -96,14 +96,14 @@ func read[T any](ctx context.Context, inv *Invocation, opts stackfile.Options, h
 	if err != nil {
 		return none, err
 	}
-	inv.warn(diagnostics.Warnings())
+	inv.warn(diagnostics.Warnings(), allPlaces)
 	inv.note(diagnostics.Notes())
 	return out, nil
 }
 
 // Complain shows the mistakes of a stack file.
 func (inv *Invocation) Complain(mistakes spec.Diagnostics) error {
-	inv.warn(mistakes.Warnings())
+	inv.warn(mistakes.Warnings(), allPlaces)
 	_ = mistakes.Errors().Render(inv.Stderr, inv.ErrStyle().Color)
 	inv.Workflow().Diagnostics(mistakes.Errors())
 	return Exit{ExitFailure}

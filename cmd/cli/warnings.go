@@ -15,12 +15,15 @@ import (
 	"github.com/orlop/orlop/spec/userfile"
 )
 
-// Warn tells what is wrong with a stack file beyond what its load has found.
-func (inv *Invocation) Warn(warnings spec.Diagnostics) { inv.warn(warnings) }
+// Warn tells what is wrong with a stack file beyond what its load has found. all says how each place is shown.
+func (inv *Invocation) Warn(warnings spec.Diagnostics, all string) { inv.warn(warnings, all) }
+
+// allPlaces shows each place of what a load warns of.
+const allPlaces = "orlop config --verbose"
 
 // warn tells what is wrong with a stack file and does not stop us: one line a
 // key or variable, and once for the same content, unless it is asked for.
-func (inv *Invocation) warn(warnings spec.Diagnostics) {
+func (inv *Invocation) warn(warnings spec.Diagnostics, all string) {
 	if len(warnings) == 0 || inv.IsSilent() {
 		return
 	}
@@ -38,7 +41,7 @@ func (inv *Invocation) warn(warnings spec.Diagnostics) {
 		fmt.Fprintln(inv.Stderr, st.Yellow(" ! ")+display.Printable(line))
 	}
 	if len(lines) < len(warnings) {
-		fmt.Fprintln(inv.Stderr, st.Dim("   all places: orlop config --verbose"))
+		fmt.Fprintln(inv.Stderr, st.Dim("   all places: "+all))
 	}
 }
 

@@ -61,7 +61,7 @@ func (v *Verbs) exec() *cobra.Command {
 		Use: "exec CONTAINER COMMAND [ARG...]", Short: "Run a command in a container that runs", Args: cli.AtLeast(2, "a container and a command"), ValidArgsFunction: v.complete,
 		Example: "  orlop container exec -it shop-db-1 psql -U shop",
 		RunE: func(c *cobra.Command, args []string) error {
-			start.Command = args[1:]
+			start.Command = cli.CommandOf(args[1:])
 			start.Stdin = start.Stdin && !start.Detach
 			start.Terminal = tty && !start.Detach && terminal.IsOn(v.Of())
 			start.Environment = cli.FillEnvironment(start.Environment, v.Of().Variables(c.Context()))

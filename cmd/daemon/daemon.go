@@ -54,7 +54,7 @@ func (d Daemon) Stop(ctx context.Context) error {
 	awaitEnd(owner)
 	text := "the engine is stopped"
 	if st != nil && st.Containers > 0 {
-		text += "; containers keep running"
+		text += "; containers keep running, without published ports and names of services until it is back"
 	}
 	fmt.Fprintln(d.Stdout, text)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/orlop/orlop/cmd/cli"
+	core "github.com/orlop/orlop/deploy"
 	"github.com/orlop/orlop/deploy/manifest"
 )
 
@@ -37,7 +39,7 @@ type place struct {
 
 func (p *place) flags(f *pflag.FlagSet) {
 	f.StringVar(&p.context, "context", "", "`context` of the kubeconfig; without it the current one")
-	f.StringVarP(&p.namespace, "namespace", "n", "", "`namespace` to deploy to; without it the context's")
+	f.StringVarP(&p.namespace, "namespace", "n", "", "`namespace` of the cluster, as -n of kubectl; without it the context's")
 }
 
 // what are the flags that say what is deployed, and how.
@@ -62,6 +64,7 @@ type what struct {
 	offline     bool // and no registry asked
 	format      string
 	replicasNow []string
+	acts        *pflag.FlagSet // that have --timeout; nil: nothing is deployed
 }
 
 func (w *what) flags(f *pflag.FlagSet) {
@@ -80,6 +83,7 @@ func (w *what) flags(f *pflag.FlagSet) {
 }
 
 func (w *what) acting(f *pflag.FlagSet) {
+	w.acts = f
 	f.BoolVar(&w.wait, "wait", true, "wait until all is ready; --wait=false waits for what others depend on alone")
 	f.DurationVar(&w.timeout, "timeout", 5*time.Minute, "`time` that each service may take to be ready; 0: for ever")
 	f.BoolVar(&w.makeSpace, "create-namespace", false, "make the namespace if it is not there")
@@ -112,7 +116,7 @@ func deployCommand(invocation func() *cli.Invocation) *cobra.Command {
 	w.acting(c.Flags())
 	c.Flags().BoolVar(&w.detailed, "detailed-exitcode", false, "exit with 0 if nothing had to change, 2 if something was changed, 1 for an error")
 	c.AddCommand(planCommand(invocation), statusCommand(invocation), logsCommand(invocation), execCommand(invocation), historyCommand(invocation),
-		rollbackCommand(invocation), downCommand(invocation), renderCommand(invocation), watchCommand(invocation))
+		rollbackCommand(invocation), downCommand(invocation), volumeCommand(invocation), renderCommand(invocation), watchCommand(invocation))
 	return c
 }
 
@@ -129,7 +133,11 @@ func with(c *cobra.Command, inv *cli.Invocation, f func(context.Context, *cli.In
 // inherit gives a verb below deploy the flags that stand before it: orlop deploy -n shop status.
 func inherit(c *cobra.Command) error {
 	var errs []error
-	c.Parent().Flags().Visit(func(f *pflag.Flag) {
+	above := c.Parent()
+	for above.HasParent() && above.Parent().HasParent() {
+		above = above.Parent()
+	}
+	above.Flags().Visit(func(f *pflag.Flag) {
 		own := c.Flags().Lookup(f.Name)
 		switch {
 		case own == nil:
@@ -140,7 +148,7 @@ func inherit(c *cobra.Command) error {
 				errs = append(errs, list.Replace(f.Value.(pflag.SliceValue).GetSlice()))
 				return
 			}
-			errs = append(errs, own.Value.Set(f.Value.String()))
+			errs = append(errs, c.Flags().Set(f.Name, f.Value.String()))
 		}
 	})
 	return errors.Join(errs...)
@@ -176,3 +184,23 @@ func (w *what) check(env map[string]string) error {
 	}
 	return cli.Choice("pull", w.pull, "missing", "always")
 }
+
+// deadline is what Kubernetes is told of --timeout, see manifest.Options; where that is not given, what it was told before.
+func (w *what) deadline(last *core.Revision) int64 {
+	if w.acts == nil || !w.acts.Changed("timeout") {
+		if last == nil {
+			return 0
+		}
+		return last.Document.Deadline
+	}
+	switch {
+	case w.timeout <= 0:
+		return manifest.Forever
+	case w.timeout <= kubernetesTimeout:
+		return 0
+	}
+	return int64(math.Ceil(w.timeout.Seconds()))
+}
+
+// kubernetesTimeout is what Kubernetes gives a rollout where it is told nothing.
+const kubernetesTimeout = 10 * time.Minute

@@ -90,7 +90,7 @@ func (i *images) buildElsewhere(ctx context.Context, service string, note func(p
 			}
 		}
 	}
-	target := i.targets[service]
+	target := i.pushes[service].target
 	if target == "" { // it is there for others alone
 		sum := "for-others"
 		if target, err = i.target(service, sum); err != nil || target == "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/remotecommand"
@@ -18,35 +17,44 @@ import (
 
 type execFlags struct {
 	place
-	pod        string
-	noTerminal bool
+	pod         podChoice
+	noTerminal  bool
+	interactive bool
 }
 
 func execCommand(invocation func() *cli.Invocation) *cobra.Command {
 	var f execFlags
 	c := &cobra.Command{
 		Use: "exec SERVICE COMMAND [ARG...]", Short: "Run a command in a pod of a service",
-		Example: "  orlop deploy exec db psql -U shop\n  orlop deploy exec -T web sh -c 'cat > /tmp/in' < file",
+		Example: "  orlop deploy exec db psql -U shop\n  orlop deploy exec --index 2 web sh  in the second pod\n  orlop deploy exec -T web sh -c 'cat > /tmp/in' < file",
 		Args:    cli.AtLeast(2, "a service and a command"),
 		RunE: func(c *cobra.Command, args []string) error {
 			inv := invocation()
 			ctx := c.Context()
 			if f.noTerminal || !terminal.IsOn(inv) {
-				return with(c, inv, func(ctx context.Context, inv *cli.Invocation) error { return exec(ctx, inv, f, args[0], args[1:]) })
+				return with(c, inv, func(ctx context.Context, inv *cli.Invocation) error {
+					return exec(ctx, inv, f, args[0], cli.CommandOf(args[1:]))
+				})
 			}
-			return exec(cli.Heard(ctx), inv, f, args[0], args[1:]) // the terminal hands every key on
+			return exec(cli.Heard(ctx), inv, f, args[0], cli.CommandOf(args[1:])) // the terminal hands every key on
 		},
 	}
 	c.Flags().SetInterspersed(false)
 	f.place.flags(c.Flags())
-	c.Flags().StringVar(&f.pod, "pod", "", "`name` of the pod; without it the first that is ready")
+	f.pod.flags(c.Flags(), "; without it the first that is ready")
 	c.Flags().BoolVarP(&f.noTerminal, "no-TTY", "T", false, "no terminal for the command; \"-T\" for pipes")
+	c.Flags().BoolVarP(&f.interactive, "interactive", "i", true, "connect standard input")
+	c.Flags().BoolP("tty", "t", true, "a terminal where ours is one")
+	c.Flags().BoolVar(&f.noTerminal, "no-tty", false, "no terminal for the command")
+	for _, name := range []string{"interactive", "tty", "no-tty"} { // as with exec: what is so anyway
+		c.Flags().Lookup(name).Hidden = true
+	}
 	return c
 }
 
 func exec(ctx context.Context, inv *cli.Invocation, f execFlags, service string, command []string) error {
-	if command[0] == "--" && len(command) > 1 { // as kubectl has it
-		command = command[1:]
+	if err := f.pod.check(); err != nil {
+		return err
 	}
 	client, observed, err := deployed(ctx, inv, f.place)
 	if err != nil {
@@ -64,7 +72,10 @@ func exec(ctx context.Context, inv *cli.Invocation, f execFlags, service string,
 	if err != nil {
 		return err
 	}
-	p := cluster.Process{Pod: pod, Container: manifest.ServiceName(service), Command: command, Stdin: inv.Stdin, Stdout: inv.Stdout, Stderr: inv.Stderr}
+	p := cluster.Process{Pod: pod, Container: manifest.ServiceName(service), Command: command, Stdout: inv.Stdout, Stderr: inv.Stderr}
+	if f.interactive {
+		p.Stdin = inv.Stdin
+	}
 	if !f.noTerminal && terminal.IsOn(inv) {
 		defer terminal.RawTerminal(inv.Stdin)()
 		sizes := newSizes(inv)
@@ -83,27 +94,27 @@ func exec(ctx context.Context, inv *cli.Invocation, f execFlags, service string,
 }
 
 // pick is the pod that is meant.
-func pick(pods []cluster.Live, named, service string) (string, error) {
-	var names []string
-	for i := range pods {
-		name := pods[i].GetName()
-		if name == named {
-			return name, nil
+func pick(list []cluster.Live, choice podChoice, service string) (string, error) {
+	var pods []*cluster.Live
+	for i := range list {
+		pods = append(pods, &list[i])
+	}
+	if choice.isMade() {
+		pod, err := choice.find(pods, service)
+		if err != nil {
+			return "", err
 		}
-		if cluster.IsReady(&pods[i]) {
-			names = append(names, name)
+		return pod.GetName(), nil
+	}
+	for _, pod := range inOrder(pods) {
+		if cluster.IsReady(pod) {
+			return pod.GetName(), nil
 		}
 	}
-	slices.Sort(names)
-	switch {
-	case named != "":
-		return "", fmt.Errorf("%s has no pod %s", service, named)
-	case len(names) == 0 && len(pods) > 0:
-		return "", fmt.Errorf("no pod of %s is ready: see \"orlop deploy status %s\"; --pod names one all the same", service, service)
-	case len(names) == 0:
-		return "", fmt.Errorf("%s has no pod: see \"orlop deploy status %s\"", service, service)
+	if len(pods) > 0 {
+		return "", fmt.Errorf("no pod of %s is ready: see \"orlop deploy status %s\"; --pod or --index names one all the same", service, service)
 	}
-	return names[0], nil
+	return "", fmt.Errorf("%s has no pod: see \"orlop deploy status %s\"", service, service)
 }
 
 // sizes tells the process of the terminal's size.

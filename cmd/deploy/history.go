@@ -157,7 +157,7 @@ func rollback(ctx context.Context, inv *cli.Invocation, w what, number int) erro
 			return nil, err
 		}
 		document := *target.Document
-		document.Restarts = last.Document.Restarts
+		document.Restarts, document.Deadline = last.Document.Restarts, w.deadline(last)
 		for name := range d.project.Services {
 			if w.restart {
 				document.Restart(name, observed.Next())

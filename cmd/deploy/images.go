@@ -28,14 +28,29 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
+// pushing is an image on its way to a registry.
+type pushing struct {
+	target   string // where to
+	name     string // that the engine has it by
+	pin      string // the digest that it has to have; "": any
+	platform string // the only one; "": all that are here
+}
+
+// wanted is how a registry is asked for it.
+func (p *pushing) wanted() string {
+	if p.pin == "" {
+		return p.name
+	}
+	return repository(p.name) + "@" + p.pin
+}
+
 // images decides which image each container of a deploy has, and makes those that are not there.
 type images struct {
 	*cli.Invocation
 	what    *what
 	project *spec.Project
 
-	targets map[string]string // where the image of a service that is built or copied is pushed to
-	sources map[string]string // of which image of the engine's it is
+	pushes  map[string]pushing // of steps that build or copy
 	toBuild []string
 	done    map[string]string // references of images that were built before, by what they were built of
 
@@ -73,8 +88,12 @@ func (i *images) engine(ctx context.Context) (*api.Client, error) {
 // decide fills in the images of a document: those that are deployed already stay as they are, of those that are only named
 // registries say the digest. It gives how the rest comes to be: by which step.
 func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revision) (map[string]core.Image, error) {
-	i.targets, i.sources, i.toBuild = map[string]string{}, map[string]string{}, nil
+	i.pushes, i.toBuild = map[string]pushing{}, nil
 	if err := i.fingerprints(ctx, d); err != nil {
+		return nil, err
+	}
+	locked, _, err := remote.Images(i.project.WorkingDir)
+	if err != nil {
 		return nil, err
 	}
 	made := map[string]core.Image{}
@@ -93,14 +112,14 @@ func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revisi
 			} else if how != (core.Image{}) {
 				made[at] = how
 			}
-		case strings.Contains(s.Image, "@"):
-			d.Images[at], d.Named[at] = s.Image, s.Image
 		case i.what.copyImages:
-			if how, err := i.copied(d, last, at, s.Image); err != nil {
+			if how, err := i.copied(d, last, at, s, locked); err != nil {
 				errs = append(errs, err)
 			} else if how != (core.Image{}) {
 				made[at] = how
 			}
+		case strings.Contains(s.Image, "@"):
+			d.Images[at], d.Named[at] = s.Image, s.Image
 		default:
 			named[at] = s.Image
 		}
@@ -108,7 +127,7 @@ func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revisi
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	if err := i.resolve(ctx, d, last, named); err != nil {
+	if err := i.resolve(ctx, d, last, named, locked); err != nil {
 		return nil, err
 	}
 	i.checks(ctx, d, last)
@@ -204,7 +223,7 @@ func (i *images) built(d *core.Document, last *core.Revision, at, maker string) 
 		d.Images[at] = ref
 		return core.Image{}, nil
 	}
-	i.targets[maker], i.sources[maker] = target, i.project.ImageName(maker)
+	i.pushes[maker] = pushing{target: target, name: i.project.ImageName(maker)}
 	if !slices.Contains(i.toBuild, maker) {
 		i.toBuild = append(i.toBuild, maker)
 	}
@@ -243,29 +262,38 @@ func repository(ref string) string {
 // isPushed says that a reference names what a registry has: one of a deploy that failed before its push is a tag alone.
 func isPushed(ref string) bool { return strings.Contains(ref, "@") }
 
-// copied says how an image of elsewhere comes to the registry that is given.
-func (i *images) copied(d *core.Document, last *core.Revision, at, name string) (core.Image, error) {
+// copied says how an image of elsewhere comes to the registry that is given: the one of its digest or of orlop.lock, or the one that its
+// name means.
+func (i *images) copied(d *core.Document, last *core.Revision, at string, s *spec.Service, locked map[string]string) (core.Image, error) {
 	if i.what.registry == "" {
 		return core.Image{}, errors.New("--copy-images needs a --registry to copy them to")
 	}
-	if last != nil && last.Document.Named[at] == name && isPushed(last.Document.Images[at]) && i.what.pull != "always" {
-		d.Images[at], d.Named[at] = last.Document.Images[at], name
+	key, err := remote.LockName(s.Image)
+	if err != nil {
+		return core.Image{}, fmt.Errorf("%s.image: %w", at, err)
+	}
+	p := pushing{name: s.Image, pin: locked[key], platform: s.Platform}
+	if name, digest, isPinned := strings.Cut(s.Image, "@"); isPinned {
+		p.name, p.pin = name, digest
+	}
+	wanted := p.wanted()
+	if p.platform != "" {
+		wanted += " for " + p.platform
+	}
+	if last != nil && last.Document.Named[at] == wanted && isPushed(last.Document.Images[at]) && (p.pin != "" || i.what.pull != "always") {
+		d.Images[at], d.Named[at] = last.Document.Images[at], wanted
 		return core.Image{}, nil
 	}
-	sum := sha256.Sum256([]byte(name))
-	key := "image " + name
-	target := strings.TrimSuffix(i.what.registry, "/") + "/" + bare(name) + ":" + hex.EncodeToString(sum[:])[:tagLength]
-	i.targets[key], i.sources[key] = target, name
-	d.Images[at], d.Named[at] = target, name
-	return core.Image{Action: planner.Push, Step: key}, nil
+	sum := sha256.Sum256([]byte(wanted))
+	p.target = strings.TrimSuffix(i.what.registry, "/") + "/" + bare(p.name) + ":" + hex.EncodeToString(sum[:])[:tagLength]
+	step := "image " + wanted
+	i.pushes[step] = p
+	d.Images[at], d.Named[at] = p.target, wanted
+	return core.Image{Action: planner.Push, Step: step}, nil
 }
 
 // resolve finds the digests of images that are only named: in orlop.lock, in what is deployed, or at their registries.
-func (i *images) resolve(ctx context.Context, d *core.Document, last *core.Revision, named map[string]string) error {
-	locked, _, err := remote.Images(i.project.WorkingDir)
-	if err != nil {
-		return err
-	}
+func (i *images) resolve(ctx context.Context, d *core.Document, last *core.Revision, named, locked map[string]string) error {
 	ask := map[string][]string{}
 	for at, name := range named {
 		d.Named[at] = name
@@ -462,7 +490,7 @@ func (i *images) pushGate(ctx context.Context, client *api.Client, program, targ
 	if _, err := stream.CloseAndRecv(); err != nil {
 		return "", cli.Cause(ctx, err)
 	}
-	return i.push(ctx, client, target, gateImage, func(planner.Event) {})
+	return i.push(ctx, client, &api.PushImage{Name: target, Service: gateImage}, func(planner.Event) {})
 }
 
 // makeAll makes all images that a document has only the names of.
@@ -491,70 +519,92 @@ func (i *images) build(ctx context.Context, step string, note func(planner.Event
 	if err != nil {
 		return "", err
 	}
-	source, target := i.sources[step], i.targets[step]
+	p := i.pushes[step]
+	source := p.name
 	if slices.Contains(i.toBuild, step) {
 		if err := i.all(client).wait(ctx, step, note); err != nil {
 			return "", err
 		}
-	} else if err := i.fetch(ctx, client, source, note); err != nil {
+	} else if source, err = i.fetch(ctx, client, &p, note); err != nil {
 		return "", err
 	}
-	if source != target {
-		if _, err := client.TagImage(ctx, &api.TagRequest{Source: source, Target: target}); err != nil {
+	if source != p.target {
+		if _, err := client.TagImage(ctx, &api.TagRequest{Source: source, Target: p.target}); err != nil {
 			return "", cli.Cause(ctx, err)
 		}
 	}
-	note(planner.Event{Text: "push " + target})
-	return i.push(ctx, client, target, step, note)
+	note(planner.Event{Text: "push " + p.target})
+	return i.push(ctx, client, &api.PushImage{Name: p.target, Service: step, Platform: p.platform}, note)
 }
 
-// fetch pulls an image, unless it is here.
-func (i *images) fetch(ctx context.Context, client *api.Client, name string, note func(planner.Event)) error {
-	if _, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: name}); err == nil {
-		return nil
+// fetch has the engine pull an image, and says by which name it has it. What is here is not pulled, unless --pull always asks for what
+// a name means now.
+func (i *images) fetch(ctx context.Context, client *api.Client, p *pushing, note func(planner.Event)) (string, error) {
+	wanted := p.wanted()
+	for _, there := range []string{wanted, p.name} {
+		details, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: there, Platform: p.platform})
+		if err == nil && (p.pin == "" && i.what.pull != "always" || p.pin != "" && details.Digest == p.pin) {
+			return there, nil
+		}
 	}
-	session, end, err := i.LendLogins(ctx, client)
-	if err != nil {
-		return err
-	}
-	defer end()
-	stream, err := client.Registry.Fetch(ctx, &api.FetchRequest{Names: []string{name}, Session: session})
-	if err != nil {
-		return cli.Cause(ctx, err)
-	}
-	_, err = cli.Follow(ctx, stream, nil, forward(note))
-	return err
-}
-
-// push pushes an image and gives its reference by digest.
-func (i *images) push(ctx context.Context, client *api.Client, target, service string, note func(planner.Event)) (string, error) {
 	session, end, err := i.LendLogins(ctx, client)
 	if err != nil {
 		return "", err
 	}
 	defer end()
-	stream, err := client.Registry.Push(ctx, &api.PushRequest{Of: target, Session: session, Images: []*api.PushImage{{Name: target, Service: service}}})
+	stream, err := client.Registry.Fetch(ctx, &api.FetchRequest{Names: []string{wanted}, Platform: p.platform, Session: session})
 	if err != nil {
 		return "", cli.Cause(ctx, err)
 	}
-	if _, err := cli.Follow(ctx, stream, nil, forward(note)); err != nil {
-		return "", err
-	}
-	digests, failed, err := i.Resolve(ctx, client, &spec.Project{}, []string{target})
+	_, err = cli.Follow(ctx, stream, nil, forward(note))
+	return wanted, err
+}
+
+// push pushes an image and gives its reference by digest.
+func (i *images) push(ctx context.Context, client *api.Client, image *api.PushImage, note func(planner.Event)) (string, error) {
+	session, end, err := i.LendLogins(ctx, client)
 	if err != nil {
 		return "", err
 	}
-	if digests[target] == "" {
-		return "", fmt.Errorf("%s was pushed, and its registry does not tell its digest: %s", target, failed[target])
+	defer end()
+	stream, err := client.Registry.Push(ctx, &api.PushRequest{Of: image.Name, Session: session, Images: []*api.PushImage{image}})
+	if err != nil {
+		return "", cli.Cause(ctx, err)
 	}
-	return repository(target) + "@" + digests[target], nil
+	verdict := &pushStream{ProgressStream: stream}
+	if _, err := cli.Follow(ctx, verdict, nil, forward(note)); err != nil {
+		return "", err
+	}
+	digest := verdict.pushed[image.Name]
+	if digest == "" {
+		return "", fmt.Errorf("%s was pushed, and the engine does not tell its digest: it is of an older version: run \"orlop engine restart\"", image.Name)
+	}
+	return repository(image.Name) + "@" + digest, nil
 }
 
-// forward hands on how far something is.
+// pushStream notes which digests were pushed: that of a tag may be somebody else's by the time it is asked for.
+type pushStream struct {
+	cli.ProgressStream
+	pushed map[string]string
+}
+
+// Recv is the next message.
+func (s *pushStream) Recv() (*api.Progress, error) {
+	m, err := s.ProgressStream.Recv()
+	if v := m.GetVerdict(); err == nil && v != nil {
+		s.pushed = v.Pushed
+	}
+	return m, err
+}
+
+// forward hands on how far something is, and what it warns of.
 func forward(note func(planner.Event)) func(planner.Event) {
 	return func(e planner.Event) {
-		if e.Kind == planner.Progressed {
+		switch e.Kind {
+		case planner.Progressed:
 			note(planner.Event{Text: e.Text, Current: e.Current, Total: e.Total, Part: e.Part})
+		case planner.Warned:
+			note(planner.Event{Kind: e.Kind, Text: e.Text})
 		}
 	}
 }

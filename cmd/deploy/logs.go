@@ -3,7 +3,10 @@ package deploy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +28,7 @@ type logFlags struct {
 	place
 	follow      bool
 	previous    bool
+	pod         podChoice
 	tail, since string
 	print       display.LogFormat
 }
@@ -33,7 +37,7 @@ func logsCommand(invocation func() *cli.Invocation) *cobra.Command {
 	var f logFlags
 	c := &cobra.Command{
 		Use: "logs [SERVICE...]", Short: "Show what the pods of services print",
-		Example: "  orlop deploy logs -f web\n  orlop deploy logs --previous api  of the container before it was started again",
+		Example: "  orlop deploy logs -f web\n  orlop deploy logs --pod web-x2x7q  of the pod that logs call so\n  orlop deploy logs --previous api   of the container before it was started again",
 		RunE: func(c *cobra.Command, args []string) error {
 			return with(c, invocation(), func(ctx context.Context, inv *cli.Invocation) error { return logs(ctx, inv, f, args) })
 		},
@@ -41,7 +45,8 @@ func logsCommand(invocation func() *cli.Invocation) *cobra.Command {
 	f.place.flags(c.Flags())
 	c.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with what is printed from now on, also by pods that come later")
 	c.Flags().BoolVar(&f.previous, "previous", false, "of the container that was there before it was started again")
-	c.Flags().StringVar(&f.tail, "tail", "all", "`lines` to show of each pod")
+	c.Flags().StringVar(&f.tail, "tail", "all", "`lines` to show of each pod; it has no short form here: -n is --namespace")
+	f.pod.flags(c.Flags(), "")
 	c.Flags().StringVar(&f.since, "since", "", "from this `time` on: 10m, 2026-01-31T15:04:05Z, or seconds of Unix time")
 	c.Flags().BoolVarP(&f.print.Times, "timestamps", "t", false, "show the time of each line")
 	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show lines without the pod's name")
@@ -65,6 +70,12 @@ func logs(ctx context.Context, inv *cli.Invocation, f logFlags, named []string) 
 	if since != 0 {
 		o.Since = time.Unix(0, since)
 	}
+	if err := f.pod.check(); err != nil {
+		return err
+	}
+	if f.pod.index != 0 && len(named) != 1 {
+		return errors.New("--index is the number of a pod of one service: name that service")
+	}
 	client, observed, err := deployed(ctx, inv, f.place)
 	if err != nil {
 		return err
@@ -78,9 +89,14 @@ func logs(ctx context.Context, inv *cli.Invocation, f logFlags, named []string) 
 		return err
 	}
 	defer mirror.Close()
-	l := &logReader{client: client, options: o, printer: inv.NewLogPrinter(f.print, nil), numbers: map[string]int32{}, read: map[string]bool{}}
+	l := &logReader{client: client, options: o, printer: inv.NewLogPrinter(f.print, nil), services: names(observed, services), read: map[string]bool{}}
+	if f.pod.isMade() {
+		if l.pod, err = choose(mirror, f.pod, l.services); err != nil {
+			return err
+		}
+	}
 	defer l.printer.EndLine()
-	return l.run(ctx, mirror, names(observed, services))
+	return l.run(ctx, mirror)
 }
 
 // names are the services by their names on the cluster.
@@ -92,19 +108,39 @@ func names(observed *core.Observed, services []string) map[string]string {
 	return out
 }
 
+// choose is the name of the pod that is meant, of one of the services.
+func choose(mirror *cluster.Mirror, choice podChoice, services map[string]string) (string, error) {
+	var first error
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		pods := mirror.Objects(cluster.Pod, map[string]string{manifest.LabelService: name})
+		pod, err := choice.find(pods, services[name])
+		if err == nil {
+			return pod.GetName(), nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if len(services) > 1 {
+		return "", fmt.Errorf("no service has a pod %s: see \"orlop deploy status\"", choice.name)
+	}
+	return "", first
+}
+
 // logReader prints the logs of pods as they come.
 type logReader struct {
-	client  *cluster.Client
-	options cluster.LogOptions
+	client   *cluster.Client
+	options  cluster.LogOptions
+	services map[string]string // by their names on the cluster
+	pod      string            // the only one; "": all
+	read     map[string]bool   // containers, by pod, name and how often they were started
 
 	mu      sync.Mutex
-	printer *display.LogPrinter
-	numbers map[string]int32 // of the pods of a service
-	read    map[string]bool  // containers, by pod, name and how often they were started
+	printer *display.LogPrinter // guarded by mu
 }
 
 // run reads the logs of all containers that have begun; with Follow also of those that begin later.
-func (l *logReader) run(ctx context.Context, mirror *cluster.Mirror, services map[string]string) error {
+func (l *logReader) run(ctx context.Context, mirror *cluster.Mirror) error {
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	var first error
@@ -114,14 +150,13 @@ func (l *logReader) run(ctx context.Context, mirror *cluster.Mirror, services ma
 		pods := mirror.Objects(cluster.Pod, nil)
 		slices.SortFunc(pods, func(a, b *cluster.Live) int { return strings.Compare(a.GetName(), b.GetName()) })
 		for _, pod := range pods {
-			service, is := services[pod.GetLabels()[manifest.LabelService]]
-			if !is {
+			service, is := l.services[pod.GetLabels()[manifest.LabelService]]
+			if !is || l.pod != "" && pod.GetName() != l.pod {
 				continue
 			}
 			for _, container := range l.begun(pod) {
-				number := l.number(service, pod.GetName())
 				read := func() {
-					if err := l.copy(ctx, pod.GetName(), container, service, number); err != nil && ctx.Err() == nil {
+					if err := l.copy(ctx, pod.GetName(), container, service); err != nil && ctx.Err() == nil {
 						once.Do(func() { first = err })
 					}
 				}
@@ -132,13 +167,23 @@ func (l *logReader) run(ctx context.Context, mirror *cluster.Mirror, services ma
 				}
 			}
 		}
-		if !l.options.Follow {
+		switch {
+		case !l.options.Follow && l.options.Previous && len(l.read) == 0:
+			return errors.New("no container of these was started again: there is nothing from before")
+		case !l.options.Follow, l.pod != "" && !slices.ContainsFunc(pods, l.isToGoOn):
+			readers.Wait()
 			return first
 		}
 		if err := mirror.Wait(ctx, changed, 0); err != nil {
 			return err
 		}
 	}
+}
+
+// isToGoOn says that more may come from the pod that is followed.
+func (l *logReader) isToGoOn(pod *cluster.Live) bool {
+	phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase")
+	return pod.GetName() == l.pod && phase != "Succeeded" && phase != "Failed"
 }
 
 // begun are the containers of a pod whose logs are not read yet.
@@ -151,7 +196,8 @@ func (l *logReader) begun(pod *cluster.Live) []string {
 			name, _ := c["name"].(string)
 			_, waits, _ := unstructured.NestedMap(c, "state", "waiting")
 			id := fmt.Sprint(pod.GetName(), " ", name, " ", c["restartCount"])
-			if _, ended, _ := unstructured.NestedMap(c, "lastState", "terminated"); waits && !ended && !l.options.Previous || l.read[id] || name == "gate" {
+			_, ended, _ := unstructured.NestedMap(c, "lastState", "terminated")
+			if !ended && (waits || l.options.Previous) || l.read[id] || name == "gate" {
 				continue
 			}
 			l.read[id] = true
@@ -161,39 +207,75 @@ func (l *logReader) begun(pod *cluster.Live) []string {
 	return out
 }
 
-func (l *logReader) number(service, pod string) int32 {
-	key := service + " " + pod
-	if l.numbers[key] == 0 {
-		n := int32(1)
-		for other, number := range l.numbers {
-			if strings.HasPrefix(other, service+" ") && number >= n {
-				n = number + 1
-			}
-		}
-		l.numbers[key] = n
+// labelOf is what lines of a container stand behind: the pod's short name, and the container's if it is not the service's own.
+func labelOf(service, pod, container string) string {
+	label := shortName(service, pod)
+	if container != manifest.ServiceName(service) {
+		label += " " + container
 	}
-	return l.numbers[key]
+	return label
 }
 
-// copy prints the log of a container.
-func (l *logReader) copy(ctx context.Context, pod, container, service string, number int32) error {
-	body, err := l.client.Logs(ctx, pod, container, l.options)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	const most = 1 << 20 // of a line
-	scanner := bufio.NewScanner(body)
-	scanner.Buffer(make([]byte, 64<<10), most)
-	for scanner.Scan() {
-		stamp, text, _ := strings.Cut(scanner.Text(), " ")
-		when, err := time.Parse(time.RFC3339Nano, stamp)
+// copy prints the log of a container. A log that is followed goes on over lost connections, without a line lost or printed twice.
+func (l *logReader) copy(ctx context.Context, pod, container, service string) error {
+	c := &copied{logReader: l, label: labelOf(service, pod, container), service: service}
+	options := l.options
+	for {
+		body, err := l.client.Logs(ctx, pod, container, options)
 		if err != nil {
-			text = scanner.Text()
+			return err
 		}
-		l.mu.Lock()
-		l.printer.Print(&api.LogLine{Container: pod, Service: service, Number: number, TimeUnixNs: when.UnixNano(), Text: []byte(api.Valid(text))})
-		l.mu.Unlock()
+		before := c.last
+		err = c.from(body)
+		body.Close()
+		if err == nil || !options.Follow || ctx.Err() != nil || c.last.Equal(before) { // one that ends before its first line will do so again
+			return err
+		}
+		options.Since, options.Tail = c.last, -1
 	}
-	return scanner.Err()
+}
+
+// copied is a log of which some is printed.
+type copied struct {
+	*logReader
+	label   string // in place of a number, which pods have not
+	service string
+	last    time.Time // of the last line that was printed
+}
+
+// from prints what is read, but what was printed before.
+func (c *copied) from(r io.Reader) error {
+	const piece = 64 << 10 // of a line that is longer
+	in := bufio.NewReaderSize(r, piece)
+	isRest, isKnown := false, false
+	upTo := c.last
+	for {
+		text, err := in.ReadSlice('\n')
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) && !errors.Is(err, io.EOF) {
+			return err // a line that is cut off comes again, whole
+		}
+		if len(text) > 0 {
+			line := strings.TrimSuffix(string(text), "\n")
+			if !isRest {
+				stamp, rest, _ := strings.Cut(line, " ")
+				if when, bad := time.Parse(time.RFC3339Nano, stamp); bad == nil {
+					line, isKnown = rest, !when.After(upTo)
+					c.last = when
+				}
+			}
+			isRest = errors.Is(err, bufio.ErrBufferFull)
+			if !isKnown {
+				c.print(line, isRest)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+	}
+}
+
+func (c *copied) print(text string, isPart bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.printer.Print(&api.LogLine{Container: c.label, OneOff: true, Service: c.service, TimeUnixNs: c.last.UnixNano(), Text: []byte(api.Valid(text)), Partial: isPart})
 }

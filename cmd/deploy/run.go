@@ -84,6 +84,7 @@ func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) 
 			document.Publish = last.Document.Publish
 		}
 	}
+	document.Deadline = d.what.deadline(observed.Last())
 	for name := range d.project.Services {
 		if d.what.restart || slices.Contains(d.restarts, name) {
 			document.Restart(name, observed.Next())
@@ -109,7 +110,7 @@ func (d *deployment) complain(found spec.Diagnostics) error {
 	}
 	if !d.told {
 		d.told = true
-		d.Warn(found.Sourced(d.Dir).Warnings())
+		d.Warn(found.Sourced(d.Dir).Warnings(), "orlop deploy render --verbose")
 	}
 	return nil
 }

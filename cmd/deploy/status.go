@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -103,6 +104,10 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 	}
 	last := observed.Last()
 	fmt.Fprintf(inv.Stdout, " %s on %s  revision %d, %s\n", inv.StyleOf(inv.Stdout).Bold(observed.Project), client.Where(), last.Number, last.State+" "+display.Ago(inv.Now(), last.At))
+	if !slices.ContainsFunc(rows, func(r core.Status) bool { return r.Kind != "" }) {
+		fmt.Fprintln(inv.Stdout, " nothing of it is there: \"orlop deploy\" starts it, \"orlop deploy plan\" shows what that would make")
+		return exitIf(failed)
+	}
 	w := tabwriter.NewWriter(inv.Stdout, 0, 8, 3, ' ', 0)
 	fmt.Fprintln(w, " SERVICE\tKIND\tREADY\tRESTARTS\tIMAGE\tSTATE")
 	for _, r := range rows {

@@ -200,7 +200,7 @@ func (x *syncer) command(ctx context.Context, service, pod string, input []byte,
 	if errors.As(err, &exited) && exited.Why == "" && text != "" {
 		return errors.New(text)
 	}
-	if exited != nil && exited.Why != "" {
+	if exited != nil && exited.IsMissing() {
 		return fmt.Errorf("its image has no %s, which a sync needs: write a rule with action: rebuild", command[0])
 	}
 	return err

@@ -208,6 +208,15 @@ func (m *LogMerge) Say(text string) {
 	m.Between(func() { fmt.Fprintln(m.printer.errw, text) })
 }
 
+// Hooked prints what a command in a container has printed (post_start, pre_stop): as Compose does, with an arrow behind the container's name.
+func (m *LogMerge) Hooked(service, replica string, lines []string) {
+	m.Between(func() {
+		for _, line := range lines {
+			m.printer.Print(&api.LogLine{Service: service, Container: replica + " ->", OneOff: true, Text: []byte(Printable(line))})
+		}
+	})
+}
+
 // Between has something else printed between two lines.
 func (m *LogMerge) Between(print func()) {
 	m.mu.Lock()

@@ -88,11 +88,33 @@ func (u *run) shutDown(ctx context.Context, action planner.Action) error {
 	return fmt.Errorf("%s is not %s: %w; what still runs: orlop ps", u.project.Name, state, err)
 }
 
-// sayStopped says that a container was stopped, where plain progress is asked for: as Compose does.
+// sayStopped tells what is printed by commands that run before a container is stopped, and says that it was, where plain progress is asked
+// for: as Compose does.
 func (u *run) sayStopped(e planner.Event) {
+	u.sayHooked(e.Masked(u.Mask.Text))
 	word := map[planner.Action]string{planner.Stop: "Stopped", planner.Kill: "Killed"}[e.Action]
 	if u.Progress == "plain" && e.Kind == planner.Done && word != "" {
 		fmt.Fprintf(u.Stderr, " Container %s-%s %s\n", u.project.Name, composeReplica(e.Resource), word)
+	}
+}
+
+// hooked is a display that keeps what commands have printed that run when containers are started.
+type hooked struct{ events []planner.Event }
+
+func (h *hooked) Plan(*planner.Plan)     {}
+func (h *hooked) Finish(display.Summary) {}
+func (h *hooked) Abort()                 {}
+func (h *hooked) Event(e planner.Event) {
+	if e.Kind == planner.Progressed && len(e.Lines) > 0 && e.Action != planner.Build {
+		h.events = append(h.events, e)
+	}
+}
+
+// sayHooked shows what a command in a container has printed among the logs.
+func (u *run) sayHooked(e planner.Event) {
+	logs := u.merge.Load()
+	if logs != nil && e.Kind == planner.Progressed && len(e.Lines) > 0 && u.logs.shows(u.project, e.Service) {
+		logs.Hooked(e.Service, composeReplica(e.Resource), e.Lines)
 	}
 }
 
@@ -112,7 +134,11 @@ func (u *run) attached(ctx context.Context) error {
 	u.orphans = orphans(u.project, known)
 	u.sayFollows(known)
 	logs := display.NewLogMerge(u.NewLogPrinter(u.format, known))
+	u.merge.Store(logs)
 	u.sayAttached(known)
+	for _, e := range u.hooked.events {
+		u.sayHooked(e)
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/orlop/orlop/api"
@@ -102,6 +103,8 @@ type run struct {
 	read       map[string]look // the files that it was read from
 	stopAtOnce bool            // the up failed: what runs is stopped
 	unchanged  bool            // the stack was up to date
+	hooked     hooked
+	merge      atomic.Pointer[display.LogMerge] // of an attached up; nil before
 }
 
 // bringUp applies the project.
@@ -121,7 +124,7 @@ func (u *run) bringUp(ctx context.Context, o Options) error {
 	out, err := u.Apply(applying, u.client, application, cli.Progress{
 		Words: w, Services: len(u.chosen), Project: u.project,
 		Seen:        func() cli.Sight { return u.See(applying, u.client, u.project.Name, u.chosen) },
-		Interrupted: func() { u.sayWhatRuns(ctx) }, Beside: []display.Display{waits},
+		Interrupted: func() { u.sayWhatRuns(ctx) }, Beside: []display.Display{waits, &u.hooked},
 	})
 	if u.DryRun {
 		return err

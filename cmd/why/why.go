@@ -125,6 +125,8 @@ func (e *explanation) standing(service string, own []planner.Container) string {
 // past is what made a container what it is.
 func (e *explanation) past(c *planner.Container) (lines []string) {
 	switch {
+	case c.State == planner.Created:
+		lines = append(lines, "was never started")
 	case c.State == planner.Exited && c.Stopped:
 		lines = append(lines, fmt.Sprintf("was stopped %s, on the user's word, and exited with code %d%s", ago(e.now, c.ExitedAt), c.ExitCode, display.Spaced(display.ExitNotes(c))))
 	case c.State == planner.Exited || c.State == planner.Restarting:

@@ -15,6 +15,7 @@ func TestExplanation(t *testing.T) {
 	project := &spec.Project{Name: "shop", Services: map[string]*spec.Service{
 		"web":   {Name: "web", DependsOn: map[string]spec.Dependency{"db": {Condition: spec.ServiceHealthy, Required: true}, "gone": {Condition: spec.ServiceStarted}}},
 		"db":    {Name: "db"},
+		"lone":  {Name: "lone"},
 		"front": {Name: "front", DependsOn: map[string]spec.Dependency{"web": {Condition: spec.ServiceStarted, Restart: true, Required: true}}},
 	}}
 	containers := []planner.Container{
@@ -23,6 +24,7 @@ func TestExplanation(t *testing.T) {
 			StartedAt: now.Add(-time.Minute), ExitedAt: now.Add(-2 * time.Minute),
 		},
 		{ID: "2", Service: "web", Number: 2, State: planner.Exited, Stopped: true, ExitedAt: now.Add(-time.Hour)},
+		{ID: "4", Service: "lone", Number: 1, State: planner.Created},
 		{
 			ID: "3", Service: "db", Number: 1, State: planner.Running, Health: planner.Unhealthy, StartedAt: now.Add(-time.Hour),
 			LastProbe: &planner.ProbeInfo{At: now.Add(-time.Second), ExitCode: 2, Failing: 4, Output: "no connection\nmore"},
@@ -46,6 +48,11 @@ func TestExplanation(t *testing.T) {
 `
 	if out.String() != want {
 		t.Errorf("why says\n%s\nwant\n%s", out.String(), want)
+	}
+	out.Reset()
+	(&explanation{project: project, containers: containers, plan: plan, now: now}).print(&out, "lone")
+	if text := out.String(); !strings.Contains(text, "lone/1         was never started\n") || strings.Contains(text, "runs for") {
+		t.Errorf("of what was never started why says\n%s", text)
 	}
 	out.Reset()
 	hostile := &planner.Plan{Steps: []*planner.Step{{Action: planner.Replace, Resource: "db/1", Service: "db", Reasons: []planner.Reason{{Path: "services.db.labels.a\x1b[2Jb\x08"}}}}}

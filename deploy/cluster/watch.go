@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/dynamic/dynamicinformer"
@@ -69,14 +69,29 @@ func (c *Client) Follow(ctx context.Context, kinds []manifest.Kind, selector str
 	}
 	m.factory.Start(ctx.Done())
 	for _, k := range kinds {
-		for !m.factory.ForResource(resource(k)).Informer().HasSynced() {
-			if err := m.Wait(ctx, m.Changed(), 50*time.Millisecond); err != nil {
-				m.Close()
-				return nil, err
-			}
+		if err := m.sync(ctx, m.factory.ForResource(resource(k)).Informer().HasSyncedChecker()); err != nil {
+			m.Close()
+			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// sync waits until all that was there of a kind is known.
+func (m *Mirror) sync(ctx context.Context, synced cache.DoneChecker) error {
+	for !cache.IsDone(synced) {
+		changed := m.Changed()
+		if err := m.failed(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-synced.Done():
+		case <-changed:
+		}
+	}
+	return nil
 }
 
 func (m *Mirror) tell(failure error) {
@@ -110,6 +125,10 @@ func (m *Mirror) Wait(ctx context.Context, changed <-chan struct{}, most time.Du
 	case <-changed:
 	case <-late:
 	}
+	return m.failed()
+}
+
+func (m *Mirror) failed() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.failure
@@ -239,6 +258,40 @@ func (c *Client) Warnings(ctx context.Context, name string) []string {
 	return out
 }
 
+// ProbeKill says that a container was killed because a probe failed, with what the probe said; "" if it was not, as far as events tell.
+func (c *Client) ProbeKill(ctx context.Context, pod, container string) string {
+	list, err := c.of(Event).List(ctx, v1.ListOptions{FieldSelector: "involvedObject.name=" + pod})
+	if err != nil {
+		return ""
+	}
+	said := map[string]string{} // by probe
+	killer := ""
+	for _, e := range list.Items {
+		reason, _, _ := unstructured.NestedString(e.Object, "reason")
+		message, _, _ := unstructured.NestedString(e.Object, "message")
+		field, _, _ := unstructured.NestedString(e.Object, "involvedObject", "fieldPath")
+		if field != "spec.containers{"+container+"}" {
+			continue
+		}
+		for _, probe := range []string{"startup", "liveness"} {
+			switch {
+			case reason == "Killing" && strings.Contains(message, "failed "+probe+" probe"):
+				killer = probe
+			case reason == "Unhealthy" && strings.HasPrefix(strings.ToLower(message), probe+" probe"):
+				said[probe] = strings.Join(strings.Fields(message), " ")
+			}
+		}
+	}
+	if killer == "" {
+		return ""
+	}
+	why := said[killer]
+	if why == "" {
+		why = killer + " probe failed"
+	}
+	return "killed, as its health check failed (" + why + ")"
+}
+
 // Process is a command in a container.
 type Process struct {
 	Pod, Container string
@@ -287,10 +340,9 @@ func (c *Client) Exec(ctx context.Context, p Process) error {
 		return &Exited{Code: code.ExitStatus()}
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case strings.Contains(err.Error(), "executable file not found"), strings.Contains(err.Error(), "no such file or directory"):
-		return &Exited{notFound, fmt.Sprintf("cannot run %q in %s (%s): there is no such program", p.Command[0], p.Pod, p.Container)}
-	case strings.Contains(err.Error(), "error executing command in container"):
-		return fmt.Errorf("cannot run %q in %s (%s): %w", p.Command[0], p.Pod, p.Container, err)
+	case strings.Contains(err.Error(), notBegun):
+		code, why := whyNotBegun(err.Error())
+		return &Exited{code, fmt.Sprintf("cannot run %q in %s (%s): %s", p.Command[0], p.Pod, p.Container, why)}
 	}
 	return c.explain("create", manifest.Kind{Version: "v1", Kind: "Exec", Plural: "pods/exec"}, p.Pod, err)
 }
@@ -301,8 +353,29 @@ type Exited struct {
 	Why  string // where it was not even begun
 }
 
-// notFound is the code of a program that is not there, as a shell has it.
-const notFound = 127
+// Codes of a program that is not there, and of one that can't be run, as a shell has them. Some runtimes give them themselves.
+const (
+	notFound      = 127
+	notExecutable = 126
+)
+
+// notBegun is what a kubelet says of a command that the runtime could not begin. The API has a code only for one that has ended; what
+// follows are the runtime's own words.
+const notBegun = "error executing command in container"
+
+// whyNotBegun is the last of those words, which says the reason, and the code for it.
+func whyNotBegun(message string) (code int, why string) {
+	message = strings.TrimSuffix(strings.TrimSpace(message), ": unknown") // containerd's code for it
+	message = strings.TrimRight(message, ".")
+	why = message[strings.LastIndex(message, ": ")+len(": "):]
+	if strings.Contains(why, "executable file not found") || strings.Contains(why, "no such file or directory") {
+		return notFound, "there is no such program"
+	}
+	return notExecutable, why
+}
+
+// IsMissing says that there is no such program.
+func (e *Exited) IsMissing() bool { return e.Why != "" && e.Code == notFound }
 
 func (e *Exited) Error() string {
 	if e.Why != "" {

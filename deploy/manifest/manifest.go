@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/orlop/orlop/spec"
@@ -20,10 +21,14 @@ type Options struct {
 	Images   map[string]string                // references by "services.NAME", "jobs.NAME" and, of their pre_start, "services.NAME.pre_start[0]"
 	Checks   map[string]*spec.HealthCheck     // the health checks of images, by service, where they are known
 	Restarts map[string]int                   // by service: a number that is another for each time its pods are to be replaced
+	Deadline int64                            // seconds that each pod of a rollout may take, as Kubernetes reports it; 0: its ten minutes, Forever: any number
 	Publish  string                           // of services that do not say it themselves: PublishNone, PublishNodePort or PublishLoadBalancer
 	Gate     string                           // the image that waits for dependencies; "": pods do not wait
 	File     func(path string) (*File, error) // looks at what a service mounts of the caller's machine
 }
+
+// Forever is a Deadline that never comes: Kubernetes' own number for it.
+const Forever = math.MaxInt32
 
 // Ways of publishing a port outside of the cluster.
 const (

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -167,15 +168,22 @@ func subpath(m spec.Mount) string {
 
 // bind makes a ConfigMap of a small file; nothing else of this machine is there on a node.
 func (w *workload) bind(at string, m spec.Mount) {
-	const hint = "COPY it in the Dockerfile, or use a named volume; an override file can take the mount away: volumes: !reset []"
+	const away = "an override file can take the mount away: volumes: !reset []"
+	hint := "COPY it in the Dockerfile, or use a named volume; " + away
+	if w.service.Build != nil {
+		hint = "COPY it in the Dockerfile, and \"orlop deploy watch\" syncs it by develop.watch; " + away
+	}
 	if strings.HasSuffix(m.Source, ".sock") {
-		w.refuse(at, fmt.Sprintf("%s is a socket of this machine, and on no node", m.Source), "an override file can take the mount away: volumes: !reset []")
+		w.refuse(at, fmt.Sprintf("%s is a socket of this machine, and on no node", m.Source), away)
 		return
 	}
 	file, err := w.opts.File(m.Source)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		w.refuse(at, fmt.Sprintf("there is no %s", m.Source), fmt.Sprintf("a file of up to %d KB becomes a ConfigMap, all else is on no node; %s", MaxFile>>10, away))
+		return
 	case err != nil:
-		w.refuse(at, fmt.Sprintf("%s is of this machine, and on no node", m.Source), hint)
+		w.refuse(at, fmt.Sprintf("%s can't be read (%v), and is on no node", m.Source, err), hint)
 		return
 	case file.Mode.IsDir():
 		w.refuse(at, fmt.Sprintf("%s is a directory of this machine, and on no node", m.Source), hint)

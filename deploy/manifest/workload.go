@@ -167,12 +167,32 @@ func (w *workload) deployment(template map[string]any) (map[string]any, string) 
 			out["minReadySeconds"] = seconds(u.Monitor)
 		}
 	}
+	if most := w.deadline(template); most > ownDeadline {
+		out["progressDeadlineSeconds"] = most
+	}
 	if w.isAlone() {
 		out["strategy"] = map[string]any{"type": "Recreate"} // no two have the volume
 		return out, "stopped first: its volume is of one pod at a time"
 	}
 	out["strategy"] = map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": surge, "maxUnavailable": unavailable}}
 	return out, rolls
+}
+
+// ownDeadline is how many seconds Kubernetes gives a Deployment for each pod that is to become ready, before it reports that its rollout has failed.
+const ownDeadline = 600
+
+// deadline is how many seconds a pod may take to become ready: as long as a deploy waits, and at least what its own terms give it.
+func (w *workload) deadline(template map[string]any) int64 {
+	const pull = 300 // for its image
+	own := int64(pull)
+	if u := w.service.Update(); u != nil {
+		own += seconds(u.Monitor)
+	}
+	containers := template["spec"].(map[string]any)["containers"].([]any)
+	if probe, has := containers[0].(map[string]any)["startupProbe"].(map[string]any); has {
+		own += probe["periodSeconds"].(int64) * probe["failureThreshold"].(int64)
+	}
+	return max(own, w.opts.Deadline)
 }
 
 // isAlone says that a volume of the service is one that a pod has for itself.

@@ -24,7 +24,9 @@ type Seen struct {
 type State struct {
 	Done    bool
 	Failure string // why it will not be done; "" while it may
+	Late    bool   // the failure is that Kubernetes' own deadline for it has passed: it may be done all the same
 	Text    string // what is to be waited for, in a few words
+	Killed  string // what the failure or text says of the container's end, if that may have been by the cluster: "exited with code 137"
 	Pod     string // that the failure, or the text, is about
 	Inside  string // the container of it; "": the pod itself
 	Ready   int
@@ -64,7 +66,7 @@ func Look(s Seen, generation int64, now time.Time) State {
 		if why.failure == "" && why.text == "" {
 			continue
 		}
-		st.Pod, st.Inside = pod.GetName(), why.container
+		st.Pod, st.Inside, st.Killed = pod.GetName(), why.container, why.killed
 		if why.failure != "" {
 			st.Failure, st.Text = why.failure, ""
 			return st
@@ -73,6 +75,7 @@ func Look(s Seen, generation int64, now time.Time) State {
 	}
 	if result.Status == status.FailedStatus {
 		st.Failure = jobFailure(s.Workload, result.Message)
+		st.Late = conditionField(s.Workload, "Progressing", "reason") == "ProgressDeadlineExceeded"
 		if pod := lastFailed(pods); pod != nil {
 			st.Pod = pod.GetName()
 			if c, text := ended(pod); text != "" {
@@ -192,6 +195,7 @@ func conditionField(o *unstructured.Unstructured, kind, field string) string {
 // finding is what keeps a pod from being ready.
 type finding struct {
 	container string
+	killed    string // see State
 	failure   string
 	text      string
 }
@@ -220,9 +224,9 @@ func lookAt(pod *unstructured.Unstructured, isJob bool, now time.Time) finding {
 			return finding{container: name, failure: join(words, waiting["message"])}
 		}
 		if code, reason, has := last(c); has && !isJob && restarts >= restartsUntilFailed && waiting["reason"] == "CrashLoopBackOff" {
-			return finding{container: name, failure: exit(code, reason) + fmt.Sprintf(", %d times", restarts+1)}
+			return finding{container: name, killed: killed(code, reason), failure: exit(code, reason) + fmt.Sprintf(", %d times", restarts+1)}
 		} else if has && waiting["reason"] != "" {
-			return finding{container: name, text: exit(code, reason) + ", starts again"}
+			return finding{container: name, killed: killed(code, reason), text: exit(code, reason) + ", starts again"}
 		}
 		if i < len(inits) && name == "gate" {
 			if running, has, _ := unstructured.NestedMap(c, "state", "running"); has && running != nil {
@@ -234,7 +238,11 @@ func lookAt(pod *unstructured.Unstructured, isJob bool, now time.Time) finding {
 				if started {
 					return finding{container: name, text: "is not ready: its health check fails"}
 				}
-				return finding{container: name, text: "starts: its health check has not succeeded yet"}
+				text := "its health check has not succeeded yet"
+				if code, reason, has := last(c); has {
+					return finding{container: name, killed: killed(code, reason), text: exit(code, reason) + ", started again: " + text}
+				}
+				return finding{container: name, text: "starts: " + text}
 			}
 		}
 	}
@@ -264,6 +272,15 @@ func exit(code int64, reason string) string {
 		return "killed: it used more memory than it may"
 	}
 	return fmt.Sprintf("exited with code %d", code)
+}
+
+// killed is how a container ended that may have been made to, by SIGTERM or SIGKILL; "" of one that has ended by itself.
+func killed(code int64, reason string) string {
+	const byTerm, byKill = 143, 137
+	if reason != "OOMKilled" && (code == 0 || code == byTerm || code == byKill) {
+		return exit(code, reason)
+	}
+	return ""
 }
 
 // ended is how the container of a pod of a job ended.

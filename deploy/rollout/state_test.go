@@ -37,6 +37,8 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		pods       []string
 		done       bool
 		failure    string
+		late       bool
+		killed     string
 		text       string
 	}{
 		"done":                       {status: done, generation: 2, done: true},
@@ -52,7 +54,11 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		"no node takes it":    {status: rolling, generation: 2, pods: []string{pod("new", `{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/1 nodes"}`, "")}, text: "no node takes it: 0/1 nodes"},
 		"its probe fails":     {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":true,"ready":false,"state":{"running":{}}}`)}, text: "is not ready: its health check fails"},
 		"it has not started":  {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":false,"ready":false,"state":{"running":{}}}`)}, text: "starts: its health check has not succeeded yet"},
-		"deadline of its own": {status: strings.Replace(rolling, `"status":"True","reason":"ReplicaSetUpdated"`, `"status":"False","reason":"ProgressDeadlineExceeded","message":"late"`, 1), generation: 2, failure: "Progress deadline exceeded"},
+		"deadline of its own": {status: strings.Replace(rolling, `"status":"True","reason":"ReplicaSetUpdated"`, `"status":"False","reason":"ProgressDeadlineExceeded","message":"late"`, 1), generation: 2, failure: "Progress deadline exceeded", late: true, text: "0 of 1 ready"},
+		"started again": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":false,"ready":false,"restartCount":1,"state":{"running":{}},"lastState":{"terminated":{"exitCode":137}}}`)},
+			text: "exited with code 137, started again: its health check has not succeeded yet", killed: "exited with code 137"},
+		"killed": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":1,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":137}}}`)},
+			text: "exited with code 137, starts again", killed: "exited with code 137"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := Seen{
@@ -63,7 +69,7 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 				seen.Pods = append(seen.Pods, object(t, p))
 			}
 			got := Look(seen, c.generation, time.Time{})
-			if got.Done != c.done || got.Failure != c.failure || c.text != "" && got.Text != c.text {
+			if got.Done != c.done || got.Failure != c.failure || got.Late != c.late || got.Killed != c.killed || c.text != "" && got.Text != c.text {
 				t.Errorf("it is %+v, want done %v, failure %q, text %q", got, c.done, c.failure, c.text)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -90,7 +91,21 @@ func newStage(t *testing.T, hasNode bool) *stage {
 		s.endEngine(t)
 		c.Stop()
 	})
+	if c.OldAPI != "" {
+		s.mustBeOld(ctx, t)
+	}
 	return s
+}
+
+// mustBeOld holds that the API server is of another version than what it is asked with.
+func (s *stage) mustBeOld(ctx context.Context, t *testing.T) {
+	t.Helper()
+	out, err := s.Kubectl(ctx, "", "version")
+	found := regexp.MustCompile(`(?s)Client Version: (\S+).*Server Version: (\S+)`).FindStringSubmatch(out)
+	if err != nil || found == nil || found[1] == found[2] {
+		t.Fatalf("the API server is to be an old one, and there is %q (%v)", out, err)
+	}
+	t.Logf("the API server is %s", found[2])
 }
 
 // number is another each time.

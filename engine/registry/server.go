@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -49,7 +50,11 @@ func (s *Server) Push(r *api.PushRequest, stream grpc.ServerStreamingServer[api.
 				plan.Steps = append(plan.Steps, step)
 			}
 		}
-		return s.walk(stream.Context(), plan, &pusher{s, r.Session, r.IgnoreFailures}, box)
+		p := &pusher{Server: s, session: r.Session, ignores: r.IgnoreFailures, pushed: map[string]string{}}
+		verdict := s.walk(stream.Context(), plan, p, box)
+		verdict.Pushed = p.pushed
+		box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+		return nil
 	})
 }
 
@@ -63,20 +68,21 @@ func (s *Server) Fetch(r *api.FetchRequest, stream grpc.ServerStreamingServer[ap
 				plan.Steps = append(plan.Steps, step)
 			}
 		}
-		return s.walk(stream.Context(), plan, &puller{s, r.Session}, box)
+		verdict := s.walk(stream.Context(), plan, &puller{s, r.Session}, box)
+		box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+		return nil
 	})
 }
 
-// walk sends a plan, carries it out and sends each event and the verdict.
-func (s *Server) walk(ctx context.Context, plan *planner.Plan, e planner.Executor, box *mailbox.Box) error {
+// walk sends a plan, carries it out and sends each event. It gives the verdict.
+func (s *Server) walk(ctx context.Context, plan *planner.Plan, e planner.Executor, box *mailbox.Box) *api.Verdict {
 	defer s.Doing(plan.Summary() + " of " + plan.Project)()
 	box.Put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan)}})
 	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}
 	if err := walk.Plan(ctx, plan, e, 2*runtime.NumCPU()+2, time.Now, box.Tell); err != nil {
 		verdict.Ok, verdict.Error, verdict.Interrupted = false, api.Valid(err.Error()), ctx.Err() != nil
 	}
-	box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
-	return nil
+	return verdict
 }
 
 // pusher carries out steps that push.
@@ -84,6 +90,9 @@ type pusher struct {
 	*Server
 	session string
 	ignores bool // failures are warnings
+
+	mu     sync.Mutex
+	pushed map[string]string // guarded by mu: digests by names
 }
 
 // Execute implements planner.Executor.
@@ -117,6 +126,9 @@ func (p *pusher) push(ctx context.Context, s *planner.Step, note func(planner.Ev
 		return planner.Result{}, err
 	}
 	digest := target.Root.Digest.String()
+	p.mu.Lock()
+	p.pushed[s.Name] = digest
+	p.mu.Unlock()
 	if target.Alone != "" {
 		note(planner.Event{Kind: planner.Warned, Text: fmt.Sprintf("of %s, %s alone is pushed: its other platforms are not here; pull them with \"orlop image pull --platform\"", s.Resource, target.Alone)})
 	}

@@ -33,7 +33,7 @@ func verifyCosign(text []byte, signed string, of digest.Digest, trusted *Trusted
 	}
 	by := trusted.by(func(v sigstore.Verifier) error { return v.VerifySignature(bytes.NewReader(raw), bytes.NewReader(text)) })
 	if by == nil {
-		return nil, errNobody
+		return nil, trusted.noneOf()
 	}
 	var said payload.SimpleContainerImage
 	if err := json.Unmarshal(text, &said); err != nil || said.Critical.Type != payload.CosignSignatureType {
@@ -74,7 +74,7 @@ func verifyBundle(text []byte, of digest.Digest, trusted *Trusted) (*Authority, 
 		return v.VerifySignature(bytes.NewReader(bundle.Envelope.Signatures[0].Sig), bytes.NewReader(signed))
 	})
 	if by == nil {
-		return nil, errNobody
+		return nil, trusted.noneOf()
 	}
 	var statement struct {
 		Predicate string `json:"predicateType"`

@@ -59,6 +59,13 @@ func (r *Repository) signCosign(ctx context.Context, s Signing, hosts docker.Reg
 	if err != nil {
 		return "", err
 	}
+	trusted := &Trusted{All: []*Authority{own}}
+	there, _ := r.Verify(ctx, s.Of.Digest, trusted, s.Now) // what can't be read is told where the signature is to be put beside it
+	for _, one := range there {
+		if one.Format == Cosign && one.By != nil {
+			return one.Stored, nil // the key has signed it already
+		}
+	}
 	text, err := payloadOf(r.name.Name(), s.Of.Digest)
 	if err != nil {
 		return "", err
@@ -67,7 +74,7 @@ func (r *Repository) signCosign(ctx context.Context, s Signing, hosts docker.Reg
 	if err != nil {
 		return "", err
 	}
-	encoded, trusted := base64.StdEncoding.EncodeToString(raw), &Trusted{All: []*Authority{own}}
+	encoded := base64.StdEncoding.EncodeToString(raw)
 	if _, err := verifyCosign(text, encoded, s.Of.Digest, trusted); err != nil {
 		return "", fmt.Errorf("the signature is not one of the key that it was to be made by: %w", err)
 	}

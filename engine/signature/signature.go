@@ -255,5 +255,10 @@ func verifyBlob(f Format, layer ocispec.Descriptor, blob []byte, of digest.Diges
 	return "", by, err
 }
 
-// errNobody is the reason of a signature that none of the trusted has made.
-var errNobody = errors.New("none of the keys has made it")
+// noneOf is the reason of a signature that none of the trusted has made.
+func (t *Trusted) noneOf() error {
+	if len(t.All) == 0 {
+		return errors.New("no key is named that could have made it")
+	}
+	return errors.New("none of the keys has made it")
+}

@@ -106,7 +106,7 @@ func TestCosign(t *testing.T) {
 			"of another image": {text, signed, other.Digest, trusted, "it is of another image, " + image.Digest.String()},
 			"tampered":         {attack, signed, other.Digest, trusted, "none of the keys has made it"},
 			"by another key":   {text, signed, image.Digest, trustedKey(t, "b", ecKey(t).Public()), "none of the keys has made it"},
-			"by nobody":        {text, signed, image.Digest, &Trusted{}, "none of the keys has made it"},
+			"by nobody":        {text, signed, image.Digest, &Trusted{}, "no key is named that could have made it"},
 			"unsigned":         {text, "", image.Digest, trusted, "it has no signature that can be read"},
 			"unreadable":       {text, "%", image.Digest, trusted, "it has no signature that can be read"},
 			"of no image":      {kindless, base64.StdEncoding.EncodeToString(signedBy(t, key, kindless)), image.Digest, trusted, "what is signed is no image"},

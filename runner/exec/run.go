@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ type Bounds struct {
 	Dir    string        // where its pipes are made
 	Output int           // bytes that are kept of what it prints
 	Time   time.Duration // after which it is killed; 0: none
+	Tee    io.Writer     // gets what it prints, as it comes; may be nil, and is called from two goroutines
 }
 
 // leaveTime is how long the output of a process that has ended is read, which
@@ -37,7 +39,11 @@ func Run(ctx context.Context, task containerd.Task, doc *specs.Process, b Bounds
 
 func run(ctx context.Context, task containerd.Task, doc *specs.Process, b Bounds, out *boundedBuffer) (int, error) {
 	clean := context.WithoutCancel(ctx)
-	process, err := task.Exec(clean, id("p"), doc, newPipes(b.Dir, false, false, out, out))
+	var to io.Writer = out
+	if b.Tee != nil {
+		to = io.MultiWriter(out, b.Tee)
+	}
+	process, err := task.Exec(clean, id("p"), doc, newPipes(b.Dir, false, false, to, to))
 	if err != nil {
 		return -1, err
 	}

@@ -51,9 +51,11 @@ func Is(err error) bool {
 }
 
 // Run runs a hook in a task to its end, within a time (0: any); dir is where its pipes are made, hide masks what
-// it prints. Its error is an Error.
-func Run(ctx context.Context, task containerd.Task, doc *specs.Process, at Place, within time.Duration, dir string, hide func(string) string) error {
-	code, output, err := exec.Run(ctx, task, doc, exec.Bounds{Dir: dir, Output: outputSize, Time: within})
+// it prints. Each line of that is given to say. Its error is an Error.
+func Run(ctx context.Context, task containerd.Task, doc *specs.Process, at Place, within time.Duration, dir string, hide func(string) string, say func(line string)) error {
+	printed := &output{say: say}
+	code, output, err := exec.Run(ctx, task, doc, exec.Bounds{Dir: dir, Output: outputSize, Time: within, Tee: printed})
+	printed.end()
 	switch {
 	case err != nil:
 		return at.Fail("cannot be run: "+err.Error(), hide(output))

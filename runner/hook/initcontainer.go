@@ -63,14 +63,21 @@ func (i Init) Run(waits context.Context, at Place, hide func(string) string, say
 type output struct {
 	say func(line string)
 
+	saying sync.Mutex // held while lines are said, so that none is after the end
+	ended  bool       // guarded by saying
+
 	mu   sync.Mutex
 	text []byte // guarded by mu; the last outputSize bytes
 	line []byte // guarded by mu; the one that is not whole yet
 }
 
 func (o *output) Write(b []byte) (int, error) {
+	o.saying.Lock()
+	defer o.saying.Unlock()
 	for _, line := range o.take(b) {
-		o.say(line)
+		if !o.ended {
+			o.say(line)
+		}
 	}
 	return len(b), nil
 }
@@ -94,8 +101,11 @@ func (o *output) take(b []byte) (lines []string) {
 	return lines
 }
 
-// end tells of a last line without an end.
+// end tells of a last line without an end. What comes later, of processes that were left behind, is not told.
 func (o *output) end() {
+	o.saying.Lock()
+	defer o.saying.Unlock()
+	o.ended = true
 	o.mu.Lock()
 	line := string(o.line)
 	o.mu.Unlock()

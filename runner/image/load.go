@@ -122,11 +122,19 @@ func (s *Store) name(ctx context.Context, img images.Image) error {
 	if err := MarkMade(ctx, s.client.ContentStore(), img.Target.Digest); err != nil {
 		return err
 	}
-	_, err := s.client.ImageService().Update(ctx, img, "target")
-	if errdefs.IsNotFound(err) {
-		_, err = s.client.ImageService().Create(ctx, img)
+	return point(ctx, s.client.ImageService(), img)
+}
+
+// point makes a name point to an image, whether it is there or not: others may make it, or remove it, at the same time.
+func point(ctx context.Context, store images.Store, img images.Image) error {
+	for {
+		if _, err := store.Update(ctx, img, "target"); !errdefs.IsNotFound(err) {
+			return err
+		}
+		if _, err := store.Create(ctx, img); !errdefs.IsAlreadyExists(err) {
+			return err
+		}
 	}
-	return err
 }
 
 func (s *Store) unpackLoaded(ctx context.Context, img containerd.Image, layers *unpacking) error {

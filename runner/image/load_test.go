@@ -311,3 +311,32 @@ func TestAllPlatformsOfAnArchiveStay(t *testing.T) {
 		t.Errorf("%d blobs are left, want 8: %v", blobs, err)
 	}
 }
+
+// quicker is a store in which somebody else makes a name just before us.
+type quicker struct {
+	images.Store
+	other images.Image
+	made  bool
+}
+
+func (q *quicker) Create(ctx context.Context, img images.Image) (images.Image, error) {
+	if !q.made {
+		q.made = true
+		if _, err := q.Store.Create(ctx, q.other); err != nil {
+			return images.Image{}, err
+		}
+	}
+	return q.Store.Create(ctx, img)
+}
+
+func TestANameThatIsMadeTwiceAtOnceIsTheLastOnes(t *testing.T) {
+	s, ctx := newShelf(t)
+	ours := images.Image{Name: "docker.io/library/gate:1", Target: s.put(t, ctx, ocispec.MediaTypeImageManifest, "ours")}
+	theirs := images.Image{Name: ours.Name, Target: s.put(t, ctx, ocispec.MediaTypeImageManifest, "theirs")}
+	if err := point(ctx, &quicker{Store: s.images, other: theirs}, ours); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.images.Get(ctx, ours.Name); err != nil || got.Target.Digest != ours.Target.Digest {
+		t.Errorf("it points to %v (%v), want %v", got.Target.Digest, err, ours.Target.Digest)
+	}
+}

@@ -9,16 +9,20 @@ import (
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/ttrpc"
+
+	"github.com/orlop/orlop/runner/shim/fifos"
 )
 
 // Exit is the end of a process that ran when the engine before was lost.
 // Containerd forgets one that has ended meanwhile when it starts, with its exit
-// code; so its shim is asked before that, until the container was adopted.
+// code and what it has printed last; so its shim is asked before that, and its
+// pipes are held, until the container was adopted.
 type Exit struct {
 	ended  chan struct{} // closed when code and at are known
 	code   int
 	at     time.Time
 	client *ttrpc.Client
+	pipes  fifos.Held
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
 }
@@ -65,6 +69,7 @@ func awaitExit(ctx context.Context, id, bundle string) *Exit {
 		r.client.Close()
 		return nil
 	}
+	r.pipes = fifos.Hold(st.Stdout, st.Stderr)
 	if st.Status == tasktypes.Status_STOPPED {
 		r.code, r.at = int(st.ExitStatus), st.ExitedAt.AsTime()
 		close(r.ended)
@@ -102,4 +107,5 @@ func (r *Exit) Close() {
 	}
 	r.client.Close()
 	r.wait.Wait()
+	r.pipes.Close()
 }

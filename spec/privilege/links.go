@@ -100,6 +100,14 @@ func (b bounds) has(at, path string) bool {
 	return by == nil && b.inDir(b.dir, path)
 }
 
+// beyond tells where a path is that a place of the project may not name.
+func (b bounds) beyond(at, path string) string {
+	if remoteOf(b.of, at) != nil && b.inDir(b.dir, path) {
+		return "the project's directory, which is yours and not the remote stack's"
+	}
+	return "the host outside of the project's directory"
+}
+
 // remoteOf is the remote stack that says a value, or a part of it; nil: the user does.
 func remoteOf(p *spec.Project, at string) *spec.Remote {
 	if len(p.Remotes) == 0 {

@@ -242,7 +242,7 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 			add(EngineSocket, key, m.Source, "has the socket of an engine: it can do what root can")
 		}
 		if !within.has(path+"."+key, m.Source) {
-			add(HostMount, key, m.Source, accessOf(m)+" a path of the host outside of the project's directory")
+			add(HostMount, key, m.Source, accessOf(m)+" a path of "+within.beyond(path+"."+key, m.Source))
 		}
 	}
 	for i, p := range s.Ports {
@@ -266,7 +266,7 @@ func ofVolume(b spec.Backing, path string, within bounds, own []string) []Reques
 	}
 	switch {
 	case isPath && !within.has(path, b.Device):
-		all = append(all, Request{Kind: HostMount, Path: path, Value: b.Device, Text: "mounts a path of the host outside of the project's directory"})
+		all = append(all, Request{Kind: HostMount, Path: path, Value: b.Device, Text: "mounts a path of " + within.beyond(path, b.Device)})
 	case b.IsKept() && !isPath:
 		all = append(all, Request{Kind: HostMount, Path: path, Value: b.Device, Text: "mounts a file system (" + b.Type + ") in the name of the host"})
 	}
@@ -293,7 +293,7 @@ func ofFile(path, file string, within bounds) []Request {
 	if file == "" || within.has(path, file) {
 		return nil
 	}
-	return []Request{{Kind: HostFile, Path: path, Value: file, Text: "reads a file of the host outside of the project's directory"}}
+	return []Request{{Kind: HostFile, Path: path, Value: file, Text: "reads a file of " + within.beyond(path, file)}}
 }
 
 // ofFetching are the contexts that are fetched over ssh: the agent is lent for the whole

@@ -26,6 +26,9 @@ func TestWhatARemoteStackAsksFor(t *testing.T) {
 	got := map[string]string{}
 	for _, r := range Of(p, "/p") {
 		got[r.Path] = r.Remote
+		if r.Path == "services.web.volumes[1]" && r.Text != "reads and writes a path of the project's directory, which is yours and not the remote stack's" {
+			t.Errorf("of the project's directory is said that it %s", r.Text)
+		}
 	}
 	want := map[string]string{
 		"services.web.privileged": "oci://r.test/app:1", "services.web.cap_add[0]": "", "services.web.volumes[1]": "oci://r.test/app:1", "services.web.volumes[2]": "oci://r.test/app:1",

@@ -126,7 +126,7 @@ func (p *Proxy) Release() {
 	p.released = make(chan struct{})
 }
 
-// CutWatches ends all watches in the middle, once there is one.
+// CutWatches ends all watches, and logs that are followed, in the middle, once there is one.
 func (p *Proxy) CutWatches(ctx context.Context) error {
 	for {
 		p.mu.Lock()
@@ -186,7 +186,7 @@ func (p *Proxy) handler(to http.Handler) http.Handler {
 			refuse(w, string(kind))
 			return
 		}
-		if strings.HasPrefix(what, "watch ") {
+		if strings.HasPrefix(what, "watch ") || strings.HasPrefix(what, "follow ") {
 			ctx, end := context.WithCancel(r.Context())
 			defer p.watching(end)()
 			r = r.WithContext(ctx)
@@ -247,7 +247,7 @@ func (l *lost) Header() http.Header         { return l.header }
 func (l *lost) Write(b []byte) (int, error) { return len(b), nil }
 func (l *lost) WriteHeader(int)             {}
 
-// name is what is asked for: "apply deployments", "dry-apply deployments", "get pods/log".
+// name is what is asked for: "apply deployments", "dry-apply deployments", "follow pods/log".
 func name(r *http.Request) string {
 	words := strings.Split(strings.Trim(path.Clean(r.URL.Path), "/"), "/")
 	switch {
@@ -270,6 +270,8 @@ func name(r *http.Request) string {
 	switch {
 	case query.Get("watch") == "true" || query.Get("watch") == "1":
 		verb = "watch"
+	case query.Get("follow") == "true":
+		verb = "follow"
 	case verb == "get" && !isNamed:
 		verb = "list"
 	case verb == "delete" && !isNamed:

@@ -9,11 +9,12 @@ func TestName(t *testing.T) {
 	tests := []struct{ method, url, kind, want string }{
 		{"GET", "/api/v1/namespaces/n/pods", "", "list pods"},
 		{"GET", "/api/v1/namespaces/n/pods/p", "", "get pods"},
-		{"GET", "/api/v1/namespaces/n/pods/p/log?follow=true", "", "get pods/log"},
+		{"GET", "/api/v1/namespaces/n/pods/p/log", "", "get pods/log"},
 		{"GET", "/api/v1/namespaces/n", "", "get namespaces"},
 		{"GET", "/api/v1/namespaces", "", "list namespaces"},
 		{"GET", "/apis/apps/v1/namespaces/n/deployments?watch=true", "", "watch deployments"},
 		{"GET", "/apis/apps/v1/deployments?watch=1", "", "watch deployments"},
+		{"GET", "/api/v1/namespaces/n/pods/p/log?container=c&follow=true", "", "follow pods/log"},
 		{"PATCH", "/apis/apps/v1/namespaces/n/deployments/d?fieldManager=orlop&force=false", "application/apply-patch+yaml", "apply deployments"},
 		{"PATCH", "/apis/apps/v1/namespaces/n/deployments/d?dryRun=All", "application/apply-patch+cbor", "dry-apply deployments"},
 		{"PATCH", "/apis/apps/v1/namespaces/n/deployments/d/scale", "application/merge-patch+json", "patch deployments/scale"},

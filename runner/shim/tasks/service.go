@@ -32,6 +32,7 @@ import (
 	"github.com/containerd/typeurl/v2"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/orlop/orlop/runner/shim/fifos"
 	"github.com/orlop/orlop/runner/shim/reaper"
 )
 
@@ -58,7 +59,8 @@ type Library interface {
 // held is a container of the shim.
 type held struct {
 	*runc.Container
-	rootfs string // where its root file system is mounted, "" if nowhere
+	rootfs string     // where its root file system is mounted, "" if nowhere
+	pipes  fifos.Held // of its first process, which may end while no engine reads them: until it is deleted
 
 	// Guarded by Service.mu.
 	busy  int          // calls that begin a process of it, and processes that have joined it
@@ -145,7 +147,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 	if err != nil {
 		return nil, err
 	}
-	c := &held{Container: made, rootfs: takeRoot(made)}
+	c := &held{Container: made, rootfs: takeRoot(made), pipes: fifos.Hold(r.Stdout, r.Stderr)}
 	s.mu.Lock()
 	s.containers[r.ID] = c
 	s.mu.Unlock()
@@ -269,6 +271,7 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 		s.mu.Lock()
 		delete(s.containers, r.ID)
 		s.mu.Unlock()
+		c.pipes.Close()
 		s.send(&eventsapi.TaskDelete{ContainerID: c.ID, Pid: out.Pid, ExitStatus: out.ExitStatus, ExitedAt: out.ExitedAt})
 	}
 	return out, nil

@@ -1,0 +1,157 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	core "github.com/orlop/orlop/deploy"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// registry is an engine with images, before registries where somebody else pushes, too.
+type registry struct {
+	api.RegistryClient
+	api.ImagesClient
+	here    map[string]string // digests of what the engine has, by names
+	there   map[string]string // of what registries have
+	fetched []string
+}
+
+func (r *registry) Describe(_ context.Context, req *api.DescribeRequest, _ ...grpc.CallOption) (*api.ImageDetails, error) {
+	digest, ok := r.here[req.Name]
+	if !ok {
+		return nil, errors.New("it is not here")
+	}
+	return &api.ImageDetails{Name: req.Name, Digest: digest}, nil
+}
+
+func (r *registry) Fetch(_ context.Context, req *api.FetchRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[api.Progress], error) {
+	r.fetched = append(r.fetched, req.Names...)
+	return &progress{verdict: &api.Verdict{Ok: true}}, nil
+}
+
+func (r *registry) Push(_ context.Context, req *api.PushRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[api.Progress], error) {
+	verdict := &api.Verdict{Ok: true, Pushed: map[string]string{}}
+	for _, image := range req.Images {
+		verdict.Pushed[image.Name] = r.here[image.Name]
+		r.there[image.Name] = "sha256:of-another-push"
+	}
+	return &progress{verdict: verdict}, nil
+}
+
+func (r *registry) Resolve(_ context.Context, req *api.ResolveRequest, _ ...grpc.CallOption) (*api.ResolveReply, error) {
+	return &api.ResolveReply{Digests: maps.Clone(r.there)}, nil
+}
+
+// progress is a call that ends at once.
+type progress struct {
+	grpc.ClientStream
+	verdict *api.Verdict
+}
+
+func (p *progress) Recv() (*api.Progress, error) {
+	if p.verdict == nil {
+		return nil, io.EOF
+	}
+	v := p.verdict
+	p.verdict = nil
+	return &api.Progress{Of: &api.Progress_Verdict{Verdict: v}}, nil
+}
+
+func quiet(planner.Event) {}
+
+func TestWhatWasPushedIsDeployedAndNotWhatATagMeansLater(t *testing.T) {
+	r := &registry{here: map[string]string{"r.example/web:1": "sha256:ours"}, there: map[string]string{}}
+	i := &images{Invocation: &cli.Invocation{}, what: &what{}}
+	ref, err := i.push(t.Context(), &api.Client{Registry: r, Image: r}, &api.PushImage{Name: "r.example/web:1", Service: "web"}, quiet)
+	if err != nil || ref != "r.example/web@sha256:ours" {
+		t.Errorf("it is %s (%v), want the digest that was pushed", ref, err)
+	}
+}
+
+func TestWhichImageIsCopied(t *testing.T) {
+	const pin = "sha256:9d75f0d7c398df565d7ac04c6819b62d6d8b9560f5eb4672596ecd8f7e96ae91"
+	pinned := "db@" + pin
+	for name, c := range map[string]struct {
+		here    map[string]string
+		pull    string
+		pin     string
+		fetched string // "": it is not asked for
+		source  string
+	}{
+		"one that is here":                 {map[string]string{"db:1": "sha256:a"}, "missing", "", "", "db:1"},
+		"one that is not":                  {nil, "missing", "", "db:1", "db:1"},
+		"what the name means now":          {map[string]string{"db:1": "sha256:a"}, "always", "", "db:1", "db:1"},
+		"the locked one, not what is here": {map[string]string{"db:1": "sha256:a"}, "missing", pin, pinned, pinned},
+		"the locked one under its name":    {map[string]string{"db:1": pin}, "always", pin, "", "db:1"},
+		"the locked one by its digest":     {map[string]string{"db:1": "sha256:a", pinned: pin}, "always", pin, "", pinned},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &registry{here: c.here}
+			i := &images{Invocation: &cli.Invocation{}, what: &what{pull: c.pull}}
+			source, err := i.fetch(t.Context(), &api.Client{Registry: r, Image: r}, &pushing{name: "db:1", pin: c.pin}, quiet)
+			if fetched := strings.Join(r.fetched, " "); err != nil || fetched != c.fetched || source != c.source {
+				t.Errorf("it is %s, %q was fetched (%v), want %s and %q", source, fetched, err, c.source, c.fetched)
+			}
+		})
+	}
+}
+
+func TestWhatIsCopiedIsCopiedAgainWhenTheLockSaysSo(t *testing.T) {
+	const one, two = "sha256:1111", "sha256:2222"
+	image := &spec.Service{Image: "db:1"}
+	copied := &core.Revision{Document: &core.Document{Images: map[string]string{"services.db": "r/db@sha256:c"}, Named: map[string]string{"services.db": "db@" + one}}}
+	for name, c := range map[string]struct {
+		locked string
+		pull   string
+		again  bool
+	}{
+		"locked as it was":             {one, "missing", false},
+		"locked, and asked for always": {one, "always", false},
+		"locked otherwise":             {two, "missing", true},
+		"locked no more":               {"", "missing", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := &images{what: &what{registry: "r", pull: c.pull, copyImages: true}, pushes: map[string]pushing{}}
+			d := core.NewDocument(&spec.Project{}, nil)
+			how, err := i.copied(d, copied, "services.db", image, map[string]string{"db:1": c.locked})
+			if err != nil || (how.Action == planner.Push) != c.again {
+				t.Fatalf("it is %v (%v), want a push: %v", how, err, c.again)
+			}
+			if pushes := slices.Collect(maps.Values(i.pushes)); c.again && (len(pushes) != 1 || pushes[0].pin != c.locked) {
+				t.Errorf("pushed is %v, want %s", pushes, c.locked)
+			}
+		})
+	}
+}
+
+func TestWhatHasADigestOrAPlatformIsCopiedAsThat(t *testing.T) {
+	const digest = "sha256:9d75f0d7c398df565d7ac04c6819b62d6d8b9560f5eb4672596ecd8f7e96ae91"
+	for name, c := range map[string]struct {
+		service spec.Service
+		want    pushing
+	}{
+		"a digest":           {spec.Service{Image: "db@" + digest}, pushing{name: "db", pin: digest}},
+		"a tag and a digest": {spec.Service{Image: "db:1@" + digest}, pushing{name: "db:1", pin: digest}},
+		"a platform":         {spec.Service{Image: "db:1", Platform: "linux/arm64"}, pushing{name: "db:1", platform: "linux/arm64"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := &images{what: &what{registry: "r.example", copyImages: true}, pushes: map[string]pushing{}}
+			how, err := i.copied(core.NewDocument(&spec.Project{}, nil), nil, "services.db", &c.service, nil)
+			got := i.pushes[how.Step]
+			if c.want.target = got.target; err != nil || got != c.want || !strings.HasPrefix(got.target, "r.example/db:") {
+				t.Errorf("it is %+v (%v), want %+v", got, err, c.want)
+			}
+		})
+	}
+}
