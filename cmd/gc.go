@@ -62,7 +62,11 @@ func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force boo
 	}
 	if !force && display.IsTerminal(a.Stdin) {
 		a.sayCollected(found, "is to be removed:")
-		if !a.Confirm(fmt.Sprintf("Remove %s with all data?", spec.Plural(len(found.Projects), "instance"))) {
+		yes, err := a.Confirm(ctx, fmt.Sprintf("Remove %s with all data?", spec.Plural(len(found.Projects), "instance")))
+		if err != nil {
+			return err
+		}
+		if !yes {
 			return cli.ErrNothingRemoved
 		}
 	}

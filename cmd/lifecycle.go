@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -18,11 +19,11 @@ func (a *app) startCommand() *cobra.Command {
 }
 
 // startFlags are --wait and --wait-timeout.
-func (a *app) startFlags(c *cobra.Command) func(*api.LifecycleRequest) error {
+func (a *app) startFlags(c *cobra.Command) func(context.Context, *api.LifecycleRequest) error {
 	var wait bool
 	c.Flags().BoolVar(&wait, "wait", false, "return when every service is healthy or running")
 	c.Flags().IntVar(&a.settings.Patience, "wait-timeout", 0, "`seconds` to wait at most; implies --wait")
-	return func(r *api.LifecycleRequest) error {
+	return func(_ context.Context, r *api.LifecycleRequest) error {
 		r.Wait = wait || a.Patience > 0
 		if a.Patience < 0 {
 			return fmt.Errorf("--wait-timeout is %d: it must not be negative", a.Patience)
@@ -46,21 +47,21 @@ func (a *app) restartCommand() *cobra.Command {
 }
 
 // restartFlags are --timeout and --no-deps.
-func restartFlags(c *cobra.Command) func(*api.LifecycleRequest) error {
+func restartFlags(c *cobra.Command) func(context.Context, *api.LifecycleRequest) error {
 	var noDeps bool
 	c.Flags().BoolVar(&noDeps, "no-deps", false, "leave those running that restart with the services (depends_on, restart: true)")
 	timeout := stopTimeout(c)
-	return func(r *api.LifecycleRequest) error {
+	return func(ctx context.Context, r *api.LifecycleRequest) error {
 		r.NoDeps = noDeps
-		return timeout(r)
+		return timeout(ctx, r)
 	}
 }
 
 // stopTimeout adds --timeout; the returned function puts it into the request.
-func stopTimeout(c *cobra.Command) func(*api.LifecycleRequest) error {
+func stopTimeout(c *cobra.Command) func(context.Context, *api.LifecycleRequest) error {
 	var seconds int
 	timeoutFlag(c.Flags(), &seconds)
-	return func(r *api.LifecycleRequest) error {
+	return func(_ context.Context, r *api.LifecycleRequest) error {
 		r.StopTimeoutMs, r.HasStopTimeout = cli.StopTimeout(seconds)
 		return nil
 	}
@@ -80,12 +81,12 @@ func (a *app) killCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Kill, "kill [SERVICE...]", "Send containers a signal, SIGKILL by default",
 		"  orlop kill -s HUP web",
 		display.Words{Done: "is signalled", Nothing: "has nothing that runs", Failed: "is not signalled"},
-		func(c *cobra.Command) func(*api.LifecycleRequest) error {
+		func(c *cobra.Command) func(context.Context, *api.LifecycleRequest) error {
 			var signal string
 			var orphans bool
 			c.Flags().BoolVar(&orphans, "remove-orphans", false, "send it also to containers of services that the stack file no longer has")
 			c.Flags().StringVarP(&signal, "signal", "s", "SIGKILL", "`signal` to send")
-			return func(r *api.LifecycleRequest) error {
+			return func(_ context.Context, r *api.LifecycleRequest) error {
 				r.Signal = signal
 				if orphans {
 					r.Within = nil
@@ -98,19 +99,19 @@ func (a *app) killCommand() *cobra.Command {
 func (a *app) rmCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Remove, "rm [SERVICE...]", "Remove containers that are stopped", "  orlop rm -sf worker",
 		display.Words{Done: "is removed", Nothing: "has nothing to remove", Failed: "is not removed"},
-		func(c *cobra.Command) func(*api.LifecycleRequest) error {
+		func(c *cobra.Command) func(context.Context, *api.LifecycleRequest) error {
 			var stop, force, volumes bool
 			c.Flags().BoolVarP(&stop, "stop", "s", false, "stop those that run, and remove them too")
 			c.Flags().BoolVarP(&force, "force", "f", false, "don't ask")
 			c.Flags().BoolP("all", "a", false, "without effect, as in Compose: the containers of runs are removed too")
 			hide(c, "all")
 			c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove anonymous volumes with them")
-			return func(r *api.LifecycleRequest) error {
+			return func(ctx context.Context, r *api.LifecycleRequest) error {
 				r.OnlyStopped, r.RemoveVolumes = !stop, volumes
 				if force || r.DryRun {
 					return nil
 				}
-				return a.MayRemove("Remove containers of " + r.Project + "?")
+				return a.MayRemove(ctx, "Remove containers of "+r.Project+"?")
 			}
 		})
 }
@@ -118,9 +119,9 @@ func (a *app) rmCommand() *cobra.Command {
 // lifecycleCommand is a verb that changes containers that exist. flags may be
 // nil; it adds the verb's own flags and gives what puts them into the request.
 func (a *app) lifecycleCommand(action planner.Action, use, short, example string, w display.Words,
-	flags func(*cobra.Command) func(*api.LifecycleRequest) error) *cobra.Command {
+	flags func(*cobra.Command) func(context.Context, *api.LifecycleRequest) error) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: a.completeServices}
-	fill := func(*api.LifecycleRequest) error { return nil }
+	fill := func(context.Context, *api.LifecycleRequest) error { return nil }
 	if flags != nil {
 		fill = flags(c)
 	}

@@ -25,8 +25,8 @@ func UnpackFile(ctx context.Context, h *tar.Header, from *os.File, to ...*Unpack
 			}
 			u.do(func() error {
 				done, err := c.part(u.file.f, off, n)
-				read = min(read, done)
 				if err == nil {
+					read = min(read, done) // of one that has failed it tells nothing of the source
 					return nil
 				}
 				at := u.file.at

@@ -168,3 +168,35 @@ func TestAFileBegunAheadIsTheArchives(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// TestAFullDiskIsOfItsPlaceAlone: the others get the file whole, and what was there before stays on the full one.
+func TestAFullDiskIsOfItsPlaceAlone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: needs root to mount a small file system")
+	}
+	from, full, good := t.TempDir(), t.TempDir(), t.TempDir()
+	must(t, unix.Mount("tmpfs", full, "tmpfs", 0, "size=1m"))
+	t.Cleanup(func() { must(t, unix.Unmount(full, unix.MNT_DETACH)) })
+	must(t, os.WriteFile(filepath.Join(full, "copy"), []byte("before"), 0o600))
+	content := large(t, filepath.Join(from, "f"))
+	h, f, err := (&archive.Packer{Tree: own(t, from)}).OpenLarge("f", "f", false)
+	must(t, err)
+	defer f.Close()
+	var all []*archive.Unpacker
+	for _, dir := range []string{full, good} {
+		u := &archive.Unpacker{Tree: own(t, dir), At: "copy", Name: "f", Note: func(at, why string) { t.Errorf("in %s, of %s is told: %s", dir, at, why) }}
+		defer u.Close()
+		all = append(all, u)
+	}
+	must(t, archive.UnpackFile(t.Context(), h, f, all...))
+	if err := all[0].Err(); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("of the full one: %v", err)
+	}
+	if got, err := os.ReadFile(filepath.Join(full, "copy")); err != nil || string(got) != "before" {
+		t.Errorf("on the full one is %q, %v", got[:min(len(got), 20)], err)
+	}
+	must(t, all[1].Err())
+	if got, err := os.ReadFile(filepath.Join(good, "copy")); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("the other one has %d bytes, and others: %v", len(got), err)
+	}
+}

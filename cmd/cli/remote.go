@@ -109,29 +109,11 @@ func (inv *Invocation) askFor(ctx context.Context, may bool) error {
 	if !may || inv.IsSilent() || !display.IsTerminal(inv.Stdin) || !display.IsTerminal(inv.Stderr) {
 		return errors.New(`a remote stack asks for what nobody has allowed yet: look at the list above, and allow it at a terminal, or this time with --allow-remotes`)
 	}
-	var isAllowed bool
-	err := inv.Interruptibly(ctx, func(ctx context.Context) (err error) {
-		isAllowed, err = inv.answer(ctx, "Allow this, now and later?")
-		return err
-	})
+	isAllowed, err := inv.Confirm(ctx, "Allow this, now and later?")
 	if err == nil && !isAllowed {
 		err = errDeclined
 	}
 	return err
-}
-
-// answer is that to a question, unless the context ends before: then what reads it is
-// left behind, for nothing ends a read of a terminal.
-func (inv *Invocation) answer(ctx context.Context, question string) (bool, error) {
-	got := make(chan bool, 1)
-	go func() { got <- inv.Confirm(question) }()
-	select {
-	case yes := <-got:
-		return yes, nil
-	case <-ctx.Done():
-		fmt.Fprintln(inv.Stderr)
-		return false, context.Cause(ctx)
-	}
 }
 
 // remoteDirs are the directories of a project's remote stacks, by their names.

@@ -183,7 +183,7 @@ func TestTheDisplayThatFits(t *testing.T) {
 func TestOnlyAYesIsAYes(t *testing.T) {
 	for answer, want := range map[string]bool{"y\n": true, "Yes\n": true, "n\n": false, "\n": false, "": false, "maybe y\n": false} {
 		inv, errs := invoked(t, func(s *Settings) { s.Stdin = strings.NewReader(answer) })
-		if got := inv.Confirm("Remove it?"); got != want || errs.String() != "Remove it? [y/N] " {
+		if got, err := inv.Confirm(t.Context(), "Remove it?"); err != nil || got != want || errs.String() != "Remove it? [y/N] " {
 			t.Errorf("%q is taken for %t, asked was %q", answer, got, errs)
 		}
 	}
@@ -202,7 +202,7 @@ func TestAnAnswerMayComeByAPipe(t *testing.T) {
 		w.Close()
 		inv, errs := invoked(t, func(s *Settings) { s.Stdin = r })
 		got := ""
-		if err := inv.MayRemove("Remove it?"); err != nil {
+		if err := inv.MayRemove(t.Context(), "Remove it?"); err != nil {
 			got = err.Error()
 		}
 		if got != want || errs.String() != "Remove it? [y/N] \n" {
@@ -216,7 +216,7 @@ func TestAnAnswerMayComeByAPipe(t *testing.T) {
 	}
 	defer null.Close()
 	inv, errs := invoked(t, func(s *Settings) { s.Stdin = null })
-	if err := inv.MayRemove("Remove it?"); err == nil || errs.String() != "" {
+	if err := inv.MayRemove(t.Context(), "Remove it?"); err == nil || errs.String() != "" {
 		t.Errorf("without anybody: %v, asked was %q", err, errs)
 	}
 }
@@ -265,5 +265,21 @@ func TestTheKeeperIsBesideTheCommandOrInLibexec(t *testing.T) {
 	put(filepath.Join(dir, "bin", "orlopd"))
 	if got, err := FindKeeper(self); got != filepath.Join(dir, "bin", "orlopd") || err != nil {
 		t.Errorf("beside it: %s, %v", got, err)
+	}
+}
+
+// TestAQuestionIsInterrupted: also one that a pipe is to answer into which nobody writes.
+func TestAQuestionIsInterrupted(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	signals := make(chan os.Signal, 1)
+	signals <- os.Interrupt
+	inv, _ := invoked(t, func(s *Settings) { s.Stdin, s.Signals = r, signals })
+	if err := inv.MayRemove(t.Context(), "Remove it?"); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("the error is %v", err)
 	}
 }

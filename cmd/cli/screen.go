@@ -2,11 +2,13 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
@@ -110,28 +112,34 @@ func (inv *Invocation) SayRunsOn(project string) {
 	}
 }
 
-// Confirm asks on a terminal; only yes is a yes.
-func (inv *Invocation) Confirm(question string) bool {
-	yes, _ := inv.ask(question)
-	return yes
+// Confirm asks on a terminal; only yes is a yes. An error is that the user interrupts.
+func (inv *Invocation) Confirm(ctx context.Context, question string) (bool, error) {
+	yes, _, err := inv.ask(ctx, question)
+	return yes, err
 }
 
 // Ask asks at the terminal, or takes the answer that a script has put on standard input ("echo y | orlop ...").
-// It is not answered where there is neither.
-func (inv *Invocation) Ask(question string) (yes, isAnswered bool) {
+// It is not answered where there is neither. An error is that the user interrupts.
+func (inv *Invocation) Ask(ctx context.Context, question string) (yes, isAnswered bool, err error) {
 	switch {
 	case display.IsTerminal(inv.Stdin) && display.IsTerminal(inv.Stderr):
-		return inv.Confirm(question), true
+		yes, err = inv.Confirm(ctx, question)
+		return yes, true, err
 	case isPipe(inv.Stdin):
-		defer fmt.Fprintln(inv.Stderr) // nobody has typed it
-		return inv.ask(question)
+		yes, isAnswered, err = inv.ask(ctx, question)
+		if err == nil {
+			fmt.Fprintln(inv.Stderr) // nobody has typed it
+		}
+		return yes, isAnswered, err
 	}
-	return false, false
+	return false, false, nil
 }
 
 // MayRemove asks before something is removed; a no is an error, too.
-func (inv *Invocation) MayRemove(question string) error {
-	switch yes, isAnswered := inv.Ask(question); {
+func (inv *Invocation) MayRemove(ctx context.Context, question string) error {
+	switch yes, isAnswered, err := inv.Ask(ctx, question); {
+	case err != nil:
+		return err
 	case !isAnswered:
 		return errors.New("nothing was removed: say --force where nobody can be asked")
 	case !yes:
@@ -143,14 +151,30 @@ func (inv *Invocation) MayRemove(question string) error {
 // ErrNothingRemoved is the error of a removal that the user said no to.
 var ErrNothingRemoved = errors.New("nothing was removed")
 
-func (inv *Invocation) ask(question string) (yes, isAnswered bool) {
+// ask asks, until there is an answer or the user interrupts: then what reads it is left behind, for nothing ends a read
+// of a terminal or a pipe.
+func (inv *Invocation) ask(ctx context.Context, question string) (yes, isAnswered bool, err error) {
 	fmt.Fprint(inv.Stderr, question+" [y/N] ")
-	var answer [64]byte
-	n, err := inv.Stdin.Read(answer[:])
-	if n == 0 || err != nil && err != io.EOF {
-		return false, false
-	}
-	return answer[0] == 'y' || answer[0] == 'Y', true
+	got := make(chan string, 1) // "" is none
+	go func() {
+		var answer [64]byte
+		n, err := inv.Stdin.Read(answer[:])
+		if err != nil && err != io.EOF {
+			n = 0
+		}
+		got <- string(answer[:n])
+	}()
+	err = inv.Interruptibly(ctx, func(ctx context.Context) error {
+		select {
+		case text := <-got:
+			yes, isAnswered = strings.HasPrefix(strings.ToLower(text), "y"), text != ""
+			return nil
+		case <-ctx.Done():
+			fmt.Fprintln(inv.Stderr)
+			return context.Cause(ctx)
+		}
+	})
+	return yes, isAnswered, err
 }
 
 // isPipe says that something may have been put on an input.

@@ -259,7 +259,7 @@ func (v *Verbs) runPrune(ctx context.Context, force bool, filters []string) erro
 			return nil
 		}
 		if !force {
-			if err := inv.MayRemove(fmt.Sprintf("Remove %s?", spec.Plural(len(ended), "container"))); err != nil {
+			if err := inv.MayRemove(ctx, fmt.Sprintf("Remove %s?", spec.Plural(len(ended), "container"))); err != nil {
 				return err
 			}
 		}

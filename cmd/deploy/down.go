@@ -79,7 +79,7 @@ func remove(ctx context.Context, inv *cli.Invocation, r *core.Remover, words dis
 		return display.WritePlan(inv.Stdout, plan.Plan, "text", inv.StyleOf(inv.Stdout))
 	}
 	if claims := plan.Count(planner.RemoveVolume); claims > 0 && !yes {
-		if err := confirm(inv, claims, plan.Project+" on "+r.Client.Where()); err != nil {
+		if err := confirm(ctx, inv, claims, plan.Project+" on "+r.Client.Where()); err != nil {
 			return err
 		}
 	}

@@ -128,12 +128,13 @@ func claimsOf(ctx context.Context, client *cluster.Client, observed *core.Observ
 }
 
 // confirm asks before data is removed.
-func confirm(inv *cli.Invocation, claims int, of string) error {
+func confirm(ctx context.Context, inv *cli.Invocation, claims int, of string) error {
 	if !display.IsTerminal(inv.Stdin) {
 		return errors.New("data would be removed, and there is no terminal to ask on: --yes says yes")
 	}
-	if !inv.Confirm(fmt.Sprintf("Remove %s of %s, with all data?", spec.Plural(claims, "claim"), of)) {
-		return errors.New("nothing was removed")
+	yes, err := inv.Confirm(ctx, fmt.Sprintf("Remove %s of %s, with all data?", spec.Plural(claims, "claim"), of))
+	if err == nil && !yes {
+		return cli.ErrNothingRemoved
 	}
-	return nil
+	return err
 }

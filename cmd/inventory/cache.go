@@ -209,7 +209,7 @@ func (v *Verbs) pruneCache(ctx context.Context, client *api.Client, req *control
 			return err
 		}
 		free := max(0, cacheUse(slices.DeleteFunc(list, func(r *controlapi.UsageRecord) bool { return !isOld(r, req.KeepDuration, v.Of().Now()) })).free-req.ReservedSpace)
-		if may, err := v.mayRemove(force, "up to "+display.Bytes(free)+" of the build cache"); !may {
+		if may, err := v.mayRemove(ctx, force, "up to "+display.Bytes(free)+" of the build cache"); !may {
 			return err
 		}
 	}

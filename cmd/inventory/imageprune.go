@@ -53,7 +53,7 @@ func (v *Verbs) prune(ctx context.Context, client *api.Client, req *api.PruneReq
 		for _, name := range reply.Names {
 			fmt.Fprintln(v.Of().Stderr, " - "+display.Printable(name))
 		}
-		if may, err := v.mayRemove(force, spec.Plural(len(reply.Names), "image")+", "+display.Bytes(reply.DiskBytes)); !may {
+		if may, err := v.mayRemove(ctx, force, spec.Plural(len(reply.Names), "image")+", "+display.Bytes(reply.DiskBytes)); !may {
 			return err
 		}
 		req.DryRun, req.Only = false, map[string]string{}

@@ -75,7 +75,7 @@ func (v *Verbs) pruneUnused(ctx context.Context, p *pruning) error {
 				fmt.Fprintln(inv.Stderr, " - "+r.name)
 			}
 		}
-		if may, err := v.mayRemove(p.force, spec.Plural(len(list), p.of.kind)); !may {
+		if may, err := v.mayRemove(ctx, p.force, spec.Plural(len(list), p.of.kind)); !may {
 			return err
 		}
 		removed, err := removeAll(ctx, client, p.of, list)
@@ -89,7 +89,7 @@ func (v *Verbs) pruneUnused(ctx context.Context, p *pruning) error {
 
 // mayRemove asks whether what was listed may be removed, unless that is wanted without a
 // word. A dry run removes nothing.
-func (v *Verbs) mayRemove(force bool, what string) (bool, error) {
+func (v *Verbs) mayRemove(ctx context.Context, force bool, what string) (bool, error) {
 	inv := v.Of()
 	switch {
 	case inv.DryRun:
@@ -99,7 +99,7 @@ func (v *Verbs) mayRemove(force bool, what string) (bool, error) {
 	case force:
 		return true, nil
 	}
-	err := inv.MayRemove("Remove " + what + "?")
+	err := inv.MayRemove(ctx, "Remove "+what+"?")
 	return err == nil, err
 }
 

@@ -69,7 +69,7 @@ func (v *Verbs) sweep(ctx context.Context, client *api.Client, age time.Duration
 	if !force || inv.DryRun {
 		s.list(v)
 	}
-	if may, err := v.mayRemove(force, "all of it, up to "+display.Bytes(s.bytes())); !may {
+	if may, err := v.mayRemove(ctx, force, "all of it, up to "+display.Bytes(s.bytes())); !may {
 		return err
 	}
 	return v.remove(ctx, client, s, age, all)

@@ -23,7 +23,7 @@ type changer struct{ *cli.Invocation }
 
 // Run starts, stops, restarts, kills, removes, pauses or unpauses containers of services, or of the whole stack. fill puts into the request what the
 // verb's own flags say.
-func Run(ctx context.Context, inv *cli.Invocation, action planner.Action, services []string, w display.Words, fill func(*api.LifecycleRequest) error) error {
+func Run(ctx context.Context, inv *cli.Invocation, action planner.Action, services []string, w display.Words, fill func(context.Context, *api.LifecycleRequest) error) error {
 	a := &changer{inv}
 	w.Of = services
 	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
@@ -35,7 +35,7 @@ func Run(ctx context.Context, inv *cli.Invocation, action planner.Action, servic
 		if len(services) == 0 {
 			req.Within = s.Within(action)
 		}
-		if err := fill(req); err != nil {
+		if err := fill(ctx, req); err != nil {
 			return err
 		}
 		lacking, err := a.lacking(ctx, client, action, s, containers)

@@ -171,11 +171,8 @@ func mayPublish(ctx context.Context, inv *cli.Invocation, findings []string, yes
 	}
 	isMeant, isAnswered := false, false
 	if !inv.IsSilent() {
-		err := inv.Interruptibly(ctx, func(context.Context) error {
-			isMeant, isAnswered = inv.Ask("Publish it all the same?")
-			return nil
-		})
-		if err != nil {
+		var err error
+		if isMeant, isAnswered, err = inv.Ask(ctx, "Publish it all the same?"); err != nil {
 			return err
 		}
 	}

@@ -75,7 +75,8 @@ func (c *executor) agrees(ctx context.Context, question string) bool {
 	if c.confirm != nil {
 		return c.confirm(ctx, question)
 	}
-	return c.Confirm(question)
+	yes, err := c.Confirm(ctx, question)
+	return err == nil && yes
 }
 
 // showPlan prints what an edit of the stack's files would change, and says

@@ -34,9 +34,20 @@ func (w *watcher) dispatch(ctx context.Context) {
 		}
 	}
 	if w.stale && !w.paused && !w.applying && w.isCalm() {
+		w.readAhead()
 		w.stale, w.applying = false, true
 		w.running.Go(func() { w.reload(ctx) })
 	}
+}
+
+// readAhead looks at the stack's files as they are now that they are about to be read: an edit whose first half was seen
+// is not taken for another one when its second is.
+func (w *watcher) readAhead() {
+	files := map[string]bool{}
+	for _, f := range w.Files {
+		files[f] = true
+	}
+	w.changed(w.tree.resolve(files))
 }
 
 // isHeld says that the stack itself is changed, or is about to be.

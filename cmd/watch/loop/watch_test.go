@@ -278,3 +278,35 @@ func TestAnEditIsNotLostWhileAnotherIsCarriedOut(t *testing.T) {
 		t.Errorf("it is read once more, though nothing was written: %s", <-reloads)
 	}
 }
+
+// An editor may empty a file and then write it: what is read once both are done is one edit.
+func TestASecondHalfOfAnEditIsNoOther(t *testing.T) {
+	dir := t.TempDir()
+	stack := filepath.Join(dir, "stack.yaml")
+	write(t, dir, map[string]string{"stack.yaml": "one"})
+	project := &spec.Project{Name: "p", Services: map[string]*spec.Service{}}
+	read := make(chan struct{}, 1)
+	executor := &fakeExecutor{
+		reload: func() (*spec.Project, []string) { read <- struct{}{}; return project, []string{stack} },
+		apply:  func() {},
+	}
+	w := &watcher{
+		Config: Config{Project: project, Files: []string{stack}, Executor: executor, Now: time.Now, Report: func(Event) {}},
+		queues: map[string]*queue{}, done: make(chan func()), tree: newTree(scope{[]*Rule{fileRule(stack)}}, deaf{}),
+	}
+	w.tree.survey()
+	write(t, dir, map[string]string{"stack.yaml": ""})
+	w.changed(w.tree.resolve(map[string]bool{stack: true}))
+	if !w.stale {
+		t.Fatal("the edit is not seen")
+	}
+	write(t, dir, map[string]string{"stack.yaml": "two"})
+	w.dispatch(t.Context())
+	awaited(t, "the stack is read", read)
+	awaited(t, "it is applied", w.done)()
+	w.changed(w.tree.resolve(map[string]bool{stack: true})) // by its second event
+	if w.stale {
+		t.Error("the same edit is to be carried out twice")
+	}
+	w.running.Wait()
+}
