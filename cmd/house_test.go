@@ -88,7 +88,7 @@ func house() map[string][]string {
 		"builder":           {"spec", "spec/secret", "planner"},
 		"builder/origin":    {},
 		"runner":            below,
-		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk", "runner/proc", "runner/retry"}, networks...),
+		"engine/buildkit":   append([]string{"engine/layers", "spec", "planner", "keeper", "runner/image", "runner/disk", "runner/proc", "runner/retry"}, networks...),
 		"engine/repair":     {"engine/boltfile"},
 		"engine/heap":       {},
 		"engine/collector":  append([]string{"api", "engine/settings", "engine/signature", "engine/trust"}, below...),
@@ -109,6 +109,7 @@ func house() map[string][]string {
 		"engine/loglines":   append([]string{"api"}, below...),
 		"engine/target":     {"api", "spec", "planner"},
 		"engine/temporary":  {},
+		"engine/layers":     {},
 		"engine/unpack":     {"runner/disk"},
 		"engine/mailbox":    {"api", "spec", "planner"},
 		"engine/work":       {}, "engine/rootlock": {"runner/proc"},
@@ -116,7 +117,7 @@ func house() map[string][]string {
 		"engine/store":             {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":             {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":            {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":                   append([]string{"builder", "planner/walk", "runner", "api", "engine/buildkit", "engine/collector", "engine/containers", "engine/published", "engine/files", "engine/lent", "engine/loglines", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
+		"engine":                   append([]string{"builder", "planner/walk", "runner", "api", "engine/buildkit", "engine/collector", "engine/containers", "engine/published", "engine/files", "engine/lent", "engine/loglines", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/layers", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
 		"cmd/display":              {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":             {"spec"},
 		"cmd/consent":              {"spec"},
@@ -159,7 +160,7 @@ func house() map[string][]string {
 		"cmd/orlop-shim":           {"runner/shim/fifos", "runner/shim/native/enter", "runner/shim/native/join", "runner/shim/native", "runner/shim/reaper", "runner/shim/tasks"},
 		"runner/shim/native/enter": {},
 		"cmd/orlopd":               {"keeper"},
-		"cmd/orlop-engine":         append([]string{"engine", "engine/buildkit", "engine/collector", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/lent", "engine/loglines", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),
+		"cmd/orlop-engine":         append([]string{"engine", "engine/buildkit", "engine/collector", "engine/doctor", "engine/containers", "engine/published", "engine/files", "engine/lent", "engine/loglines", "engine/tarball", "engine/volumes", "engine/heap", "engine/history", "engine/images", "engine/layers", "engine/registry", "engine/admission", "engine/signature", "engine/trust", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/meter", "engine/schedule", "engine/work", "engine/rootlock", "builder", "planner/walk", "runner", "api"}, below...),
 	}
 }
 

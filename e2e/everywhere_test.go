@@ -169,9 +169,10 @@ func (w *walk) turn(tasks []task) []task {
 }
 
 // isMadeGood says of a failpoint that what fails there is done again, or done by others:
-// a shim that has lost its task is ended, and what could not be written is written later.
+// a shim that has lost its task is ended, what could not be written is written later, and a layer
+// that can't be kept as a view is written as a file.
 func isMadeGood(name string) bool {
-	return name == "runner/deleting-process" || name == "store/committing"
+	return name == "runner/deleting-process" || name == "store/committing" || name == "layers/view-written"
 }
 
 // judge says what is wrong with how a command has ended that came to the failpoint: it must

@@ -20,7 +20,6 @@ import (
 	// has no use for (CRI, NRI, other snapshotters, metrics).
 	_ "github.com/containerd/containerd/api/types/runc/options"
 	_ "github.com/containerd/containerd/v2/core/runtime/v2"
-	_ "github.com/containerd/containerd/v2/plugins/content/local/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/events"
 	_ "github.com/containerd/containerd/v2/plugins/gc"
 	_ "github.com/containerd/containerd/v2/plugins/leases"
@@ -46,10 +45,10 @@ import (
 	_ "github.com/containerd/containerd/v2/plugins/services/transfer"
 	_ "github.com/containerd/containerd/v2/plugins/services/version"
 	_ "github.com/containerd/containerd/v2/plugins/services/warning"
-	_ "github.com/containerd/containerd/v2/plugins/snapshots/overlay/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/streaming"
 	_ "github.com/containerd/containerd/v2/plugins/transfer"
 
+	"github.com/orlop/orlop/engine/layers"
 	"github.com/orlop/orlop/engine/unpack"
 )
 
@@ -84,6 +83,7 @@ type daemon struct {
 func startContainerd(ctx context.Context, root, state string) (*daemon, error) {
 	d := &daemon{}
 	unpack.Register()
+	layers.Register()
 	registerTap(func(ic *plugin.InitContext) error {
 		d.services = containerd.WithInMemoryServices(ic)
 		var err error

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
 
+	"github.com/orlop/orlop/engine/layers"
 	"github.com/orlop/orlop/engine/repair"
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/shim"
@@ -36,6 +37,11 @@ func (e *Engine) repair(ctx context.Context, ownGone bool) error {
 		Known: func(id string) bool { return known[id] },
 	}
 	projects, count := unknown.End(ctx)
+	if found.Metadata == nil && found.Snapshotter != nil { // the files of layers are removed, images are not
+		if err := layers.WriteOut(ctx, stores.Content); err != nil {
+			e.warn(fmt.Sprintf("images that were built here have lost layers: build them again: %v", err))
+		}
+	}
 	told, cacheLost, err := stores.Repair(found)
 	if err != nil {
 		return err

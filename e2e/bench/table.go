@@ -36,6 +36,8 @@ func table() []row {
 		{"deaf", "10 services without a handler for SIGTERM", seconds("down", 0.4), deaf},
 		{"build20", "20 services with a Dockerfile each",
 			seconds("build, all cached / build, one file changed / up --build, one changed", 0.05, 0.40, 0.60), builds},
+		{"layer", fmt.Sprintf("a RUN that writes %d MB and %d files", written, writtenFiles),
+			[]column{{"build", "s", 3.4}, {"its first container", "s", 0.2}, {"disk", "MB", 460}}, largeLayers},
 		{"app", "postgres, redis, nginx, Go api and worker",
 			seconds("up --wait, fresh / nothing changed / edit of the api until it answers", 3.0, 0.04, 1.5), application},
 		{"engine", "the engine", seconds("from nothing to ready / killed to answering", 0.2, 0.3), engineTimes},

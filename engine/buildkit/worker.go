@@ -14,6 +14,7 @@ import (
 	"github.com/moby/buildkit/executor/oci"
 	"github.com/moby/buildkit/executor/resources"
 	"github.com/moby/buildkit/executor/runcexecutor"
+	"github.com/moby/buildkit/snapshot"
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/source/containerblob"
@@ -120,11 +121,12 @@ func workerOpt(ctx context.Context, root string, cfg Config) (opt base.WorkerOpt
 	opt.Applier = namedApplier{winlayers.NewFileSystemApplierWithWindows(content, client.DiffService()), ns}
 	opt.Differ = namedDiffer{winlayers.NewWalkingDiffWithWindows(content, client.DiffService()), ns}
 	opt.ImageStore = namedImages{client.ImageService(), client.ContentStore(), ns}
-	opt.Snapshotter = containerdsnapshot.NewSnapshotter(snapshotter, client.SnapshotService(snapshotter), cfg.Namespace, nil)
-	opt.LeaseManager = leaseutil.WithNamespace(client.LeasesService(), cfg.Namespace)
+	snapshots := knownLayers{containerdsnapshot.NSSnapshotter(cfg.Namespace, client.SnapshotService(snapshotter)), content}
+	opt.Snapshotter = snapshot.FromContainerdSnapshotter(snapshotter, snapshots, nil)
+	opt.LeaseManager = leaseutil.WithNamespace(madeLeases{client.LeasesService(), client.ContentStore()}, cfg.Namespace)
 	opt.GarbageCollect = collect(opt.LeaseManager)
 	opt.ContentStore = content
-	opt.ContentStore.Store = image.Documents(content.Store)
+	opt.ContentStore.Store = madeBlobs{image.Documents(content.Store), snapshots}
 	return opt, nil
 }
 

@@ -42,6 +42,7 @@ type Layer struct {
 	MediaType string
 	Sent      int64 // bytes, as it is sent
 	Unpacked  int64 // bytes on the disk; -1 if it is not unpacked
+	IsView    bool  // its blob is read out of what is unpacked, and takes nothing besides
 }
 
 // Step is an instruction that an image was made by.
@@ -219,7 +220,7 @@ func (s *Store) readManifest(ctx context.Context, out *Details) error {
 		if err != nil {
 			return err
 		}
-		out.Layers = append(out.Layers, Layer{Digest: l.Digest, DiffID: config.RootFS.DiffIDs[i], MediaType: l.MediaType, Sent: l.Size, Unpacked: size})
+		out.Layers = append(out.Layers, Layer{Digest: l.Digest, DiffID: config.RootFS.DiffIDs[i], MediaType: l.MediaType, Sent: l.Size, Unpacked: size, IsView: size >= 0 && s.isView(ctx, l.Digest)})
 	}
 	out.History = steps(config.History, out.Layers)
 	return nil
@@ -232,6 +233,12 @@ func (s *Store) unpackedSize(ctx context.Context, diffs []digest.Digest) (int64,
 		return -1, nil
 	}
 	return use.Size, err
+}
+
+// isView says that the blob of a layer is read out of a snapshot.
+func (s *Store) isView(ctx context.Context, blob digest.Digest) bool {
+	info, err := s.client.ContentStore().Info(ctx, blob)
+	return err == nil && info.Labels[LabelView] != ""
 }
 
 // steps gives each step its layer. An image may have layers that its history doesn't tell of.

@@ -72,7 +72,7 @@ func add(layers map[digest.Digest][]Layer) (sizes map[string]Size, total int64) 
 			if owners[chain]++; owners[chain] == 1 {
 				total += max(l.Unpacked, 0)
 			}
-			if !sent[l.Digest] {
+			if !l.IsView && !sent[l.Digest] {
 				sent[l.Digest] = true
 				total += l.Sent
 			}

@@ -36,6 +36,10 @@ import (
 // Snapshotter is the one snapshotter of the engine.
 const Snapshotter = "overlayfs"
 
+// LabelView is the label of the blob of a layer that was built here. It names the snapshot that the
+// blob is read out of, and that containerd's collection keeps for it.
+const LabelView = "containerd.io/gc.ref.snapshot." + Snapshotter
+
 // Store is the images of an engine.
 type Store struct {
 	// Telling, if it is set, has a function told how much of a layer is read while it is unpacked.

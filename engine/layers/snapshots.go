@@ -1,0 +1,102 @@
+package layers
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/core/snapshots/storage"
+	"github.com/containerd/errdefs"
+)
+
+const (
+	// labelRef is by which containerd's metadata asks a snapshotter whether it has a snapshot already.
+	labelRef = "containerd.io/snapshot.ref"
+	// labelSame is of a request for a further name of a snapshot: that which has this directory.
+	labelSame = "containerd.io/snapshot/io.orlop.same"
+	// labelDir is in what the snapshotter tells of a snapshot: the directory of its own files.
+	labelDir = "containerd.io/snapshot/overlay.upperdir"
+)
+
+// Dir is the directory of the files that a snapshot has beside those of its parents.
+func Dir(info snapshots.Info) string { return info.Labels[labelDir] }
+
+// Same gives a committed snapshot, the one with a directory, a further name. parent is any name of
+// its parent. The name is a snapshot of its own to all who use it, leases and collection among them;
+// the files are gone with the last name. One that has the name already keeps it.
+func Same(ctx context.Context, s snapshots.Snapshotter, name, parent, dir string) error {
+	_, err := s.Prepare(ctx, "same-"+rand.Text(), parent, snapshots.WithLabels(map[string]string{labelRef: name, labelSame: dir}))
+	if errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	if err == nil {
+		err = errdefs.ErrNotImplemented
+	}
+	return fmt.Errorf("cannot name the snapshot in %s %s: %w", dir, name, err)
+}
+
+// shared is a snapshotter whose snapshots can have several names. Containerd's metadata maps
+// names to snapshots, and asks for one that may be there already as for those of remote
+// snapshotters: by labels of a snapshot that is to be prepared.
+type shared struct {
+	snapshots.Snapshotter
+	root  string
+	store *storage.MetaStore
+}
+
+// Prepare implements snapshots.Snapshotter.
+func (s *shared) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
+	var asked snapshots.Info
+	for _, o := range opts {
+		if err := o(&asked); err != nil {
+			return nil, err
+		}
+	}
+	dir, is := asked.Labels[labelSame]
+	if !is {
+		return s.Snapshotter.Prepare(ctx, key, parent, opts...)
+	}
+	name, err := s.committed(ctx, dir, parent)
+	if err != nil {
+		return nil, err
+	}
+	ref := snapshots.Info{Name: name, Labels: map[string]string{labelRef: asked.Labels[labelRef]}}
+	if _, err := s.Update(ctx, ref, "labels."+labelRef); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("snapshot %s: %w", name, errdefs.ErrAlreadyExists)
+}
+
+// committed is the snapshot with a directory, if it is a committed one on a parent.
+func (s *shared) committed(ctx context.Context, dir, parent string) (name string, err error) {
+	err = s.store.WithTransaction(ctx, false, func(ctx context.Context) error {
+		all, err := storage.IDMap(ctx)
+		if err != nil {
+			return err
+		}
+		id := filepath.Base(filepath.Dir(dir))
+		if name = all[id]; dir != filepath.Join(s.root, "snapshots", id, "fs") {
+			return fmt.Errorf("%s is no directory of a snapshot: %w", dir, errdefs.ErrNotFound)
+		}
+		_, info, _, err := storage.GetInfo(ctx, name)
+		if err != nil {
+			return err
+		}
+		if info.Kind != snapshots.KindCommitted || info.Parent != parent {
+			return fmt.Errorf("snapshot %s on %s: %w", name, parent, errdefs.ErrNotFound)
+		}
+		return nil
+	})
+	return name, err
+}
+
+// Cleanup implements snapshots.Cleaner: it deletes the files of what is removed.
+func (s *shared) Cleanup(ctx context.Context) error {
+	if c, ok := s.Snapshotter.(snapshots.Cleaner); ok {
+		return c.Cleanup(ctx)
+	}
+	return errdefs.ErrNotImplemented
+}
