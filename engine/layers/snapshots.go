@@ -3,13 +3,17 @@ package layers
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/core/snapshots/storage"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 )
 
 const (
@@ -68,6 +72,37 @@ func (s *shared) Prepare(ctx context.Context, key, parent string, opts ...snapsh
 		return nil, err
 	}
 	return nil, fmt.Errorf("snapshot %s: %w", name, errdefs.ErrAlreadyExists)
+}
+
+// Mounts implements snapshots.Snapshotter. A snapshot that is written to is recorded at once, and its
+// directories come to the disk when the file system sees fit: those that a loss of power has taken are made again,
+// empty, as is what was written to them.
+func (s *shared) Mounts(ctx context.Context, key string) ([]mount.Mount, error) {
+	info, err := s.Stat(ctx, key)
+	if err == nil && info.Kind == snapshots.KindActive && Dir(info) != "" {
+		err = restore(ctx, Dir(info))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.Snapshotter.Mounts(ctx, key)
+}
+
+// restore makes the directories of an active snapshot that are not there, with the modes that they have.
+func restore(ctx context.Context, dir string) error {
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	log.G(ctx).WithField("directory", dir).Warn("the writable layer of a container was lost with the power: it begins anew")
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	for path, mode := range map[string]fs.FileMode{dir: 0o755, filepath.Join(filepath.Dir(dir), "work"): 0o711} {
+		if err := os.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("cannot make the writable layer anew: %w", err)
+		}
+	}
+	return nil
 }
 
 // committed is the snapshot with a directory, if it is a committed one on a parent.

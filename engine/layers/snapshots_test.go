@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -178,5 +179,57 @@ func TestWhole(t *testing.T) {
 				t.Errorf("it is whole: %v, %v", whole, err)
 			}
 		})
+	}
+}
+
+// TestALostWritableLayerBeginsAnew: its record is on the disk at once, its directories are not.
+func TestALostWritableLayerBeginsAnew(t *testing.T) {
+	_, s, ctx := metadataOf(t)
+	committed(t, ctx, s, "base", "")
+	want, err := s.Prepare(ctx, "writable", "base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Stat(ctx, "writable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes := func() (modes [2]os.FileMode) {
+		for i, path := range []string{Dir(info), filepath.Join(filepath.Dir(Dir(info)), "work")} {
+			st, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			modes[i] = st.Mode()
+		}
+		return modes
+	}
+	before := modes()
+	if err := os.RemoveAll(filepath.Dir(Dir(info))); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Mounts(ctx, "writable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || len(want) != 1 || !slices.Equal(got[0].Options, want[0].Options) {
+		t.Errorf("the mounts are %v, and were %v", got, want)
+	}
+	if after := modes(); after != before {
+		t.Errorf("the modes are %v, and were %v", after, before)
+	}
+	// What is committed is no such thing: an empty layer in its place would be another image.
+	base, err := s.Stat(ctx, "base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Dir(Dir(base))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Mounts(ctx, "writable"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(Dir(base)); err == nil {
+		t.Error("a committed layer was made anew")
 	}
 }
