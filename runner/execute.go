@@ -195,7 +195,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 		return err
 	}
 	failpoint.Hit("runner/change-recorded")
-	c.apply(supervisor.Updated{Terms: made.Terms()})
+	c.apply(supervisor.Updated{Terms: made.Terms(), Recheck: !reflect.DeepEqual(made.Probe, rec.Probe)})
 	return nil
 }
 

@@ -65,6 +65,12 @@ func Run(ctx context.Context, inv *cli.Invocation, stream processStream, start *
 		go p.forwardInput()
 	}
 	err := p.receive(ctx, start.Detach)
+	var ended cli.Exit
+	if p.vain.Load() && err != nil && !errors.As(err, &ended) {
+		restore()
+		fmt.Fprintln(inv.Stderr, "\nsignals do not end the command: it keeps running, see \"orlop ps\" and \"orlop container ls\"")
+		return cli.ErrInterrupted
+	}
 	if p.left.Load() {
 		restore()
 		fmt.Fprintln(inv.Stderr, "\ndetached: the command keeps running")
@@ -80,6 +86,7 @@ type processPipe struct {
 	stream processStream
 	detach detacher    // of the one that forwards input
 	left   atomic.Bool // the user has let go
+	vain   atomic.Bool // by as many signals as are enough
 }
 
 func (p *processPipe) send(m *api.ProcessInput) error {
@@ -149,14 +156,25 @@ func (p *processPipe) forwardInput() {
 	}
 }
 
-// forwardSignals passes interrupts and changes of the terminal's size on.
+// enoughSignals are as many as who wants to leave a process sends that heeds none, as with Docker.
+const enoughSignals = 3
+
+// forwardSignals passes interrupts and changes of the terminal's size on. A process that goes on after enough of them is let go of.
 func (p *processPipe) forwardSignals(done <-chan struct{}, signals <-chan os.Signal, terminal bool) {
+	sent := 0
 	for {
 		select {
 		case <-done:
 			return
 		case s := <-signals:
 			_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Signal{Signal: SignalName(s)}})
+			if s == os.Interrupt || s == unix.SIGTERM {
+				sent++
+			}
+			if sent == enoughSignals && !p.vain.Load() {
+				p.vain.Store(true)
+				_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Detach{Detach: true}})
+			}
 		case <-p.Resized:
 			if terminal {
 				columns, rows := display.Size(p.Stdout)

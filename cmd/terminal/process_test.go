@@ -201,3 +201,23 @@ func TestKeysThatAreNone(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestAProcessThatHeedsNoSignalIsLetGoOf: with the third, as with Docker; else nothing but SIGKILL would end the command.
+func TestAProcessThatHeedsNoSignalIsLetGoOf(t *testing.T) {
+	p := newProcess()
+	signals := make(chan os.Signal, 4)
+	inv, _, errs := running(strings.NewReader(""), signals, nil)
+	go func() {
+		p.await(t, 1)
+		for _, s := range []os.Signal{unix.SIGTERM, unix.SIGHUP, os.Interrupt, unix.SIGTERM} {
+			signals <- s
+			p.await(t, 1)
+		}
+		p.await(t, 1)
+		close(p.out)
+	}()
+	err := Run(context.Background(), inv, p, &api.ProcessStart{}, Options{})
+	if !errors.Is(err, cli.ErrInterrupted) || p.input() != "SIGTERM SIGHUP SIGINT SIGTERM detach" || !strings.Contains(errs.String(), "it keeps running") {
+		t.Errorf("%v, sent is %q, said is %q", err, p.input(), errs)
+	}
+}

@@ -92,7 +92,10 @@ type (
 		At     time.Time
 	}
 	// Updated: it was changed in place.
-	Updated struct{ Terms }
+	Updated struct {
+		Terms
+		Recheck bool // its health check is another one
+	}
 	// Adopted: another engine made it; this is what is there of its process.
 	Adopted struct {
 		Process process
@@ -339,6 +342,9 @@ func (s State) onUpdated(e Updated) (State, []Effect) {
 		return s, nil
 	}
 	s.setHealth()
+	if e.Recheck && s.Health == planner.Unhealthy { // by a check that is no more; one that was healthy serves on
+		s.Health = planner.Starting
+	}
 	return s, s.probes()
 }
 

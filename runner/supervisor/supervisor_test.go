@@ -94,7 +94,7 @@ func TestWhatFollowsFromEachEventInEachState(t *testing.T) {
 			planner.Created: "created", planner.Running: "stopping", planner.Restarting: "exited: no retry, refuse", Unknown: "unknown",
 		}},
 		{StopAsked{}, map[planner.State]string{planner.Running: "stopping", planner.Restarting: "exited: no retry, refuse"}},
-		{Updated{Terms{restart: spec.RestartOf("no")}}, map[planner.State]string{
+		{Updated{Terms: Terms{restart: spec.RestartOf("no")}}, map[planner.State]string{
 			Unknown: "unknown", planner.Created: "created", planner.Running: "running: probe", planner.Stopping: "stopping: probe",
 			planner.Restarting: "restarting", planner.Exited: "exited",
 		}},
@@ -214,8 +214,20 @@ func TestWhatIsKnownAfterAnEvent(t *testing.T) {
 			planner.Restarting, nil, BackOffOver{Due: now}, func(s *State) { s.Restarts, s.RetryAt = 1, time.Time{} },
 		},
 		"a new health check starts": {
-			planner.Running, func(s *State) { s.checked, s.Health = false, planner.NoHealth }, Updated{Terms{checked: true}},
+			planner.Running, func(s *State) { s.checked, s.Health = false, planner.NoHealth }, Updated{Terms: Terms{checked: true}},
 			func(s *State) { s.Terms, s.Health = Terms{checked: true}, planner.Starting },
+		},
+		"another health check knows nothing of a verdict against it": {
+			planner.Running, func(s *State) { s.checked, s.Health = true, planner.Unhealthy }, Updated{Terms: Terms{checked: true}, Recheck: true},
+			func(s *State) { s.Terms, s.Health = Terms{checked: true}, planner.Starting },
+		},
+		"another health check leaves serving what served": {
+			planner.Running, func(s *State) { s.checked, s.Health = true, planner.Healthy }, Updated{Terms: Terms{checked: true}, Recheck: true},
+			func(s *State) { s.Terms = Terms{checked: true} },
+		},
+		"another policy leaves what is unhealthy so": {
+			planner.Running, func(s *State) { s.checked, s.Health = true, planner.Unhealthy }, Updated{Terms: Terms{checked: true}},
+			func(s *State) { s.Terms = Terms{checked: true} },
 		},
 		"a health check that is taken away leaves no health": {
 			planner.Running, nil, Updated{}, func(s *State) { s.Terms, s.Health = Terms{}, planner.NoHealth },
