@@ -221,7 +221,7 @@ func (v *Verbs) prune() *cobra.Command {
 	var force bool
 	var filters []string
 	c := &cobra.Command{
-		Use: "prune", Short: "Remove all containers that do not run", Args: cobra.NoArgs,
+		Use: "prune", Short: "Remove containers that do not run, but those that have done their work in a stack that runs", Args: cobra.NoArgs,
 		Example: "  orlop container prune -f --filter until=24h",
 		RunE:    func(c *cobra.Command, _ []string) error { return v.runPrune(c.Context(), force, filters) },
 	}
@@ -241,10 +241,18 @@ func (v *Verbs) runPrune(ctx context.Context, force bool, filters []string) erro
 		if err != nil {
 			return err
 		}
+		runs := map[string]bool{}
+		for _, m := range all {
+			runs[m.project] = runs[m.project] || isActive(m.State) && !m.OneOff
+		}
 		var ended []member
 		for _, m := range all {
 			line := display.ContainerJSON(&m.Container, m.project, inv.Now())
-			if !isActive(m.State) && keep(&m, &line) {
+			switch {
+			case isActive(m.State) || !keep(&m, &line):
+			case !m.OneOff && m.IsCompleted() && runs[m.project]: // the work of a migration must not be done twice
+				inv.SayNotice(m.Name + " stays: it has done its work in a stack that runs, and an up would run it again")
+			default:
 				ended = append(ended, m)
 			}
 		}
