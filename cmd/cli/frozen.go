@@ -178,7 +178,7 @@ func (inv *Invocation) compare(ctx context.Context, client *api.Client, p *spec.
 		case have == "" || w.Anew:
 			ask = append(ask, w.Name)
 		case have != want:
-			errs = append(errs, fmt.Errorf("%s (%s) is here as %s, and %s has %s: run \"orlop pull\"", w.Name, w.Where, remote.Short(have), remote.LockFile, remote.Short(want)))
+			errs = append(errs, fmt.Errorf("%s (%s) is here as %s, and %s has %s: run \"orlop pull\", or if it is to be this one, \"orlop lock\"", w.Name, w.Where, remote.Short(have), remote.LockFile, remote.Short(want)))
 		}
 	}
 	if len(errs) > 0 || len(ask) == 0 {

@@ -260,13 +260,8 @@ func (v *Verbs) documentOf(all *contents) useDocument {
 	return d
 }
 
-// imageOf is what a container is of, as it was asked for.
-func imageOf(c *keptContainer) string {
-	if c.Applied == nil || c.Applied.Service == nil {
-		return ""
-	}
-	return c.Applied.Service.Image
-}
+// imageOf is what a container is of, as it was asked for or built.
+func imageOf(c *keptContainer) string { return display.ImageText(&c.Container, c.project) }
 
 func (v *Verbs) listUse(w io.Writer, all *contents) error {
 	d := v.documentOf(all)
