@@ -4,14 +4,18 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -103,6 +107,8 @@ type Transport struct {
 	Callers *Callers
 	// Fallback is a host that is asked without TLS where it has none.
 	Fallback string
+	// Patience is how long an answer to a question may take to begin; 0: a minute. What is sent may take longer.
+	Patience time.Duration
 
 	mu     sync.Mutex
 	routes map[api.Proxies]http.RoundTripper // guarded by mu
@@ -110,11 +116,48 @@ type Transport struct {
 
 // RoundTrip sends a request.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	p := t.Callers.of(req.Context())
-	if p == nil || isLoopback(req.URL) {
-		return t.Base.RoundTrip(req)
+	next := t.Base
+	if p := t.Callers.of(req.Context()); p != nil && !isLoopback(req.URL) {
+		next = t.route(*p)
 	}
-	return t.route(*p).RoundTrip(req)
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		return next.RoundTrip(req)
+	}
+	return answered(next, req, cmp.Or(t.Patience, time.Minute))
+}
+
+// answered gives a question up whose answer does not begin in time: a server that takes connections and is silent would be
+// waited for for ever.
+func answered(next http.RoundTripper, req *http.Request, patience time.Duration) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(req.Context())
+	var isLate atomic.Bool
+	timer := time.AfterFunc(patience, func() {
+		isLate.Store(true)
+		cancel()
+	})
+	resp, err := next.RoundTrip(req.WithContext(ctx))
+	timer.Stop()
+	if err != nil {
+		cancel()
+		if isLate.Load() && req.Context().Err() == nil {
+			err = fmt.Errorf("%s takes connections, and has not answered for %v", req.URL.Host, patience)
+		}
+		return nil, err
+	}
+	resp.Body = &body{resp.Body, cancel}
+	return resp, nil
+}
+
+// body is that of an answer, which ends its request.
+type body struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+// Close implements io.Closer.
+func (b *body) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
 }
 
 // route is the way by some proxies; its connections are used again.
