@@ -212,8 +212,13 @@ func (i *Inventory) RemoveImage(ctx context.Context, ref string, force bool) err
 	if err != nil {
 		return err
 	}
+	now, err := i.images.Digest(ctx, name)
+	if err != nil {
+		return err
+	}
 	for _, rec := range i.containers() {
-		if used, err := image.Normalize(rec.Image); !force && err == nil && used == name {
+		isOf := rec.Applied == nil || rec.Applied.Image == "" || rec.Applied.Image == now // else the name is another image's by now
+		if used, err := image.Normalize(rec.Image); !force && err == nil && used == name && isOf {
 			return &UsedError{Image: ref, Container: rec.Name}
 		}
 	}
