@@ -38,8 +38,17 @@ func (e *Engine) repair(ctx context.Context, ownGone bool) error {
 	}
 	projects, count := unknown.End(ctx)
 	if found.Metadata == nil && found.Snapshotter != nil { // the files of layers are removed, images are not
-		if err := layers.WriteOut(ctx, stores.Content); err != nil {
+		err := layers.WriteOut(ctx, stores.Content)
+		if layers.IsForWantOfRoom(err) {
+			return fmt.Errorf("the database of images' layers is damaged, and there is no room to keep the layers that were built here: make room and start the engine again: %w", err)
+		}
+		if err != nil {
 			e.warn(fmt.Sprintf("images that were built here have lost layers: build them again: %v", err))
+		}
+	}
+	if found.Metadata != nil {
+		if err := layers.Forget(stores.Content); err != nil {
+			return err
 		}
 	}
 	told, cacheLost, err := stores.Repair(found)

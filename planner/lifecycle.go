@@ -189,8 +189,8 @@ func linksOf(k *Container, steps map[string][]string, follows map[string][]link)
 			links = append(links, follows[dep]...)
 			continue
 		}
-		how := k.Applied.Service.DependsOn[dep]
-		links = append(links, link{service: dep, condition: how.Condition, required: how.Required})
+		how, declared := k.Applied.Service.DependsOn[dep] // else it has something of that service: its network, its volumes
+		links = append(links, link{service: dep, condition: how.Condition, required: how.Required || !declared})
 	}
 	return links
 }

@@ -49,7 +49,14 @@ func (s knownLayers) Stat(ctx context.Context, key string) (snapshots.Info, erro
 	if missing != nil || known.Kind != snapshots.KindCommitted {
 		return info, err
 	}
-	if err := layers.Same(ctx, s.Snapshotter, key, known.Parent, layers.Dir(known)); err != nil {
+	parent := known.Parent
+	if below, err := digest.Parse(parent); err == nil { // BuildKit compares parents by its own names
+		parent = snapshot.LayerSnapshotID(below)
+		if _, err := s.Stat(ctx, parent); err != nil {
+			return info, errdefs.ErrNotFound
+		}
+	}
+	if err := layers.Same(ctx, s.Snapshotter, key, parent, layers.Dir(known)); err != nil {
 		return info, errdefs.ErrNotFound // BuildKit unpacks the layer again
 	}
 	return s.Snapshotter.Stat(ctx, key)
@@ -100,8 +107,7 @@ type namingInstance struct {
 
 // Export implements exporter.ExporterInstance.
 func (i namingInstance) Export(ctx context.Context, src *exporter.Source, info exporter.ExportBuildInfo) (map[string]string, exporter.FinalizeFunc, exporter.DescriptorReference, error) {
-	// The names are to be there until the image refers to them. They have a lease of their own: BuildKit
-	// hands its lease on to what notes the build.
+	// The names are to be there until the image refers to them: by the lease of the solve, or by one of their own where it has none.
 	held, done, err := leaseutil.WithLease(ctx, i.w.LeaseManager(), leaseutil.MakeTemporary)
 	if err != nil {
 		return nil, nil, nil, err

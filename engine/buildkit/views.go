@@ -6,6 +6,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -72,8 +73,13 @@ func (m madeLeases) AddResource(ctx context.Context, lease leases.Lease, r lease
 		return err
 	}
 	info, err := m.content.Info(ctx, digest.Digest(r.ID))
-	if err != nil || info.Labels[image.LabelView] == "" {
-		return nil // it is not there yet, or a blob like others
+	switch {
+	case errdefs.IsNotFound(err): // it is not there yet
+		return nil
+	case err != nil:
+		return err
+	case info.Labels[image.LabelView] == "": // a blob like others
+		return nil
 	}
 	return m.Manager.AddResource(ctx, lease, leases.Resource{ID: info.Labels[image.LabelView], Type: "snapshots/" + snapshotter})
 }

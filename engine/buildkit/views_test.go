@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/orlop/orlop/engine/layers"
 	"github.com/orlop/orlop/runner/image"
 )
 
@@ -79,7 +80,7 @@ func (k known) Stat(_ context.Context, key string) (snapshots.Info, error) {
 	return info, nil
 }
 
-func (k known) Prepare(_ context.Context, _, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
+func (k known) Prepare(ctx context.Context, _, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
 	var info snapshots.Info
 	for _, o := range opts {
 		if err := o(&info); err != nil {
@@ -87,7 +88,7 @@ func (k known) Prepare(_ context.Context, _, parent string, opts ...snapshots.Op
 		}
 	}
 	k.all[info.Labels["containerd.io/snapshot.ref"]] = snapshots.Info{
-		Kind: snapshots.KindCommitted, Parent: parent, Labels: map[string]string{directory: info.Labels["containerd.io/snapshot/io.orlop.same"]},
+		Kind: snapshots.KindCommitted, Parent: parent, Labels: map[string]string{directory: layers.SameAs(ctx)},
 	}
 	return nil, errdefs.ErrAlreadyExists
 }
@@ -96,7 +97,7 @@ func (known) Usage(context.Context, string) (snapshots.Usage, error) {
 	return snapshots.Usage{Size: 100}, nil
 }
 
-const directory = "containerd.io/snapshot/overlay.upperdir"
+const directory = layers.LabelDir
 
 // A layer that BuildKit makes of a snapshot is a view that holds it. Others are blobs like any.
 func TestMadeLayersAreViews(t *testing.T) {
@@ -163,6 +164,12 @@ func TestBuildKitKnowsUnpackedLayers(t *testing.T) {
 	}}, &blobs{infos: []content.Info{{Size: 70, Labels: map[string]string{image.LabelView: "made"}}}}}
 	if info, err := k.Stat(t.Context(), snapshot.LayerSnapshotID(chain)); err != nil || info.Parent != "below" {
 		t.Errorf("it has %+v, %v", info, err)
+	}
+	// One that is on another has that by BuildKit's name, too: by it BuildKit compares parents.
+	top := digest.FromString("top")
+	k.Snapshotter.(known).all[top.String()] = snapshots.Info{Kind: snapshots.KindCommitted, Parent: chain.String(), Labels: map[string]string{directory: "/s/2/fs"}}
+	if info, err := k.Stat(t.Context(), snapshot.LayerSnapshotID(top)); err != nil || info.Parent != snapshot.LayerSnapshotID(chain) {
+		t.Errorf("the one above has %+v, %v", info, err)
 	}
 	for _, key := range []string{snapshot.LayerSnapshotID(none), "any"} {
 		if _, err := k.Stat(t.Context(), key); !errdefs.IsNotFound(err) {

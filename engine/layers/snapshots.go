@@ -19,20 +19,32 @@ import (
 const (
 	// labelRef is by which containerd's metadata asks a snapshotter whether it has a snapshot already.
 	labelRef = "containerd.io/snapshot.ref"
-	// labelSame is of a request for a further name of a snapshot: that which has this directory.
-	labelSame = "containerd.io/snapshot/io.orlop.same"
-	// labelDir is in what the snapshotter tells of a snapshot: the directory of its own files.
-	labelDir = "containerd.io/snapshot/overlay.upperdir"
+	// LabelDir is in what the snapshotter tells of a snapshot: the directory of its own files. It is no label
+	// that containerd hands on from the annotations of a manifest, which anybody may write.
+	LabelDir = "io.orlop.snapshot.directory"
+	// labelUpper is containerd's own for it. What containerd's metadata tells of it may be an annotation's.
+	labelUpper = "containerd.io/snapshot/overlay.upperdir"
 )
 
+// sameAs is of a request for a further name of a snapshot: that which has this directory. It is no label, for
+// the same reason.
+type sameAs struct{}
+
+// SameAs is the directory of the snapshot that a further name is asked for in a context; "" where none is.
+func SameAs(ctx context.Context) string {
+	dir, _ := ctx.Value(sameAs{}).(string)
+	return dir
+}
+
 // Dir is the directory of the files that a snapshot has beside those of its parents.
-func Dir(info snapshots.Info) string { return info.Labels[labelDir] }
+func Dir(info snapshots.Info) string { return info.Labels[LabelDir] }
 
 // Same gives a committed snapshot, the one with a directory, a further name. parent is any name of
 // its parent. The name is a snapshot of its own to all who use it, leases and collection among them;
 // the files are gone with the last name. One that has the name already keeps it.
 func Same(ctx context.Context, s snapshots.Snapshotter, name, parent, dir string) error {
-	_, err := s.Prepare(ctx, "same-"+rand.Text(), parent, snapshots.WithLabels(map[string]string{labelRef: name, labelSame: dir}))
+	ctx = context.WithValue(ctx, sameAs{}, dir)
+	_, err := s.Prepare(ctx, "same-"+rand.Text(), parent, snapshots.WithLabels(map[string]string{labelRef: name}))
 	if errdefs.IsAlreadyExists(err) {
 		return nil
 	}
@@ -44,7 +56,7 @@ func Same(ctx context.Context, s snapshots.Snapshotter, name, parent, dir string
 
 // shared is a snapshotter whose snapshots can have several names. Containerd's metadata maps
 // names to snapshots, and asks for one that may be there already as for those of remote
-// snapshotters: by labels of a snapshot that is to be prepared.
+// snapshotters: by a label of a snapshot that is to be prepared. Which one it is, Same alone says.
 type shared struct {
 	snapshots.Snapshotter
 	root  string
@@ -53,15 +65,15 @@ type shared struct {
 
 // Prepare implements snapshots.Snapshotter.
 func (s *shared) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
+	dir := SameAs(ctx)
+	if dir == "" {
+		return s.Snapshotter.Prepare(ctx, key, parent, opts...)
+	}
 	var asked snapshots.Info
 	for _, o := range opts {
 		if err := o(&asked); err != nil {
 			return nil, err
 		}
-	}
-	dir, is := asked.Labels[labelSame]
-	if !is {
-		return s.Snapshotter.Prepare(ctx, key, parent, opts...)
 	}
 	name, err := s.committed(ctx, dir, parent)
 	if err != nil {
@@ -74,13 +86,22 @@ func (s *shared) Prepare(ctx context.Context, key, parent string, opts ...snapsh
 	return nil, fmt.Errorf("snapshot %s: %w", name, errdefs.ErrAlreadyExists)
 }
 
+// Stat implements snapshots.Snapshotter.
+func (s *shared) Stat(ctx context.Context, key string) (snapshots.Info, error) {
+	info, err := s.Snapshotter.Stat(ctx, key)
+	if err == nil && info.Labels[labelUpper] != "" {
+		info.Labels[LabelDir] = info.Labels[labelUpper]
+	}
+	return info, err
+}
+
 // Mounts implements snapshots.Snapshotter. A snapshot that is written to is recorded at once, and its
 // directories come to the disk when the file system sees fit: those that a loss of power has taken are made again,
 // empty, as is what was written to them.
 func (s *shared) Mounts(ctx context.Context, key string) ([]mount.Mount, error) {
 	info, err := s.Stat(ctx, key)
 	if err == nil && info.Kind == snapshots.KindActive && Dir(info) != "" {
-		err = restore(ctx, Dir(info))
+		err = s.restore(ctx, info)
 	}
 	if err != nil {
 		return nil, err
@@ -88,21 +109,37 @@ func (s *shared) Mounts(ctx context.Context, key string) ([]mount.Mount, error) 
 	return s.Snapshotter.Mounts(ctx, key)
 }
 
-// restore makes the directories of an active snapshot that are not there, with the modes that they have.
-func restore(ctx context.Context, dir string) error {
-	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+// restore makes the directories of an active snapshot that are not there, as those of a new one are.
+func (s *shared) restore(ctx context.Context, info snapshots.Info) error {
+	files := Dir(info)
+	whole, work := filepath.Dir(files), filepath.Join(filepath.Dir(files), "work")
+	if _, err := os.Lstat(files); err == nil {
+		if err := os.Mkdir(work, 0o711); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	log.G(ctx).WithField("directory", dir).Warn("the writable layer of a container was lost with the power: it begins anew")
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return err
-	}
-	for path, mode := range map[string]fs.FileMode{dir: 0o755, filepath.Join(filepath.Dir(dir), "work"): 0o711} {
-		if err := os.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("cannot make the writable layer anew: %w", err)
+	log.G(ctx).WithField("directory", files).Warn("the writable layer of a container was lost with the power: it begins anew")
+	owners := map[string]string{}
+	for _, label := range []string{snapshots.LabelSnapshotUIDMapping, snapshots.LabelSnapshotGIDMapping} {
+		if value, is := info.Labels[label]; is {
+			owners[label] = value
 		}
 	}
-	return nil
+	fresh := "restored-" + rand.Text()
+	if _, err := s.Snapshotter.Prepare(ctx, fresh, info.Parent, snapshots.WithLabels(owners)); err != nil {
+		return err
+	}
+	made, err := s.Stat(ctx, fresh)
+	if err == nil {
+		err = os.RemoveAll(whole)
+	}
+	if err == nil {
+		err = os.Rename(filepath.Dir(Dir(made)), whole)
+	}
+	return errors.Join(err, s.Remove(ctx, fresh))
 }
 
 // committed is the snapshot with a directory, if it is a committed one on a parent.

@@ -233,3 +233,71 @@ func TestALostWritableLayerBeginsAnew(t *testing.T) {
 		t.Error("a committed layer was made anew")
 	}
 }
+
+// TestAManifestNamesNoDirectory: containerd hands annotations of a pulled manifest on as labels of snapshots.
+func TestAManifestNamesNoDirectory(t *testing.T) {
+	_, s, ctx := metadataOf(t)
+	secret := committed(t, ctx, s, "secret", "")
+	forged := snapshots.WithLabels(map[string]string{
+		"containerd.io/snapshot.ref": "sha256:base", "containerd.io/snapshot/io.orlop.same": secret, labelUpper: secret,
+	})
+	if _, err := s.Prepare(ctx, "unpacking", "", forged); err != nil {
+		t.Fatalf("it is not unpacked: %v", err)
+	}
+	if err := s.Commit(ctx, "sha256:base", "unpacking", snapshots.WithLabels(map[string]string{labelUpper: secret})); err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Stat(ctx, "sha256:base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if Dir(info) == secret || Dir(info) == "" {
+		t.Errorf("the layer is said to be in %q", Dir(info))
+	}
+	mounts, err := s.View(ctx, "view", "sha256:base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(mounts) != 1 || mounts[0].Source != Dir(info) {
+		t.Errorf("mounted is %v, and the layer is in %s", mounts, Dir(info))
+	}
+}
+
+// TestALostWritableLayerHasItsOwner: the mapped root of the container's users.
+func TestALostWritableLayerHasItsOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: needs root to give files away")
+	}
+	_, s, ctx := metadataOf(t)
+	committed(t, ctx, s, "base", "")
+	owners := snapshots.WithLabels(map[string]string{snapshots.LabelSnapshotUIDMapping: "0:100000:65536", snapshots.LabelSnapshotGIDMapping: "0:200000:65536"})
+	if _, err := s.Prepare(ctx, "writable", "base", owners); err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Stat(ctx, "writable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lost := range []string{filepath.Dir(Dir(info)), Dir(info), filepath.Join(filepath.Dir(Dir(info)), "work")} {
+		if err := os.RemoveAll(lost); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Mounts(ctx, "writable"); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(Dir(info))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if of := st.Sys().(*syscall.Stat_t); of.Uid != 100000 || of.Gid != 200000 {
+			t.Errorf("without %s it is %d:%d's", lost, of.Uid, of.Gid)
+		}
+		if _, err := os.Stat(filepath.Join(filepath.Dir(Dir(info)), "work")); err != nil {
+			t.Error(err)
+		}
+	}
+	all, err := os.ReadDir(filepath.Dir(filepath.Dir(Dir(info))))
+	if err != nil || len(all) != 2 {
+		t.Errorf("there are %d directories, %v", len(all), err)
+	}
+}

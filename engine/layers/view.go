@@ -94,7 +94,11 @@ func (t *table) decode(text []byte, end int64) error {
 	at := int64(len(viewMagic))
 	for range n {
 		t.frames = append(t.frames, at)
-		at += d.number()
+		size := d.number()
+		if size > end-at {
+			return errDamaged
+		}
+		at += size
 	}
 	t.frames = append(t.frames, at)
 	if n = d.number(); d.bad || at != end || n > int64(len(d.text)) {

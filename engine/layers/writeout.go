@@ -12,7 +12,16 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 )
+
+// Forget removes all views, for nobody knows any more what they are of.
+func Forget(root string) error { return os.RemoveAll(filepath.Join(root, viewsDir)) }
+
+// IsForWantOfRoom says that a view could not be written out, though it can be read.
+func IsForWantOfRoom(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EROFS)
+}
 
 // WriteOut makes files of all views below the directory of a content store that nobody has open, for the
 // directories that they are of are to be removed. A layer that can't be read any more is an error, and gone.
@@ -52,6 +61,9 @@ func (s *store) writeOut(ctx context.Context, sum digest.Digest) error {
 	if _, err := s.Info(ctx, sum); errdefs.IsNotFound(err) {
 		ra, err := s.ReaderAt(ctx, ocispec.Descriptor{Digest: sum})
 		if err != nil {
+			for _, path := range views { // they would be in the way of better ones
+				err = errors.Join(err, os.Remove(path))
+			}
 			return err
 		}
 		defer ra.Close()

@@ -85,6 +85,12 @@ func isWrittenSince(info fs.FileInfo, since time.Time) bool {
 	return ok && !since.IsZero() && !info.IsDir() && !time.Unix(st.Ctim.Unix()).Before(since)
 }
 
+// isMovedSince says that a directory was put where it is at such a time, and nothing into it since: what it holds has the times that it had.
+func isMovedSince(info fs.FileInfo, since time.Time) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && !since.IsZero() && info.IsDir() && !time.Unix(st.Ctim.Unix()).Before(since) && time.Unix(st.Mtim.Unix()).Before(since)
+}
+
 // stamp is what a file looked like when it was read.
 type stamp struct {
 	size, mtime, ctime int64

@@ -256,6 +256,7 @@ type difference struct {
 	seen    map[string]bool
 	was     map[string]identity // files where directories are now
 	written map[string]bool
+	moved   int      // how many of the directories that are being looked into were moved to where they are meanwhile
 	entered []string // directories whose events were asked for
 	left    bool     // directories whose events were asked for are gone
 }
@@ -266,6 +267,7 @@ type pendingFile struct {
 	info fs.FileInfo
 	was  identity
 	had  bool
+	came bool // with a directory, meanwhile
 }
 
 // look compares a path, and what is below it, with what is known.
@@ -299,7 +301,7 @@ func (d *difference) file(file string, info fs.FileInfo) {
 		return
 	}
 	up := d.tree.folders[filepath.Dir(file)]
-	p := pendingFile{path: file, info: info}
+	p := pendingFile{path: file, info: info, came: d.moved > 0}
 	if up != nil {
 		p.was, p.had = up.files[filepath.Base(file)]
 	}
@@ -324,6 +326,10 @@ func (d *difference) directory(dir string, info fs.FileInfo) {
 	t := d.tree
 	if !t.scope.enters(dir) {
 		return
+	}
+	if isMovedSince(info, t.since) {
+		d.moved++
+		defer func() { d.moved-- }()
 	}
 	t.watch(dir) // before it is read: what comes later makes an event
 	entries, err := os.ReadDir(dir)
@@ -444,7 +450,7 @@ func (d *difference) end() []string {
 			if d.written[p.path] && !was.directory && was.seen.differs(now[i].seen) {
 				t.rewritten = append(t.rewritten, p.path)
 			}
-		case had || t.fresh == nil || t.fresh(p.path) || isWrittenSince(p.info, t.since):
+		case had || t.fresh == nil || t.fresh(p.path) || p.came || isWrittenSince(p.info, t.since):
 			d.changed = append(d.changed, p.path)
 			if was.from == nil && (t.surveyed || !t.since.IsZero()) {
 				from := was.origin(t.began)

@@ -315,7 +315,7 @@ func TestASecondHalfOfAnEditIsNoOther(t *testing.T) {
 // What was there before the stack was read has not changed.
 func TestAWatchBeginsWithNothingToDo(t *testing.T) {
 	dir := realTemp(t)
-	write(t, dir, map[string]string{"src/a": "1", "stack.yaml": "one"})
+	write(t, dir, map[string]string{"src/a": "1", "stack.yaml": "one", "stage/n/deep/c": "1"})
 	must(t, os.Symlink("a", dir+"/src/link"))
 	for !FileClock().After(ctimeOf(t, dir+"/src/link")) { // what is written within one tick of that clock counts
 	}
@@ -325,7 +325,8 @@ func TestAWatchBeginsWithNothingToDo(t *testing.T) {
 		t.Errorf("changed are %q", got)
 	}
 	write(t, dir, map[string]string{"src/b": "1"})
-	if got := newTree(l.scope, deaf{}).begin(since); !slices.Equal(got, []string{dir + "/src/b"}) {
+	must(t, os.Rename(dir+"/stage/n", dir+"/src/n"))
+	if got := newTree(l.scope, deaf{}).begin(since); !slices.Equal(got, []string{dir + "/src/b", dir + "/src/n", dir + "/src/n/deep", dir + "/src/n/deep/c"}) {
 		t.Errorf("changed are %q", got)
 	}
 }
