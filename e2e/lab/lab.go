@@ -194,7 +194,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		errs = append(errs, err)
 	}
 	if left := slices.DeleteFunc(Things(e), e.mayStay); len(left) > 0 {
-		errs = append(errs, fmt.Errorf("the engine at %s left behind:\n  %s", e.State, strings.Join(left, "\n  ")))
+		errs = append(errs, fmt.Errorf("the engine at %s left behind:\n  %s\n%s", e.State, strings.Join(left, "\n  "), e.Logs(3)))
 	}
 	return errors.Join(append(errs, Sweep(e.Root, e.State))...)
 }
