@@ -95,6 +95,9 @@ func (h *Helper) Run(ctx context.Context, task containerd.Task, doc *specs.Proce
 		return Run(ctx, task, doc, b)
 	}
 	a, err := l.ask(ctx, &job.Request{ID: id, State: h.State, Container: task.ID(), Process: doc, Output: b.Output, Time: b.Time})
+	if a != nil && a.Detour != "" {
+		h.Log.Debug("a process has joined a container by libcontainer", "container", task.ID(), "reason", a.Detour)
+	}
 	switch {
 	case errors.Is(err, errLost) && ctx.Err() == nil && !h.isRetired(): // which says nothing of the process
 		return Run(ctx, task, doc, b)
