@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -141,6 +142,8 @@ func (h *helper) child(name string) int {
 type joined struct {
 	state, id string
 	process   specs.Process // its first one
+	pid       int           // of that
+	orlop     func(args ...string) string
 }
 
 // request asks for a program in the container; around is libcontainer's way, which gives processors to
@@ -192,6 +195,7 @@ func bringJoined(t *testing.T) map[string]*joined {
 	all := map[string]*joined{}
 	for _, name := range strings.Fields(orlop("config", "--services")) {
 		all[name], _ = containerOf(t, engine, orlop("ps", "-q", "--no-trunc", name))
+		all[name].orlop = orlop
 	}
 	return all
 }
@@ -202,8 +206,10 @@ func containerOf(t *testing.T, engine *lab.Engine, id string) (c *joined, allowe
 	c = &joined{state: filepath.Join(engine.State, "runc", "orlop"), id: strings.TrimSpace(id)}
 	var note struct {
 		Config struct{ Labels []string }
+		Pid    int `json:"init_process_pid"`
 	}
 	read(t, filepath.Join(c.state, c.id, "state.json"), &note)
+	c.pid = note.Pid
 	for _, label := range note.Config.Labels {
 		bundle, ok := strings.CutPrefix(label, "bundle=")
 		if !ok {
@@ -265,6 +271,15 @@ func TestAProcessJoinsAsByLibcontainer(t *testing.T) {
 			compareFilters(t, name, all[name])
 		}
 	})
+	t.Run("what is refused", func(t *testing.T) {
+		h := newHelper(t)
+		for _, program := range []string{"nonsense", "nonsense", "true", "nonsense", "true"} {
+			h.ask(all["root"].request(false, program))
+			if a := h.answer(); (a.Detour == "") != (program == "true") || (a.Error == "") != (program == "true") {
+				t.Errorf("%s: %+v", program, a)
+			}
+		}
+	})
 	t.Run("errors", func(t *testing.T) { compareErrors(t, all["root"]) })
 	t.Run("the helper is killed", func(t *testing.T) {
 		h := newHelper(t)
@@ -287,6 +302,65 @@ func TestAProcessJoinsAsByLibcontainer(t *testing.T) {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	})
+}
+
+// TestAProcessIsEndedHalfWay: one that has not become its program yet is ended when its time is over, when it is not wanted
+// any more, and with its container, whose end it does not hold up.
+func TestAProcessIsEndedHalfWay(t *testing.T) {
+	all := bringJoined(t)
+	for name, end := range map[string]func(h *helper, c *joined){
+		"root": func(*helper, *joined) {}, // late
+		"user": func(h *helper, _ *joined) {
+			if err := h.say.Encode(job.Request{ID: h.last, Cancel: true}); err != nil {
+				t.Error(err)
+			}
+		},
+		"bare": func(_ *helper, c *joined) { c.orlop("stop", "-t", "0", "bare") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, h := all[name], newHelper(t)
+			h.ask(c.request(true, "true"))
+			h.answer()
+			held, release := holdProgram(t, fmt.Sprintf("/proc/%d/root/bin/busybox", c.pid))
+			defer release()
+			q := c.request(false, "true")
+			if name == "root" {
+				q.Time = time.Second
+			}
+			h.ask(q)
+			<-held
+			end(h, c)
+			a := h.answer()
+			if a.Late != (name == "root") || !a.Late && a.Error == "" && a.Code == 0 {
+				t.Errorf("%+v", a)
+			}
+			if name == "bare" {
+				c.orlop("rm", "-sf", "bare")
+			}
+		})
+	}
+}
+
+// holdProgram keeps a program from being executed until release.
+func holdProgram(t *testing.T, path string) (held <-chan bool, release func()) {
+	t.Helper()
+	fd, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, unix.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := os.NewFile(uintptr(fd), "fanotify")
+	if err := unix.FanotifyMark(fd, unix.FAN_MARK_ADD, unix.FAN_OPEN_EXEC_PERM, unix.AT_FDCWD, path); err != nil {
+		t.Fatal(err)
+	}
+	there := make(chan bool, 1)
+	go func() {
+		var event unix.FanotifyEventMetadata
+		if binary.Read(watch, binary.NativeEndian, &event) == nil {
+			unix.Close(int(event.Fd))
+			there <- true
+		}
+	}()
+	return there, func() { watch.Close() } // which lets all go on
 }
 
 func compareFilters(t *testing.T, name string, c *joined) {

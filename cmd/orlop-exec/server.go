@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -230,24 +231,32 @@ func (s *server) begin(c *join.Container, p *libcontainer.Process, output *os.Fi
 	return b, nil
 }
 
-// join starts the process without libcontainer. A container that refuses one is not asked again.
+// left is what is known of how processes join a container.
+type left struct {
+	plain *joiner.Container // nil: they join by libcontainer
+	err   error             // why the last one was refused, or all are
+	args  []string          // of that one
+}
+
+// join starts the process without libcontainer. What was refused once is so without being tried again.
 func (s *server) join(c *join.Container, p *libcontainer.Process, output *os.File, q *job.Request) (int, error) {
 	j, err := s.joiner(q.State)
 	if err != nil {
 		return 0, joiner.Refusal(err)
 	}
-	if c.Left == nil {
-		if c.Left, err = joiner.Of(c.Container); err != nil {
-			c.Left = joiner.Refusal(err)
-		}
+	l, _ := c.Left.(*left)
+	if l == nil {
+		l = &left{}
+		l.plain, l.err = joiner.Of(c.Container)
+		c.Left = l
 	}
-	plain, ok := c.Left.(*joiner.Container)
-	if !ok {
-		return 0, c.Left.(error)
+	if l.plain == nil || l.err != nil && slices.Equal(l.args, p.Args) {
+		return 0, joiner.Refusal(l.err)
 	}
-	pid, err := j.Join(plain, p, output, func(pid int) { s.isNow(q.ID, pid) })
+	pid, err := j.Join(l.plain, p, output, func(pid int) { s.isNow(q.ID, pid) })
+	l.args, l.err = p.Args, nil
 	if joiner.IsRefused(err) {
-		c.Left = err
+		l.err = err
 	}
 	return pid, err
 }

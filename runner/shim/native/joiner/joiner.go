@@ -52,7 +52,12 @@ var errRefused = errors.New("refused")
 func IsRefused(err error) bool { return errors.Is(err, errRefused) }
 
 // Refusal is the error of a process that is not to be begun in this way.
-func Refusal(err error) error { return fmt.Errorf("%w: %w", errRefused, err) }
+func Refusal(err error) error {
+	if IsRefused(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errRefused, err)
+}
 
 // report is struct report in joiner.c: the number of a process, or what could not be done.
 type report struct {
@@ -64,10 +69,10 @@ type report struct {
 const reportSize = int(unsafe.Sizeof(report{}))
 
 // Join starts a process that writes to output, and returns its number when it is the program, or
-// has ended meanwhile; it is a child of ours to be waited for. It says the number of whom to kill if the
-// process is to end before, each while it is one's own.
+// has ended meanwhile; it is a child of ours to be waited for. It ends with the thread that has started it, of which
+// Go ends none. To now it says which process is to be killed if this one is not wanted any more: a child that nobody has waited for yet, or 0.
 //
-// Another error than a refusal is of a process of which nobody knows whether it has begun: what is left of it are
+// An error that is not a refusal is of a process of which nobody knows whether it has begun. What is left of it are
 // children of ours.
 func (j *Joiner) Join(c *Container, p *libcontainer.Process, output *os.File, now func(pid int)) (int, error) {
 	asked, err := c.record(p)
@@ -107,20 +112,19 @@ func (j *Joiner) Join(c *Container, p *libcontainer.Process, output *os.File, no
 		now(pid)
 		wait(first)
 	}
+	if pid != 0 && failed == nil {
+		return pid, nil
+	}
+	now(0)
 	if pid == 0 {
 		wait(first)
+	} else {
+		wait(pid)
 	}
-	switch {
-	case failed != nil:
-		if pid != 0 {
-			now(0)
-			wait(pid)
-		}
-		return 0, Refusal(failed)
-	case pid == 0:
+	if failed == nil {
 		return 0, errors.New("a process has ended half-way into the container")
 	}
-	return pid, nil
+	return 0, Refusal(failed)
 }
 
 func readReport(from io.Reader) (r report, err error) {
