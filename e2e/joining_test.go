@@ -279,26 +279,34 @@ func TestAProcessJoinsAsByLibcontainer(t *testing.T) {
 	})
 	t.Run("errors", func(t *testing.T) { compareErrors(t, all["root"]) })
 	t.Run("the helper is killed", func(t *testing.T) {
-		h := newHelper(t)
-		h.ask(all["user"].request(false, "sleep", "4713"))
-		pid := h.child("sleep")
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		if err := h.cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		n, err := 0, error(unix.EINTR)
-		for err == unix.EINTR {
-			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 20_000)
-		}
-		if n != 1 {
-			t.Errorf("what it has begun goes on: %v", err)
-			_ = unix.Kill(pid, unix.SIGKILL)
+		for _, name := range []string{"root", "user", "privileged"} {
+			loseHelper(t, name, all[name])
 		}
 	})
+}
+
+// loseHelper kills a helper, with which what it runs ends.
+func loseHelper(t *testing.T, name string, c *joined) {
+	t.Helper()
+	h := newHelper(t)
+	h.ask(c.request(false, "sleep", "4713"))
+	pid := h.child("sleep")
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := h.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	n, err := 0, error(unix.EINTR)
+	for err == unix.EINTR {
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 20_000)
+	}
+	if n != 1 {
+		t.Errorf("%s: what it has begun goes on: %v", name, err)
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
 }
 
 // TestAProcessIsEndedHalfWay: one that has not become its program yet is ended when its time is over, when it is not wanted

@@ -23,7 +23,7 @@ import (
 
 // Helper runs processes to their end through the program orlop-exec, which is
 // started when it is first needed, again when it is lost, and ends when nobody uses it
-// any more. Each costs a third of one that goes through a shim and runc.
+// any more. Each costs a fraction of one that goes through a shim.
 type Helper struct {
 	Program string // path of orlop-exec
 	State   string // the directory in which runc notes its containers

@@ -18,7 +18,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/keyctl.h>
@@ -31,7 +30,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -80,7 +78,8 @@ static void tell(int is_error, int value, const char *what)
 {
 	struct report r = { .is_error = is_error, .value = value };
 	strncpy(r.what, what, sizeof(r.what) - 1);
-	send(SOCKET, &r, sizeof(r), MSG_NOSIGNAL);
+	if (write(SOCKET, &r, sizeof(r)) < 0) // a call that a filter rather allows than others
+		_exit(255);
 }
 
 static void __attribute__((noreturn)) give_up(const char *what)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -52,6 +53,33 @@ func TestAProcessIsWhatItsRecordSays(t *testing.T) {
 	p.Env = append(p.Env, "LONG="+strings.Repeat("x", 120_000), "NAMES="+strings.Repeat("y", 120_000))
 	if said, _ := b.run(t, p); said != "120000 120000\n" {
 		t.Errorf("of a large environment: %q", said)
+	}
+}
+
+// Who starts it may be bound to a processor; it has those of its cgroup.
+func TestItsProcessorsAreNotThoseOfItsStarter(t *testing.T) {
+	b := newBox(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var own, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &own); err != nil {
+		t.Fatal(err)
+	}
+	if own.Count() < 2 {
+		t.Skip("SKIPPED: needs two processors")
+	}
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if own.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.SchedSetaffinity(0, &own) }()
+	said, _ := b.run(t, usual("grep", "Cpus_allowed_list", "/proc/self/status"))
+	if !strings.ContainsAny(said, "-,") {
+		t.Errorf("it has %s", said)
 	}
 }
 
