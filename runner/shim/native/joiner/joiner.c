@@ -9,8 +9,8 @@
 //   - neither is dumpable: nobody without CAP_SYS_PTRACE reaches its memory, its files or
 //     its program through /proc or ptrace;
 //   - its program is a copy that can't be written to, wherever one gets hold of it;
-//   - it holds no descriptor but the program's three and a socket which execve closes, and
-//     none that leads to a file of the machine once it is in sight;
+//   - once it is in its cgroups it holds no descriptor but the program's three and a socket,
+//     which execve closes; only then does it look at a path of the container's;
 //   - its directory is one of the container's before the program has it.
 //
 // Nothing is said here of why something could not be done: the starter has it done
