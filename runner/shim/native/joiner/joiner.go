@@ -7,8 +7,6 @@
 // done: libcontainer does what it refuses, or says why not.
 package joiner
 
-import "C" // joiner.c
-
 import (
 	"bytes"
 	"encoding/binary"
