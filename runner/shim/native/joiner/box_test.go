@@ -176,12 +176,12 @@ func (b *box) stallAtItsProgram(t *testing.T) (stalled <-chan bool, release func
 	t.Helper()
 	fd, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC, unix.O_RDONLY)
 	if err != nil {
-		t.Fatal(err)
+		t.Skip("SKIPPED: no fanotify: ", err)
 	}
 	watch := os.NewFile(uintptr(fd), "fanotify")
 	t.Cleanup(func() { watch.Close() })
 	if err := unix.FanotifyMark(fd, unix.FAN_MARK_ADD, unix.FAN_OPEN_EXEC_PERM, unix.AT_FDCWD, fmt.Sprintf("/proc/%d/root/bin/held", b.init.Process.Pid)); err != nil {
-		t.Fatal(err)
+		t.Skip("SKIPPED: this kernel asks nobody before it executes a program: ", err)
 	}
 	b.seen = func(int) {}
 	there, event := make(chan bool, 1), unix.FanotifyEventMetadata{}
