@@ -277,6 +277,21 @@ func TestAProcessJoinsAsByLibcontainer(t *testing.T) {
 			}
 		}
 	})
+	t.Run("paused", func(t *testing.T) {
+		c, h := all["capable"], newHelper(t)
+		c.orlop("pause", "capable")
+		for _, around := range []bool{false, true} {
+			h.ask(c.request(around, "true"))
+			if a := h.answer(); a.Error != "cannot exec in a paused container" {
+				t.Errorf("while it is paused: %+v", a)
+			}
+		}
+		c.orlop("unpause", "capable")
+		h.ask(c.request(false, "true"))
+		if a := h.answer(); a.Error != "" || a.Code != 0 || a.Detour != "" {
+			t.Errorf("once it goes on: %+v", a)
+		}
+	})
 	t.Run("errors", func(t *testing.T) { compareErrors(t, all["root"]) })
 	t.Run("the helper is killed", func(t *testing.T) {
 		for _, name := range []string{"root", "user", "privileged"} {
