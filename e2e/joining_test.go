@@ -48,7 +48,8 @@ const joinedProfile = `{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 55
  {"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}]},
  {"names": ["clone", CALLS], "action": "SCMP_ACT_ALLOW"}]}`
 
-// seen is what a process tells of itself: all that is given to it as it joins a container.
+// seen is what a process tells of itself: all that is given to it as it joins the container $1. Who may
+// look at all keys of the machine tells of that container's only: others come and go.
 const seen = `
 grep -E '^(Umask|Uid|Gid|Groups|TracerPid|NoNewPrivs|Seccomp|Seccomp_filters|Sig[^Q]|Shd|Cap|Speculation|Cpus_allowed|Mems_allowed|Threads)' /proc/self/status
 cat /proc/self/limits /proc/self/cgroup /proc/self/mountinfo /proc/self/oom_score_adj /proc/self/loginuid /proc/self/coredump_filter /proc/self/timerslack_ns
@@ -59,7 +60,7 @@ read -r pid name state parent group session terminal rest </proc/self/stat
 [ $pid = $group ] && [ $pid = $session ] && echo "leads, without terminal: $terminal"
 echo "$rest" | cut -d ' ' -f 12,13,34,35
 tr '\0' '\n' </proc/self/environ; tr '\0' ' ' </proc/self/cmdline
-sed -n 's/.*\(_ses[^:]*\).*/\1/p' /proc/keys | sort -u
+grep -o "_ses.$1" /proc/keys | sort -u
 pwd; hostname; umask; ulimit -a
 echo told >/proc/self/fd/2`
 
@@ -245,9 +246,9 @@ func TestAProcessJoinsAsByLibcontainer(t *testing.T) {
 	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			h := newHelper(t)
-			h.ask(c.request(false, "sh", "-c", seen))
+			h.ask(c.request(false, "sh", "-c", seen, "sh", c.id))
 			is := h.answer()
-			h.ask(c.request(true, "sh", "-c", seen))
+			h.ask(c.request(true, "sh", "-c", seen, "sh", c.id))
 			want := h.answer()
 			if is.Detour != "" || want.Detour == "" {
 				t.Errorf("the one went around as %q, the other as %q", is.Detour, want.Detour)
