@@ -15,7 +15,8 @@ TAGS ?=
 # registry answers.
 BASE_IMAGES ?= auto
 SHOP_PORT ?= 8080
-TESTFLAGS ?= -count=1 -timeout 25m
+# Scripts wait more than they compute: two for each processor.
+TESTFLAGS ?= -count=1 -timeout 25m -parallel $(shell echo $$((2 * $$(nproc))))
 
 # Packages with goroutines of their own: tested a second time under the race detector.
 RACED := ./api/... ./spec/... ./planner ./builder/... ./runner/... ./engine/... ./keeper ./cmd/...

@@ -39,6 +39,7 @@ func runScripts(t *testing.T, dir string) {
 	if err := stage.open(); err != nil {
 		t.Fatal(err)
 	}
+	t.Parallel() // with the scripts of the other folders, so that a long one has company to its end
 	testscript.Run(t, testscript.Params{
 		// What hangs is to fail with its output while there is time to clean up.
 		Deadline:           deadline(t),
@@ -77,7 +78,7 @@ func hasController(name string) bool {
 // deadline is when the scripts must have ended; who asks for a number of moments
 // has time for them.
 func deadline(t *testing.T) time.Time {
-	limit := time.Now().Add(15 * time.Minute)
+	limit := time.Now().Add(20 * time.Minute)
 	if end, ok := t.Deadline(); ok && (end.Add(-time.Minute).Before(limit) || os.Getenv(momentsEnv) != "") {
 		return end.Add(-time.Minute)
 	}
