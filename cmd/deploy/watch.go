@@ -208,13 +208,7 @@ func (x *syncer) command(ctx context.Context, service, pod string, input []byte,
 
 // Exec runs a hook in each pod of a service.
 func (x *syncer) Exec(ctx context.Context, service string, hook *spec.Hook) (output []string, err error) {
-	command := hook.Command
-	if vars := hook.Variables(); len(vars) > 0 {
-		command = append(append([]string{"env"}, vars...), command...)
-	}
-	if hook.WorkingDir != "" {
-		command = append([]string{"/bin/sh", "-c", `cd "$0" && exec "$@"`, hook.WorkingDir}, command...)
-	}
+	command := arranged(hook.Command, hook.Variables(), hook.WorkingDir)
 	for _, pod := range x.pods(service) {
 		var out strings.Builder
 		err := x.cluster.Exec(ctx, cluster.Process{Pod: pod, Container: manifest.ServiceName(service), Command: command, Stdout: &out, Stderr: &out})
