@@ -87,8 +87,11 @@ func (w *what) acting(f *pflag.FlagSet) {
 	w.acts = f
 	f.BoolVar(&w.wait, "wait", true, "wait until all is ready; --wait=false waits for what others depend on alone")
 	f.DurationVar(&w.timeout, "timeout", 5*time.Minute, "`time` that each service may take to be ready; 0: for ever")
-	f.BoolVar(&w.makeSpace, "create-namespace", false, "make the namespace if it is not there")
 	f.BoolVar(&w.restart, "restart", false, "replace all pods, also of services that have not changed")
+}
+
+func (w *what) making(f *pflag.FlagSet) {
+	f.BoolVar(&w.makeSpace, "create-namespace", false, "make the namespace if it is not there")
 }
 
 // Commands are the verbs about clusters.
@@ -115,6 +118,7 @@ func deployCommand(invocation func() *cli.Invocation) *cobra.Command {
 	}
 	w.flags(c.Flags())
 	w.acting(c.Flags())
+	w.making(c.Flags())
 	c.Flags().BoolVar(&w.detailed, "detailed-exitcode", false, "exit with 0 if nothing had to change, 2 if something was changed, 1 for an error")
 	c.AddCommand(planCommand(invocation), statusCommand(invocation), logsCommand(invocation), execCommand(invocation), historyCommand(invocation),
 		rollbackCommand(invocation), downCommand(invocation), volumeCommand(invocation), renderCommand(invocation), watchCommand(invocation))

@@ -36,6 +36,7 @@ func watchCommand(invocation func() *cli.Invocation) *cobra.Command {
 	}
 	w.flags(c.Flags())
 	w.acting(c.Flags())
+	w.making(c.Flags())
 	c.Flags().BoolVar(&flags.NoUp, "no-deploy", false, "don't deploy first")
 	c.Flags().BoolVar(&flags.GitIgnore, "gitignore", false, "leave out what .gitignore names")
 	return c
@@ -49,6 +50,9 @@ func keep(ctx context.Context, inv *cli.Invocation, w what, flags watch.Flags) e
 		return err
 	}
 	defer func() { d.images.close() }()
+	if err := d.makeNamespace(ctx); err != nil {
+		return err
+	}
 	behind := false
 	if !flags.NoUp {
 		_, err := d.deploy(ctx, "", func() (*core.Plan, error) { return d.plan(ctx, "") })
