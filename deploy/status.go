@@ -18,6 +18,8 @@ type Status struct {
 	Image    string        `json:"image"`
 	Restarts int           `json:"restarts"` // of all containers that there are
 	State    rollout.State `json:"state"`
+
+	Addresses []string `json:"addresses,omitempty"` // where it is reached from outside
 }
 
 // Text is the state in a few words.
