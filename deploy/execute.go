@@ -82,7 +82,11 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 	case planner.Build, planner.Push:
 		return e.build(ctx, w.makes, note)
 	case planner.Await:
-		if err := e.await(ctx, step.Service, w.resource, note); err != nil {
+		resource, err := e.current(w.resource)
+		if err != nil {
+			return planner.Result{}, err
+		}
+		if err := e.await(ctx, resource, note); err != nil {
 			return planner.Result{}, err
 		}
 		if step.Condition == spec.ServiceStarted { // it has no health check
@@ -212,11 +216,7 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, 
 }
 
 // await waits until the pods of a service are ready, or have completed. Why they are not is told as a *NotReady.
-func (e *Executor) await(ctx context.Context, service string, planned *manifest.Resource, note func(planner.Event)) error {
-	resource, err := e.current(planned)
-	if err != nil {
-		return err
-	}
+func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note func(planner.Event)) error {
 	if e.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, e.Timeout, errLate)
@@ -374,7 +374,7 @@ func (e *Executor) rollback(ctx context.Context, step *planner.Step, w *work, no
 				return err
 			}
 		}
-		return e.await(ctx, step.Service, r, note)
+		return e.await(ctx, r, note)
 	}
 	return fmt.Errorf("internal error: %s is not in %s", step.Service, step.Name)
 }
