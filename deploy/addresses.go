@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/fields"
 	"github.com/orlop/orlop/deploy/manifest"
 )
 
@@ -33,7 +34,7 @@ func (o *Observed) Addresses(service string) []string {
 
 // serviceAddresses are those of a Service that is published: the balancer's, which the cluster's own controller gives it, or ports of all nodes.
 func serviceAddresses(live *cluster.Live) []string {
-	kind := at(live.Object, []string{"spec", "type"})
+	kind := fields.At(live.Object, []string{"spec", "type"})
 	if kind != "LoadBalancer" && kind != "NodePort" {
 		return nil
 	}
@@ -45,7 +46,7 @@ func serviceAddresses(live *cluster.Live) []string {
 		list, _, _ := unstructured.NestedSlice(live.Object, "status", "loadBalancer", "ingress")
 		for _, item := range list {
 			for _, name := range []string{"ip", "hostname"} {
-				if host, _ := at(item, []string{name}).(string); host != "" {
+				if host, _ := fields.At(item, []string{name}).(string); host != "" {
 					hosts = append(hosts, host)
 				}
 			}
@@ -54,13 +55,13 @@ func serviceAddresses(live *cluster.Live) []string {
 	var out, ports []string
 	list, _, _ := unstructured.NestedSlice(live.Object, "spec", "ports")
 	for _, item := range list {
-		n, is := number(at(item, []string{key}))
+		n, is := fields.Number(fields.At(item, []string{key}))
 		if !is {
 			continue
 		}
 		port := fmt.Sprint(int(n))
 		suffix := ""
-		if protocol, _ := at(item, []string{"protocol"}).(string); protocol != "" && protocol != "TCP" {
+		if protocol, _ := fields.At(item, []string{"protocol"}).(string); protocol != "" && protocol != "TCP" {
 			suffix = "/" + strings.ToLower(protocol)
 		}
 		for _, host := range hosts {
@@ -82,10 +83,10 @@ func ingressAddresses(live *cluster.Live) []string {
 	var out []string
 	rules, _, _ := unstructured.NestedSlice(live.Object, "spec", "rules")
 	for _, rule := range rules {
-		host, _ := at(rule, []string{"host"}).(string)
-		paths, _ := at(rule, []string{"http", "paths"}).([]any)
+		host, _ := fields.At(rule, []string{"host"}).(string)
+		paths, _ := fields.At(rule, []string{"http", "paths"}).([]any)
 		for _, p := range paths {
-			path, _ := at(p, []string{"path"}).(string)
+			path, _ := fields.At(p, []string{"path"}).(string)
 			out = append(out, scheme+"://"+host+path)
 		}
 	}
@@ -99,9 +100,9 @@ func routeAddresses(live *cluster.Live) []string {
 	rules, _, _ := unstructured.NestedSlice(live.Object, "spec", "rules")
 	for _, host := range hosts {
 		for _, rule := range rules {
-			matches, _ := at(rule, []string{"matches"}).([]any)
+			matches, _ := fields.At(rule, []string{"matches"}).([]any)
 			for _, m := range matches {
-				path, _ := at(m, []string{"path", "value"}).(string)
+				path, _ := fields.At(m, []string{"path", "value"}).(string)
 				out = append(out, host+path)
 			}
 		}

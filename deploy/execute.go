@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/fields"
 	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/deploy/rollout"
 	"github.com/orlop/orlop/planner"
@@ -175,7 +176,7 @@ func (e *Executor) current(planned *manifest.Resource) (*manifest.Resource, erro
 func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, note func(planner.Event)) error {
 	note(planner.Event{Text: strings.ToLower(o.Kind.Kind) + " " + o.Name})
 	body := noted(o, setID(e.Plan.Project, e.Client.Namespace), revision)
-	body = without(body, e.Plan.kept[o.ID()])
+	body = fields.Without(body, e.Plan.kept[o.ID()])
 	if live, has := e.Plan.Observed.Objects[o.ID()]; !has && !e.Plan.options.Adopt {
 		live, err := e.Client.Get(ctx, o.Kind, o.Name)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/fields"
 	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -105,9 +106,9 @@ func (p *Plan) lookForPlace(ctx context.Context, c *cluster.Client) error {
 type state struct {
 	live     *cluster.Live // nil: it is not there
 	changed  bool
-	template bool    // its pods are replaced
-	drifts   []drift // fields that others have changed, where the document says what it said before
-	failure  string  // why it can't be applied
+	template bool           // its pods are replaced
+	drifts   []fields.Drift // fields that others have changed, where the document says what it said before
+	failure  string         // why it can't be applied
 }
 
 // concurrency is how many requests are made at once.
@@ -138,7 +139,7 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 				continue
 			}
 			isSame := live.GetAnnotations()[noteHash] == o.Hash()
-			s.drifts = drifts("", o.Body, live.Object)
+			s.drifts = fields.Drifts("", o.Body, live.Object)
 			if isSame && len(s.drifts) == 0 {
 				continue
 			}
@@ -161,9 +162,9 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 	for _, r := range all {
 		for _, f := range r.held {
 			path := strings.TrimPrefix(f.Path, ".")
-			have := lookUp(states[r.id].live.Object, f.Path)
+			have := fields.LookUp(states[r.id].live.Object, f.Path)
 			p.Warnings = append(p.Warnings, fmt.Sprintf("%s %s: %s is %s, set by %s, and the stack file says %s: left alone; --force-conflicts takes it over",
-				strings.ToLower(r.object.Kind.Kind), r.object.Name, path, short(have), f.Manager, short(lookUp(r.object.Body, f.Path))))
+				strings.ToLower(r.object.Kind.Kind), r.object.Name, path, fields.Short(have), f.Manager, fields.Short(fields.LookUp(r.object.Body, f.Path))))
 			p.kept[r.id] = append(p.kept[r.id], f.Path)
 		}
 	}
@@ -205,8 +206,8 @@ func (p *Plan) try(ctx context.Context, c *cluster.Client, o *manifest.Object, s
 		before := p.before(o, s.live)
 		var paths []string
 		for _, f := range conflict.Fields {
-			was := lookUp(before, f.Path)
-			if before != nil && !isSame && !reflect.DeepEqual(was, lookUp(o.Body, f.Path)) {
+			was := fields.LookUp(before, f.Path)
+			if before != nil && !isSame && !reflect.DeepEqual(was, fields.LookUp(o.Body, f.Path)) {
 				s.changed, s.failure = true, fmt.Sprintf("%s %s: %v", strings.ToLower(o.Kind.Kind), o.Name, &cluster.Conflict{Fields: []cluster.HeldField{f}})
 				continue
 			}
@@ -216,9 +217,9 @@ func (p *Plan) try(ctx context.Context, c *cluster.Client, o *manifest.Object, s
 		if s.failure != "" {
 			return held, nil
 		}
-		reduced := without(body, paths)
-		s.drifts = slices.DeleteFunc(s.drifts, func(d drift) bool { return slices.Contains(paths, d.Path) })
-		if isSame && len(drifts("", without(o.Body, paths), s.live.Object)) == 0 {
+		reduced := fields.Without(body, paths)
+		s.drifts = slices.DeleteFunc(s.drifts, func(d fields.Drift) bool { return slices.Contains(paths, d.Path) })
+		if isSame && len(fields.Drifts("", fields.Without(o.Body, paths), s.live.Object)) == 0 {
 			return held, nil
 		}
 		dry, err = c.Apply(ctx, o.Kind, o.Name, reduced, cluster.Applying{DryRun: true})
@@ -231,7 +232,7 @@ func (p *Plan) try(ctx context.Context, c *cluster.Client, o *manifest.Object, s
 		return held, err
 	}
 	s.template = !reflect.DeepEqual(templateOf(dry), templateOf(s.live))
-	a, b := content(dry.Object), content(s.live.Object)
+	a, b := fields.Content(dry.Object), fields.Content(s.live.Object)
 	if isSame { // the revision alone is no change
 		dropNote(a)
 		dropNote(b)
@@ -309,7 +310,7 @@ func (p *Plan) made(r *manifest.Resource) []string {
 func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places spec.Places) {
 	w := &work{resource: r, changed: map[string]bool{}}
 	isNew, isReplaced := true, false
-	var found []drift
+	var found []fields.Drift
 	var failures []string
 	for _, o := range r.Objects {
 		s := states[o.ID()]
@@ -383,7 +384,7 @@ func path(r *manifest.Resource) string {
 }
 
 // reasons are why a resource that is there changes.
-func (p *Plan) reasons(r *manifest.Resource, found []drift, places spec.Places) []planner.Reason {
+func (p *Plan) reasons(r *manifest.Resource, found []fields.Drift, places spec.Places) []planner.Reason {
 	var out []planner.Reason
 	if live := p.liveOf(r); live != nil {
 		if was := p.Observed.of(live); was != nil {
@@ -451,7 +452,7 @@ func (p *Plan) liveOf(r *manifest.Resource) *cluster.Live {
 	if live := p.Observed.Objects[r.Workload.ID()]; live != nil {
 		return live
 	}
-	label := at(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService})
+	label := fields.At(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService})
 	for _, live := range p.Observed.Objects {
 		if live.GetLabels()[manifest.LabelService] == label && isWorkload(live.GetKind()) {
 			return live
@@ -462,7 +463,7 @@ func (p *Plan) liveOf(r *manifest.Resource) *cluster.Live {
 
 // hasFailed says that a Job has ended without success.
 func hasFailed(live *cluster.Live) bool {
-	list, _ := at(live.Object, []string{"status", "conditions"}).([]any)
+	list, _ := fields.At(live.Object, []string{"status", "conditions"}).([]any)
 	for _, item := range list {
 		if c, _ := item.(map[string]any); c["type"] == "Failed" && c["status"] == "True" {
 			return true
@@ -611,7 +612,7 @@ func (p *Plan) removals(set *manifest.Set) {
 			wanted[o.ID()] = true
 		}
 		if r.Workload != nil {
-			workloads[fmt.Sprint(at(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService}))] = true
+			workloads[fmt.Sprint(fields.At(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService}))] = true
 		}
 	}
 	gone := map[string][]*cluster.Live{}

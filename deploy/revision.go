@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/fields"
 	"github.com/orlop/orlop/deploy/manifest"
 )
 
@@ -241,7 +242,7 @@ func (l *lock) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	live, err := l.client.Get(ctx, cluster.Lease, l.name)
-	if err != nil || live == nil || at(live.Object, []string{"spec", "holderIdentity"}) != l.holder {
+	if err != nil || live == nil || fields.At(live.Object, []string{"spec", "holderIdentity"}) != l.holder {
 		return
 	}
 	_ = l.client.Remove(ctx, cluster.Lease, l.name, string(live.GetUID()))
@@ -266,7 +267,7 @@ func (l *lock) take(ctx context.Context) (got bool, by string, err error) {
 		}
 		return err == nil, "", err
 	}
-	owner, _ := at(live.Object, []string{"spec", "holderIdentity"}).(string)
+	owner, _ := fields.At(live.Object, []string{"spec", "holderIdentity"}).(string)
 	if owner != l.holder && owner != "" && !l.isLeft(live) {
 		return false, owner, nil
 	}
@@ -281,7 +282,7 @@ func (l *lock) take(ctx context.Context) (got bool, by string, err error) {
 
 // isLeft says that the lock is of somebody who has died.
 func (l *lock) isLeft(live *cluster.Live) bool {
-	renewed, _ := at(live.Object, []string{"spec", "renewTime"}).(string)
+	renewed, _ := fields.At(live.Object, []string{"spec", "renewTime"}).(string)
 	if renewed != l.seen {
 		l.seen, l.since = renewed, l.now()
 	}
