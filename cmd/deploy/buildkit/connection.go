@@ -38,6 +38,9 @@ type Connection struct {
 	lost    error // what the last connection came to; nil: it is there, or was ended by us
 	reached bool  // the last one was answered
 	before  error // what one came to that was answered, before others were made; nil: there was none
+	closed  bool
+
+	running sync.WaitGroup // of what connections run by; added to while it is not closed
 }
 
 // Connect prepares a connection; inPod runs commands in pods.
@@ -61,11 +64,26 @@ func Connect(ctx context.Context, at *Address, inPod Run) (*Connection, error) {
 	return c, nil
 }
 
-// Close ends the connection and what it ran by.
+// Close ends the connection and what it ran by, and waits for that.
 func (c *Connection) Close() error {
 	err := c.ClientConn.Close()
 	c.cancel()
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.running.Wait()
 	return err
+}
+
+// begin counts something that runs until running.Done; not after Close.
+func (c *Connection) begin() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
+	c.running.Add(1)
+	return nil
 }
 
 // Explain says of the error of a call whether it is the connection that failed, and by what; other errors stay as they are. The code of
@@ -124,7 +142,7 @@ func (c *Connection) open(ctx context.Context) (net.Conn, error) {
 	case "ssh":
 		return c.bySSH()
 	case "kube":
-		return c.byPod(), nil
+		return c.byPod()
 	case "unix":
 		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.at.Path)
 		return conn, reason(err)

@@ -32,6 +32,10 @@ func (c *Connection) bySSH() (net.Conn, error) {
 		return nil, fmt.Errorf("cannot make a pair of sockets: %w", err)
 	}
 	defer theirs.Close()
+	if err := c.begin(); err != nil {
+		ours.Close()
+		return nil, err
+	}
 	s := &spoken{}
 	cmd := exec.CommandContext(c.ctx, "ssh", c.at.ssh()...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, s
@@ -41,6 +45,7 @@ func (c *Connection) bySSH() (net.Conn, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		ours.Close()
+		c.running.Done()
 		if errors.Is(err, exec.ErrNotFound) {
 			return nil, errors.New("there is no ssh on this machine: install OpenSSH's client")
 		}
@@ -48,6 +53,7 @@ func (c *Connection) bySSH() (net.Conn, error) {
 	}
 	p := &program{Conn: ours, ended: make(chan struct{}), closed: make(chan struct{})}
 	go func() {
+		defer c.running.Done()
 		p.err = c.sshEnded(cmd.Wait(), s)
 		close(p.ended)
 		_ = ours.CloseRead() // what it leaves behind may hold on to the other end
@@ -75,12 +81,16 @@ func (c *Connection) sshEnded(err error, s *spoken) error {
 }
 
 // byPod runs buildctl in a pod, which connects us to the BuildKit there.
-func (c *Connection) byPod() net.Conn {
+func (c *Connection) byPod() (net.Conn, error) {
+	if err := c.begin(); err != nil {
+		return nil, err
+	}
 	ours, theirs := net.Pipe()
 	ctx, cancel := context.WithCancel(c.ctx)
 	p := &program{Conn: ours, ended: make(chan struct{}), closed: make(chan struct{}), end: cancel}
 	s := &spoken{}
 	go func() {
+		defer c.running.Done()
 		defer close(p.ended)
 		err := c.inPod(ctx, c.at.pod(), []string{"buildctl", "dial-stdio"}, theirs, s)
 		p.err = s.or("buildctl has ended there")
@@ -89,7 +99,7 @@ func (c *Connection) byPod() net.Conn {
 		}
 		theirs.Close()
 	}()
-	return p
+	return p, nil
 }
 
 // program is a connection that a program makes.
