@@ -23,7 +23,7 @@ RACED := ./api/... ./spec/... ./planner ./builder/... ./runner/... ./engine/... 
 
 export SHOP_PORT
 
-PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs openssl pkg-config procps shellcheck strace util-linux \
+PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs openssh-client openssh-server openssl pkg-config procps shellcheck strace util-linux \
 	busybox-static debian-archive-keyring docker-registry mmdebstrap skopeo umoci xz-utils
 # What guest machines need beside those: e2e/guest.
 GUEST := apt dpkg e2fsprogs qemu-system-x86

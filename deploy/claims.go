@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/fields"
 	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/planner"
 )
@@ -31,9 +32,9 @@ func Claims(ctx context.Context, c *cluster.Client, o *Observed) ([]*Claim, erro
 			continue
 		}
 		claim := &Claim{Name: live.GetName(), Volume: o.volumeOf(live.GetName()), live: live}
-		claim.Size, _ = at(live.Object, []string{"spec", "resources", "requests", "storage"}).(string)
-		claim.Class, _ = at(live.Object, []string{"spec", "storageClassName"}).(string)
-		claim.State, _ = at(live.Object, []string{"status", "phase"}).(string)
+		claim.Size, _ = fields.At(live.Object, []string{"spec", "resources", "requests", "storage"}).(string)
+		claim.Class, _ = fields.At(live.Object, []string{"spec", "storageClassName"}).(string)
+		claim.State, _ = fields.At(live.Object, []string{"status", "phase"}).(string)
 		if live.GetDeletionTimestamp() != nil {
 			claim.State = "Terminating"
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/fields"
 	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/planner"
 )
@@ -158,7 +159,7 @@ func (r *Remover) keeps(ctx context.Context, o *cluster.Live) string {
 	if o.GetDeletionTimestamp() == nil {
 		return "nobody has begun to end it"
 	}
-	if node, _ := at(o.Object, []string{"spec", "nodeName"}).(string); node != "" {
+	if node, _ := fields.At(o.Object, []string{"spec", "nodeName"}).(string); node != "" {
 		return "it has not ended yet on node " + node
 	}
 	return ""
@@ -168,8 +169,8 @@ func (r *Remover) keeps(ctx context.Context, o *cluster.Live) string {
 func usersOf(pods []cluster.Live, claim string) []string {
 	var names []string
 	for i := range pods {
-		volumes, _ := at(pods[i].Object, []string{"spec", "volumes"}).([]any)
-		if slices.ContainsFunc(volumes, func(v any) bool { return at(v, []string{"persistentVolumeClaim", "claimName"}) == claim }) {
+		volumes, _ := fields.At(pods[i].Object, []string{"spec", "volumes"}).([]any)
+		if slices.ContainsFunc(volumes, func(v any) bool { return fields.At(v, []string{"persistentVolumeClaim", "claimName"}) == claim }) {
 			names = append(names, pods[i].GetName())
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/fields"
 	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/deploy/rollout"
 	"github.com/orlop/orlop/planner"
@@ -82,7 +83,11 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 	case planner.Build, planner.Push:
 		return e.build(ctx, w.makes, note)
 	case planner.Await:
-		if err := e.await(ctx, step.Service, w.resource, note); err != nil {
+		resource, err := e.current(w.resource)
+		if err != nil {
+			return planner.Result{}, err
+		}
+		if err := e.await(ctx, resource, note); err != nil {
 			return planner.Result{}, err
 		}
 		if step.Condition == spec.ServiceStarted { // it has no health check
@@ -171,7 +176,7 @@ func (e *Executor) current(planned *manifest.Resource) (*manifest.Resource, erro
 func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, note func(planner.Event)) error {
 	note(planner.Event{Text: strings.ToLower(o.Kind.Kind) + " " + o.Name})
 	body := noted(o, setID(e.Plan.Project, e.Client.Namespace), revision)
-	body = without(body, e.Plan.kept[o.ID()])
+	body = fields.Without(body, e.Plan.kept[o.ID()])
 	if live, has := e.Plan.Observed.Objects[o.ID()]; !has && !e.Plan.options.Adopt {
 		live, err := e.Client.Get(ctx, o.Kind, o.Name)
 		if err != nil {
@@ -212,11 +217,7 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, 
 }
 
 // await waits until the pods of a service are ready, or have completed. Why they are not is told as a *NotReady.
-func (e *Executor) await(ctx context.Context, service string, planned *manifest.Resource, note func(planner.Event)) error {
-	resource, err := e.current(planned)
-	if err != nil {
-		return err
-	}
+func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note func(planner.Event)) error {
 	if e.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, e.Timeout, errLate)
@@ -374,7 +375,7 @@ func (e *Executor) rollback(ctx context.Context, step *planner.Step, w *work, no
 				return err
 			}
 		}
-		return e.await(ctx, step.Service, r, note)
+		return e.await(ctx, r, note)
 	}
 	return fmt.Errorf("internal error: %s is not in %s", step.Service, step.Name)
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/fields"
 	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/spec"
 )
@@ -140,7 +141,7 @@ func readRevision(s *cluster.Live) (*Revision, error) {
 	if err != nil {
 		return nil, fmt.Errorf("secret %s has no number: %w", s.GetName(), err)
 	}
-	text, _ := at(s.Object, []string{"data", "document"}).(string)
+	text, _ := fields.At(s.Object, []string{"data", "document"}).(string)
 	data, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		return nil, fmt.Errorf("secret %s is damaged: %w", s.GetName(), err)

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/fields"
 	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/deploy/rollout"
 )
@@ -18,6 +19,8 @@ type Status struct {
 	Image    string        `json:"image"`
 	Restarts int           `json:"restarts"` // of all containers that there are
 	State    rollout.State `json:"state"`
+
+	Addresses []string `json:"addresses,omitempty"` // where it is reached from outside
 }
 
 // Text is the state in a few words.
@@ -61,13 +64,13 @@ func Statuses(m *cluster.Mirror, o *Observed, services []string, now time.Time) 
 			} else {
 				row.State.Failure = "it is not there: orlop deploy brings it there"
 			}
-			if list, is := at(r.Workload.Body, []string{"spec", "template", "spec", "containers"}).([]any); is && len(list) > 0 {
+			if list, is := fields.At(r.Workload.Body, []string{"spec", "template", "spec", "containers"}).([]any); is && len(list) > 0 {
 				row.Image, _ = list[0].(map[string]any)["image"].(string)
 			}
 			for _, pod := range seen.Pods {
 				containers, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
 				for _, c := range containers {
-					if n, ok := number(c.(map[string]any)["restartCount"]); ok {
+					if n, ok := fields.Number(c.(map[string]any)["restartCount"]); ok {
 						row.Restarts += int(n)
 					}
 				}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/deploy/buildkit"
 	core "github.com/orlop/orlop/deploy"
 	"github.com/orlop/orlop/deploy/manifest"
 )
@@ -70,7 +71,7 @@ type what struct {
 func (w *what) flags(f *pflag.FlagSet) {
 	w.place.flags(f)
 	f.StringVar(&w.registry, "registry", "", "`REGISTRY[/PATH]` that images are pushed to which have none in their names; or ORLOP_REGISTRY")
-	f.StringVar(&w.builder, "builder", "", "`address` of a BuildKit that builds and pushes in place of the engine: tcp://HOST:PORT, ssh://HOST, kube://POD?namespace=NAME, unix://PATH")
+	f.StringVar(&w.builder, "builder", "", "`address` of a BuildKit that builds and pushes in place of the engine: unix://PATH, tcp://HOST:PORT?cacert=FILE, ssh://HOST, kube://POD?namespace=NAME")
 	f.StringVar(&w.publish, "publish", "", "`how` published ports are reached from outside: none, nodeport or loadbalancer; x-orlop.publish of a service comes first")
 	f.StringVar(&w.pull, "pull", "missing", "`when` to ask registries for the digests of images: missing (of those that are not deployed yet), always")
 	f.BoolVar(&w.build, "build", false, "build all images, also those whose inputs have not changed")
@@ -86,8 +87,11 @@ func (w *what) acting(f *pflag.FlagSet) {
 	w.acts = f
 	f.BoolVar(&w.wait, "wait", true, "wait until all is ready; --wait=false waits for what others depend on alone")
 	f.DurationVar(&w.timeout, "timeout", 5*time.Minute, "`time` that each service may take to be ready; 0: for ever")
-	f.BoolVar(&w.makeSpace, "create-namespace", false, "make the namespace if it is not there")
 	f.BoolVar(&w.restart, "restart", false, "replace all pods, also of services that have not changed")
+}
+
+func (w *what) making(f *pflag.FlagSet) {
+	f.BoolVar(&w.makeSpace, "create-namespace", false, "make the namespace if it is not there")
 }
 
 // Commands are the verbs about clusters.
@@ -114,6 +118,7 @@ func deployCommand(invocation func() *cli.Invocation) *cobra.Command {
 	}
 	w.flags(c.Flags())
 	w.acting(c.Flags())
+	w.making(c.Flags())
 	c.Flags().BoolVar(&w.detailed, "detailed-exitcode", false, "exit with 0 if nothing had to change, 2 if something was changed, 1 for an error")
 	c.AddCommand(planCommand(invocation), statusCommand(invocation), logsCommand(invocation), execCommand(invocation), historyCommand(invocation),
 		rollbackCommand(invocation), downCommand(invocation), volumeCommand(invocation), renderCommand(invocation), watchCommand(invocation))
@@ -176,6 +181,11 @@ func planCommand(invocation func() *cli.Invocation) *cobra.Command {
 func (w *what) check(env map[string]string) error {
 	if w.registry == "" {
 		w.registry = env["ORLOP_REGISTRY"]
+	}
+	if w.builder != "" {
+		if _, err := buildkit.Parse(w.builder); err != nil {
+			return err
+		}
 	}
 	if w.publish != "" {
 		if err := cli.Choice("publish", w.publish, manifest.Ways()...); err != nil {

@@ -1,86 +1,101 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"net"
-	"net/url"
+	"io"
 	"strings"
+	"sync"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
-	"github.com/moby/buildkit/client/connhelper"
-	_ "github.com/moby/buildkit/client/connhelper/kubepod" // kube-pod://
-	_ "github.com/moby/buildkit/client/connhelper/ssh"     // ssh://
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
-	"github.com/moby/buildkit/util/grpcerrors"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/cmd/deploy/buildkit"
+	"github.com/orlop/orlop/deploy/cluster"
 	"github.com/orlop/orlop/planner"
 )
 
-// maxMessage is that of BuildKit's own clients, in bytes.
-const maxMessage = 16 << 20
+// elsewhere is the BuildKit of --builder, and what was built there.
+type elsewhere struct {
+	*buildkit.Connection
+	mu     sync.Mutex
+	builds map[string]*remoteBuild // by service; guarded by mu
+}
 
-// dial connects to the BuildKit of --builder.
-func (i *images) dial() (*grpc.ClientConn, error) {
+// remoteBuild is the one build of an image, for whoever needs it.
+type remoteBuild struct {
+	ended chan struct{} // closed when it has; what follows is not changed then
+	ref   string
+	err   error
+}
+
+// dial prepares the connection to the BuildKit of --builder.
+func (i *images) dial(ctx context.Context) (*elsewhere, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.elsewhere != nil {
 		return i.elsewhere, nil
 	}
-	address := i.what.builder
-	if rest, ok := strings.CutPrefix(address, "kube://"); ok {
-		address = "kube-pod://" + rest
-	}
-	where, err := url.Parse(address)
-	if err != nil || where.Scheme == "" {
-		return nil, fmt.Errorf("--builder is %q: write tcp://HOST:PORT, ssh://HOST, kube://POD or unix://PATH", i.what.builder)
-	}
-	var dialer func(ctx context.Context, _ string) (net.Conn, error)
-	switch where.Scheme {
-	case "tcp":
-		if !isLoopback(where.Host) {
-			return nil, fmt.Errorf("--builder %s: what it is lent would go there unencrypted: write ssh://HOST or kube://POD", i.what.builder)
-		}
-		dialer = func(ctx context.Context, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "tcp", where.Host)
-		}
-	case "unix":
-		dialer = func(ctx context.Context, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", where.Path)
-		}
-	default:
-		helper, err := connhelper.GetConnectionHelper(address)
-		if err != nil || helper == nil {
-			return nil, fmt.Errorf("--builder is %q: write tcp://HOST:PORT, ssh://HOST, kube://POD or unix://PATH", i.what.builder)
-		}
-		dialer = helper.ContextDialer
-	}
-	conn, err := grpc.NewClient("passthrough:///"+where.Redacted(),
-		grpc.WithContextDialer(dialer), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
-		grpc.WithUnaryInterceptor(grpcerrors.UnaryClientInterceptor), grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor))
+	at, err := buildkit.Parse(i.what.builder)
 	if err != nil {
-		return nil, fmt.Errorf("cannot use the builder %s: %w", i.what.builder, err)
+		return nil, err
 	}
-	i.elsewhere = conn
-	return conn, nil
+	conn, err := buildkit.Connect(ctx, at, i.inPod)
+	if err != nil {
+		return nil, err
+	}
+	i.elsewhere = &elsewhere{Connection: conn, builds: map[string]*remoteBuild{}}
+	return i.elsewhere, nil
 }
 
-// buildElsewhere builds the image of a service at --builder, which pushes it, after those that it is built on.
-func (i *images) buildElsewhere(ctx context.Context, service string, note func(planner.Event)) (string, error) {
-	i.mu.Lock()
-	ref := i.pushed[service]
-	i.mu.Unlock()
-	if ref != "" {
-		return ref, nil
+// inPod runs a command in a pod of the cluster that is deployed to, unless its address names another.
+func (i *images) inPod(ctx context.Context, p buildkit.Pod, command []string, stdio io.ReadWriter, said io.Writer) error {
+	client, err := connect(i.Invocation, place{context: cmp.Or(p.Context, i.what.context), namespace: cmp.Or(p.Namespace, i.what.namespace)})
+	if err != nil {
+		return err
 	}
-	conn, err := i.dial()
+	container, err := client.Running(ctx, p.Name, p.Container)
+	if err != nil {
+		return err
+	}
+	err = client.Exec(ctx, cluster.Process{Pod: p.Name, Container: container, Command: command, Stdin: stdio, Stdout: stdio, Stderr: said})
+	var exited *cluster.Exited
+	if errors.As(err, &exited) && exited.Why == "" {
+		return fmt.Errorf("%s there %w", command[0], err)
+	}
+	return err
+}
+
+// buildElsewhere builds the image of a service at --builder, which pushes it, after those that it is built on: once, whoever needs it.
+func (i *images) buildElsewhere(ctx context.Context, service string, note func(planner.Event)) (string, error) {
+	e, err := i.dial(ctx)
 	if err != nil {
 		return "", err
 	}
+	e.mu.Lock()
+	b, isBegun := e.builds[service]
+	if !isBegun {
+		b = &remoteBuild{ended: make(chan struct{})}
+		e.builds[service] = b
+	}
+	e.mu.Unlock()
+	if !isBegun {
+		b.ref, b.err = i.buildAt(ctx, e, service, note)
+		close(b.ended)
+	}
+	select {
+	case <-b.ended:
+		return b.ref, b.err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+func (i *images) buildAt(ctx context.Context, e *elsewhere, service string, note func(planner.Event)) (string, error) {
+	var err error
 	s := i.project.Buildable(service)
 	others := map[string]string{}
 	for _, from := range s.Build.AdditionalContexts {
@@ -102,38 +117,23 @@ func (i *images) buildElsewhere(ctx context.Context, service string, note func(p
 		return "", err
 	}
 	defer session.Close()
-	if err := session.Connect(conn, service); err != nil {
+	if err := session.Connect(e.ClientConn, service); err != nil {
 		return "", err
 	}
 	registry, _, _ := strings.Cut(target, "/")
-	digest, err := builder.New(controlapi.NewControlClient(conn), gatewayapi.NewLLBBridgeClient(conn)).Build(ctx, builder.Request{
+	digest, err := builder.New(controlapi.NewControlClient(e), gatewayapi.NewLLBBridgeClient(e)).Build(ctx, builder.Request{
 		Project: i.project.Name, Dir: i.project.WorkingDir, Service: service, Build: s.Build, Platforms: s.BuiltFor(), Tag: target, Images: others,
 		Session: session.IDs()[service], Places: i.project.Places, Mask: i.Mask,
-		Options: builder.Options{NoCache: i.what.build, Push: true, Insecure: isLoopback(registry)},
+		Options: builder.Options{NoCache: i.what.build, Push: true, Insecure: buildkit.IsLoopback(registry)},
 	}, forward(note))
-	if err != nil && strings.HasPrefix(err.Error(), "Unavailable: ") {
-		_, why, _ := strings.Cut(err.Error(), "Error while dialing: ")
-		return "", fmt.Errorf("cannot reach the builder %s: %s", i.what.builder, strings.Trim(why, `"`))
-	}
-	if err != nil {
+	var failed *builder.Failure
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case errors.As(err, &failed) && failed.Step != "":
 		return "", err
+	case err != nil:
+		return "", e.Explain(err)
 	}
-	ref = repository(target) + "@" + digest
-	i.mu.Lock()
-	if i.pushed == nil {
-		i.pushed = map[string]string{}
-	}
-	i.pushed[service] = ref
-	i.mu.Unlock()
-	return ref, nil
-}
-
-// isLoopback says that a registry is one of this machine, which needs no TLS.
-func isLoopback(registry string) bool {
-	host, _, err := net.SplitHostPort(registry)
-	if err != nil {
-		host = registry
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return repository(target) + "@" + digest, nil
 }

@@ -75,7 +75,7 @@ func history(ctx context.Context, inv *cli.Invocation, p place, format string, n
 		return enc.Encode(lines)
 	}
 	if len(named) > 0 {
-		fmt.Fprintf(inv.Stdout, " revision %d, %s %s by %s\n", lines[0].Revision, lines[0].State, display.Ago(inv.Now(), lines[0].At), lines[0].By)
+		fmt.Fprintf(inv.Stdout, " revision %d, %s %s by %s\n", lines[0].Revision, lines[0].State, ago(inv, lines[0].At), lines[0].By)
 		for _, change := range lines[0].Changes {
 			fmt.Fprintln(inv.Stdout, "   "+display.Printable(change))
 		}

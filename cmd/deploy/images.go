@@ -18,8 +18,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/remote"
@@ -58,8 +56,7 @@ type images struct {
 	client *api.Client
 	builds *building // nil: nothing is built yet
 
-	elsewhere *grpc.ClientConn  // to --builder; nil: not connected
-	pushed    map[string]string // references of what was built there, by service
+	elsewhere *elsewhere // --builder; nil: not connected
 }
 
 func (i *images) close() {

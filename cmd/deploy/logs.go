@@ -26,11 +26,12 @@ import (
 
 type logFlags struct {
 	place
-	follow      bool
-	previous    bool
-	pod         podChoice
-	tail, since string
-	print       display.LogFormat
+	follow       bool
+	previous     bool
+	pod          podChoice
+	tail         string
+	since, until string
+	print        display.LogFormat
 }
 
 func logsCommand(invocation func() *cli.Invocation) *cobra.Command {
@@ -48,6 +49,7 @@ func logsCommand(invocation func() *cli.Invocation) *cobra.Command {
 	c.Flags().StringVar(&f.tail, "tail", "all", "`lines` to show of each pod; it has no short form here: -n is --namespace")
 	f.pod.flags(c.Flags(), "")
 	c.Flags().StringVar(&f.since, "since", "", "from this `time` on: 10m, 2026-01-31T15:04:05Z, or seconds of Unix time")
+	c.Flags().StringVar(&f.until, "until", "", "to this `time`")
 	c.Flags().BoolVarP(&f.print.Times, "timestamps", "t", false, "show the time of each line")
 	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show lines without the pod's name")
 	c.Flags().BoolVar(&f.print.NoColor, "no-color", false, "show lines without colours")
@@ -70,6 +72,18 @@ func logs(ctx context.Context, inv *cli.Invocation, f logFlags, named []string) 
 	if since != 0 {
 		o.Since = time.Unix(0, since)
 	}
+	until, err := cli.Moment("until", f.until, inv.Now())
+	if err != nil {
+		return err
+	}
+	l := &logReader{options: o, read: map[string]bool{}, now: inv.Now, last: -1}
+	if until != 0 {
+		// The API knows no end: the last lines before it are found here.
+		l.until = time.Unix(0, until)
+		if l.options.Follow = o.Follow && l.until.After(inv.Now()); !l.options.Follow {
+			l.options.Tail, l.last = -1, o.Tail
+		}
+	}
 	if err := f.pod.check(); err != nil {
 		return err
 	}
@@ -89,15 +103,26 @@ func logs(ctx context.Context, inv *cli.Invocation, f logFlags, named []string) 
 		return err
 	}
 	defer mirror.Close()
-	l := &logReader{client: client, options: o, printer: inv.NewLogPrinter(f.print, nil), services: names(observed, services), read: map[string]bool{}}
+	l.client, l.printer, l.services = client, inv.NewLogPrinter(f.print, nil), names(observed, services)
 	if f.pod.isMade() {
 		if l.pod, err = choose(mirror, f.pod, l.services); err != nil {
 			return err
 		}
 	}
 	defer l.printer.EndLine()
+	if l.options.Follow && !l.until.IsZero() {
+		ending, cancel := context.WithTimeoutCause(ctx, l.until.Sub(inv.Now()), errUntil)
+		defer cancel()
+		if err := l.run(ending, mirror); !errors.Is(context.Cause(ending), errUntil) {
+			return err
+		}
+		return nil
+	}
 	return l.run(ctx, mirror)
 }
+
+// errUntil ends what is followed at the time of --until.
+var errUntil = errors.New("the time of --until has come")
 
 // names are the services by their names on the cluster.
 func names(observed *core.Observed, services []string) map[string]string {
@@ -134,6 +159,9 @@ type logReader struct {
 	services map[string]string // by their names on the cluster
 	pod      string            // the only one; "": all
 	read     map[string]bool   // containers, by pod, name and how often they were started
+	until    time.Time         // zero: to the end
+	last     int               // of the lines up to then, how many; -1: all
+	now      func() time.Time
 
 	mu      sync.Mutex
 	printer *display.LogPrinter // guarded by mu
@@ -195,7 +223,7 @@ func (l *logReader) begun(pod *cluster.Live) []string {
 			c, _ := item.(map[string]any)
 			name, _ := c["name"].(string)
 			_, waits, _ := unstructured.NestedMap(c, "state", "waiting")
-			id := fmt.Sprint(pod.GetName(), " ", name, " ", c["restartCount"])
+			id := fmt.Sprint(pod.GetUID(), " ", name, " ", c["restartCount"]) // the next pod of a StatefulSet has the same name
 			_, ended, _ := unstructured.NestedMap(c, "lastState", "terminated")
 			if !ended && (waits || l.options.Previous) || l.read[id] || name == "gate" {
 				continue
@@ -216,39 +244,52 @@ func labelOf(service, pod, container string) string {
 	return label
 }
 
-// copy prints the log of a container. A log that is followed goes on over lost connections, without a line lost or printed twice.
+// copy prints the log of a container.
 func (l *logReader) copy(ctx context.Context, pod, container, service string) error {
 	c := &copied{logReader: l, label: labelOf(service, pod, container), service: service}
-	options := l.options
+	return c.all(ctx, func(o cluster.LogOptions) (io.ReadCloser, error) { return l.client.Logs(ctx, pod, container, o) })
+}
+
+// all prints a log. One that is followed goes on over lost connections, without a line lost or printed twice.
+func (c *copied) all(ctx context.Context, open func(cluster.LogOptions) (io.ReadCloser, error)) error {
+	defer c.flush()
+	options := c.options
 	for {
-		body, err := l.client.Logs(ctx, pod, container, options)
+		body, err := open(options)
 		if err != nil {
 			return err
 		}
-		before := c.last
+		before, began := c.upTo, c.now()
 		err = c.from(body)
 		body.Close()
-		if err == nil || !options.Follow || ctx.Err() != nil || c.last.Equal(before) { // one that ends before its first line will do so again
+		if err == nil || !options.Follow || ctx.Err() != nil || c.upTo.Equal(before) && c.now().Sub(began) < lasting {
 			return err
 		}
-		options.Since, options.Tail = c.last, -1
+		if !c.upTo.IsZero() {
+			options.Since, options.Tail = c.upTo, -1
+		}
 	}
 }
+
+// lasting is how long a connection has to be there to be made again when it was lost with nothing to show: one that ends at once will do so
+// again.
+const lasting = time.Second
 
 // copied is a log of which some is printed.
 type copied struct {
 	*logReader
 	label   string // in place of a number, which pods have not
 	service string
-	last    time.Time // of the last line that was printed
+	upTo    time.Time        // of the last line that was read
+	kept    [][]*api.LogLine // the last lines in their pieces, where not all of those up to a time are to be printed
 }
 
-// from prints what is read, but what was printed before.
+// from prints what is read, but what was printed before, and what is not of the time that is asked for.
 func (c *copied) from(r io.Reader) error {
 	const piece = 64 << 10 // of a line that is longer
 	in := bufio.NewReaderSize(r, piece)
-	isRest, isKnown := false, false
-	upTo := c.last
+	isRest, isShown := false, true
+	before := c.upTo
 	for {
 		text, err := in.ReadSlice('\n')
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) && !errors.Is(err, io.EOF) {
@@ -259,14 +300,18 @@ func (c *copied) from(r io.Reader) error {
 			if !isRest {
 				stamp, rest, _ := strings.Cut(line, " ")
 				if when, bad := time.Parse(time.RFC3339Nano, stamp); bad == nil {
-					line, isKnown = rest, !when.After(upTo)
-					c.last = when
+					if !c.until.IsZero() && when.After(c.until) {
+						return nil
+					}
+					line, isShown = rest, when.After(before) && !when.Before(c.options.Since) // which the API has to the second
+					c.upTo = when
 				}
 			}
-			isRest = errors.Is(err, bufio.ErrBufferFull)
-			if !isKnown {
-				c.print(line, isRest)
+			isPart := errors.Is(err, bufio.ErrBufferFull)
+			if isShown {
+				c.show(line, isRest, isPart)
 			}
+			isRest = isPart
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -274,8 +319,32 @@ func (c *copied) from(r io.Reader) error {
 	}
 }
 
-func (c *copied) print(text string, isPart bool) {
+// show prints a line or a piece of one, or keeps it for the end where only the last are to be printed.
+func (c *copied) show(text string, isRest, isPart bool) {
+	line := &api.LogLine{Container: c.label, OneOff: true, Service: c.service, TimeUnixNs: c.upTo.UnixNano(), Text: []byte(api.Valid(text)), Partial: isPart}
+	switch {
+	case c.last < 0:
+		c.print(line)
+	case isRest && len(c.kept) > 0:
+		c.kept[len(c.kept)-1] = append(c.kept[len(c.kept)-1], line)
+	default:
+		c.kept = append(c.kept, []*api.LogLine{line})
+		c.kept = c.kept[max(0, len(c.kept)-c.last):]
+	}
+}
+
+// flush prints what was kept for the end.
+func (c *copied) flush() {
+	for _, pieces := range c.kept {
+		for _, line := range pieces {
+			c.print(line)
+		}
+	}
+	c.kept = nil
+}
+
+func (c *copied) print(line *api.LogLine) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.printer.Print(&api.LogLine{Container: c.label, OneOff: true, Service: c.service, TimeUnixNs: c.last.UnixNano(), Text: []byte(api.Valid(text)), Partial: isPart})
+	c.printer.Print(line)
 }

@@ -7,13 +7,15 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/deploy/cluster"
 )
 
 func printing(out io.Writer) *copied {
 	printer := display.NewLogPrinter(out, out, display.Style{}, display.Style{}, display.LogFormat{}, nil)
-	return &copied{logReader: &logReader{printer: printer}, label: "web-0", service: "web"}
+	return &copied{logReader: &logReader{printer: printer, last: -1}, label: "web-0", service: "web"}
 }
 
 func TestALogThatWasCutOffGoesOnBehindTheLastLine(t *testing.T) {
@@ -40,5 +42,85 @@ func TestALineMayBeAsLongAsItIs(t *testing.T) {
 	}
 	if want := "web-0 | " + long + "\nweb-0 | short\n"; out.String() != want {
 		t.Errorf("printed are %d bytes, want %d", out.Len(), len(want))
+	}
+}
+
+func TestLogsOfATimeAreTheLinesOfIt(t *testing.T) {
+	const log = "2026-01-01T00:00:00.1Z one\n2026-01-01T00:00:00.2Z two\n2026-01-01T00:00:00.3Z three\n2026-01-01T00:00:00.4Z four\n"
+	at := func(tenths int) time.Time { return time.Date(2026, 1, 1, 0, 0, 0, tenths*1e8, time.UTC) }
+	for _, c := range []struct {
+		since, until int
+		last         int
+		want         string
+	}{
+		{0, 9, -1, "one two three four"}, {2, 9, -1, "two three four"}, {0, 3, -1, "one two three"}, {2, 3, -1, "two three"},
+		{0, 3, 1, "three"}, {0, 3, 0, ""}, {2, 3, 5, "two three"},
+	} {
+		var out bytes.Buffer
+		l := printing(&out)
+		l.options.Since, l.until, l.last = at(c.since), at(c.until), c.last
+		if err := l.from(strings.NewReader(log)); err != nil {
+			t.Fatal(err)
+		}
+		l.flush()
+		got := strings.Join(strings.Fields(strings.ReplaceAll(out.String(), "web-0 |", "")), " ")
+		if got != c.want {
+			t.Errorf("from %d to %d, the last %d: %q, want %q", c.since, c.until, c.last, got, c.want)
+		}
+	}
+}
+
+func TestACommandIsArrangedByProgramsOfTheContainer(t *testing.T) {
+	for _, c := range []struct {
+		env  []string
+		dir  string
+		want string
+	}{
+		{nil, "", "ls -l"}, {[]string{"A=1", "B=x y"}, "", "env A=1 B=x y ls -l"}, {[]string{"A=1"}, "/srv", `/bin/sh -c cd "$0" && exec "$@" /srv env A=1 ls -l`},
+	} {
+		if got := strings.Join(arranged([]string{"ls", "-l"}, c.env, c.dir), " "); got != c.want {
+			t.Errorf("%v in %q: %s, want %s", c.env, c.dir, got, c.want)
+		}
+	}
+}
+
+// closer runs something when what is read is lost or over.
+type closer struct {
+	io.Reader
+	over func()
+}
+
+func (c *closer) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if err != nil {
+		c.over()
+	}
+	return n, err
+}
+
+func (c *closer) Close() error { return nil }
+
+func TestAQuietLogIsFollowedOverManyLostConnections(t *testing.T) {
+	var out bytes.Buffer
+	lost := errors.New("connection reset")
+	for lasts, want := range map[time.Duration]string{time.Minute: "web-0 | one\nweb-0 | two\n", 0: "web-0 | one\n"} {
+		out.Reset()
+		c := printing(&out)
+		clock := time.Unix(0, 0)
+		c.now = func() time.Time { return clock }
+		c.options.Follow = true
+		const one, two = "2026-01-01T00:00:00.1Z one\n", "2026-01-01T00:00:00.2Z two\n"
+		logs := []io.Reader{
+			io.MultiReader(strings.NewReader(one), iotest.ErrReader(lost)), io.MultiReader(strings.NewReader(one), iotest.ErrReader(lost)),
+			io.MultiReader(strings.NewReader(one), iotest.ErrReader(lost)), strings.NewReader(one + two),
+		}
+		err := c.all(t.Context(), func(cluster.LogOptions) (io.ReadCloser, error) {
+			next := logs[0]
+			logs = logs[1:]
+			return &closer{next, func() { clock = clock.Add(lasts) }}, nil
+		})
+		if out.String() != want || (lasts == 0) != errors.Is(err, lost) {
+			t.Errorf("connections of %v: %q (%v), want %q", lasts, out.String(), err, want)
+		}
 	}
 }

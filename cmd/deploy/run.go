@@ -182,16 +182,22 @@ func run(ctx context.Context, inv *cli.Invocation, w what) error {
 		return err
 	}
 	defer d.images.close()
-	if w.makeSpace && !inv.DryRun {
-		if err := d.cluster.MakeNamespace(ctx); err != nil {
-			return err
-		}
+	if err := d.makeNamespace(ctx); err != nil {
+		return err
 	}
 	changed, err := d.deploy(ctx, "", func() (*core.Plan, error) { return d.plan(ctx, "") })
 	if err == nil && changed && w.detailed {
 		return cli.Exit{Code: cli.ExitChanges}
 	}
 	return err
+}
+
+// makeNamespace makes the namespace, if that is asked for.
+func (d *deployment) makeNamespace(ctx context.Context) error {
+	if !d.what.makeSpace || d.DryRun {
+		return nil
+	}
+	return d.cluster.MakeNamespace(ctx)
 }
 
 // deploy carries out what plan decides, alone: the plan is made anew if it had to wait for somebody else's deploy.

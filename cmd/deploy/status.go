@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -69,6 +70,14 @@ func status(ctx context.Context, inv *cli.Invocation, p place, named []string, f
 		changed := mirror.Changed()
 		rows := core.Statuses(mirror, observed, services, inv.Now())
 		if !wait || isSettled(rows) {
+			if wait { // the cluster may have given addresses meanwhile
+				if observed, err = core.Observe(ctx, client, observed.Project, nil, spec.Places{}); err != nil {
+					return err
+				}
+			}
+			for i := range rows {
+				rows[i].Addresses = observed.Addresses(rows[i].Service)
+			}
 			return showStatus(ctx, inv, client, observed, rows, format)
 		}
 		if err := mirror.Wait(ctx, changed, 0); err != nil {
@@ -103,15 +112,23 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 		return exitIf(failed)
 	}
 	last := observed.Last()
-	fmt.Fprintf(inv.Stdout, " %s on %s  revision %d, %s\n", inv.StyleOf(inv.Stdout).Bold(observed.Project), client.Where(), last.Number, last.State+" "+display.Ago(inv.Now(), last.At))
+	fmt.Fprintf(inv.Stdout, " %s on %s  revision %d, %s\n", inv.StyleOf(inv.Stdout).Bold(observed.Project), client.Where(), last.Number, last.State+" "+ago(inv, last.At))
 	if !slices.ContainsFunc(rows, func(r core.Status) bool { return r.Kind != "" }) {
 		fmt.Fprintln(inv.Stdout, " nothing of it is there: \"orlop deploy\" starts it, \"orlop deploy plan\" shows what that would make")
 		return exitIf(failed)
 	}
 	w := tabwriter.NewWriter(inv.Stdout, 0, 8, 3, ' ', 0)
-	fmt.Fprintln(w, " SERVICE\tKIND\tREADY\tRESTARTS\tIMAGE\tSTATE")
+	header, isPublished := " SERVICE\tKIND\tREADY\tRESTARTS\tIMAGE\tSTATE", slices.ContainsFunc(rows, func(r core.Status) bool { return len(r.Addresses) > 0 })
+	if isPublished {
+		header += "\tADDRESS"
+	}
+	fmt.Fprintln(w, header)
 	for _, r := range rows {
-		fmt.Fprintf(w, " %s\t%s\t%d/%d\t%d\t%s\t%s\n", r.Service, r.Kind, r.State.Ready, r.State.Wanted, r.Restarts, image(r.Image), display.Printable(r.Text()+before(&r)))
+		line := fmt.Sprintf(" %s\t%s\t%d/%d\t%d\t%s\t%s", r.Service, r.Kind, r.State.Ready, r.State.Wanted, r.Restarts, image(r.Image), display.Printable(r.Text()+before(&r)))
+		if isPublished {
+			line += "\t" + display.Printable(strings.Join(r.Addresses, ", "))
+		}
+		fmt.Fprintln(w, line)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -129,6 +146,12 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 		}
 	}
 	return exitIf(failed)
+}
+
+// ago is how long ago something was, within a sentence.
+func ago(inv *cli.Invocation, t time.Time) string {
+	text := display.Ago(inv.Now(), t)
+	return strings.ToLower(text[:1]) + text[1:]
 }
 
 // before tells of pods that go on while newer ones are not ready.

@@ -36,6 +36,7 @@ func watchCommand(invocation func() *cli.Invocation) *cobra.Command {
 	}
 	w.flags(c.Flags())
 	w.acting(c.Flags())
+	w.making(c.Flags())
 	c.Flags().BoolVar(&flags.NoUp, "no-deploy", false, "don't deploy first")
 	c.Flags().BoolVar(&flags.GitIgnore, "gitignore", false, "leave out what .gitignore names")
 	return c
@@ -49,6 +50,9 @@ func keep(ctx context.Context, inv *cli.Invocation, w what, flags watch.Flags) e
 		return err
 	}
 	defer func() { d.images.close() }()
+	if err := d.makeNamespace(ctx); err != nil {
+		return err
+	}
 	behind := false
 	if !flags.NoUp {
 		_, err := d.deploy(ctx, "", func() (*core.Plan, error) { return d.plan(ctx, "") })
@@ -208,13 +212,7 @@ func (x *syncer) command(ctx context.Context, service, pod string, input []byte,
 
 // Exec runs a hook in each pod of a service.
 func (x *syncer) Exec(ctx context.Context, service string, hook *spec.Hook) (output []string, err error) {
-	command := hook.Command
-	if vars := hook.Variables(); len(vars) > 0 {
-		command = append(append([]string{"env"}, vars...), command...)
-	}
-	if hook.WorkingDir != "" {
-		command = append([]string{"/bin/sh", "-c", `cd "$0" && exec "$@"`, hook.WorkingDir}, command...)
-	}
+	command := arranged(hook.Command, hook.Variables(), hook.WorkingDir)
 	for _, pod := range x.pods(service) {
 		var out strings.Builder
 		err := x.cluster.Exec(ctx, cluster.Process{Pod: pod, Container: manifest.ServiceName(service), Command: command, Stdout: &out, Stderr: &out})

@@ -22,16 +22,16 @@ type Seen struct {
 
 // State is how far a workload is.
 type State struct {
-	Done    bool
-	Failure string // why it will not be done; "" while it may
-	Late    bool   // the failure is that Kubernetes' own deadline for it has passed: it may be done all the same
-	Text    string // what is to be waited for, in a few words
-	Killed  string // what the failure or text says of the container's end, if that may have been by the cluster: "exited with code 137"
-	Pod     string // that the failure, or the text, is about
-	Inside  string // the container of it; "": the pod itself
-	Ready   int
-	Wanted  int
-	Before  int // pods of an older form that are ready, and go on
+	Done    bool   `json:"done"`
+	Failure string `json:"failure,omitempty"` // why it will not be done; "" while it may
+	Late    bool   `json:"late,omitempty"`    // the failure is that Kubernetes' own deadline for it has passed: it may be done all the same
+	Text    string `json:"text,omitempty"`    // what is to be waited for, in a few words
+	Killed  string `json:"killed,omitempty"`  // what the failure or text says of the container's end, if that may have been by the cluster: "exited with code 137"
+	Pod     string `json:"pod,omitempty"`     // that the failure, or the text, is about
+	Inside  string `json:"inside,omitempty"`  // the container of it; "": the pod itself
+	Ready   int    `json:"ready"`
+	Wanted  int    `json:"wanted"`
+	Before  int    `json:"before,omitempty"` // pods of an older form that are ready, and go on
 }
 
 const (

@@ -1,4 +1,6 @@
-package deploy
+// Package fields compares, finds and takes out the fields of objects: maps, lists and values as the API server writes them. What the
+// objects are it does not know.
+package fields
 
 import (
 	"encoding/json"
@@ -7,33 +9,24 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/orlop/orlop/deploy/cluster"
-	"github.com/orlop/orlop/deploy/manifest"
 )
 
-// Annotations of ours on objects.
-const (
-	noteHash     = "orlop.dev/hash"     // of the object as it was last applied
-	noteRevision = "orlop.dev/revision" // that it was last applied by
-)
-
-// drift is a field of an object that is not as it was applied.
-type drift struct {
+// Drift is a field of an object that is not as it was applied.
+type Drift struct {
 	Path       string // ".spec.replicas"
 	Want, Have any    // Have is nil where it is not there
 }
 
-func (d drift) String() string {
+func (d Drift) String() string {
 	have := "unset"
 	if d.Have != nil {
-		have = short(d.Have)
+		have = Short(d.Have)
 	}
-	return fmt.Sprintf("%s: %s -> %s", strings.TrimPrefix(d.Path, "."), have, short(d.Want))
+	return fmt.Sprintf("%s: %s -> %s", strings.TrimPrefix(d.Path, "."), have, Short(d.Want))
 }
 
-// short is a value for people.
-func short(v any) string {
+// Short is a value for people.
+func Short(v any) string {
 	const most = 60
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -45,9 +38,9 @@ func short(v any) string {
 	return string(data)
 }
 
-// drifts tells which of the fields that are wanted an object has with other values. What others have added is
+// Drifts tells which of the fields that are wanted an object has with other values. What others have added is
 // no drift.
-func drifts(path string, want, have any) []drift {
+func Drifts(path string, want, have any) []Drift {
 	switch w := want.(type) {
 	case map[string]any:
 		h, is := have.(map[string]any)
@@ -55,34 +48,34 @@ func drifts(path string, want, have any) []drift {
 			if len(w) == 0 && have == nil {
 				return nil
 			}
-			return []drift{{path, want, have}}
+			return []Drift{{path, want, have}}
 		}
-		var out []drift
+		var out []Drift
 		for _, key := range slices.Sorted(maps.Keys(w)) {
-			out = append(out, drifts(path+"."+key, w[key], h[key])...)
+			out = append(out, Drifts(path+"."+key, w[key], h[key])...)
 		}
 		return out
 	case []any:
 		h, is := have.([]any)
 		if !is && len(w) > 0 {
-			return []drift{{path, want, have}}
+			return []Drift{{path, want, have}}
 		}
 		if key := keyOf(w); key != "" {
 			return keyed(path, key, w, h)
 		}
 		if len(w) != len(h) {
-			return []drift{{path, want, have}}
+			return []Drift{{path, want, have}}
 		}
-		var out []drift
+		var out []Drift
 		for i := range w {
-			out = append(out, drifts(fmt.Sprintf("%s[%d]", path, i), w[i], h[i])...)
+			out = append(out, Drifts(fmt.Sprintf("%s[%d]", path, i), w[i], h[i])...)
 		}
 		return out
 	}
 	if isSame(want, have) {
 		return nil
 	}
-	return []drift{{path, want, have}}
+	return []Drift{{path, want, have}}
 }
 
 // keyOf is the field by which the API server tells the entries of a list apart; "" for a list that is one value.
@@ -105,21 +98,21 @@ func keyOf(list []any) string {
 	return ""
 }
 
-func keyed(path, key string, want, have []any) []drift {
+func keyed(path, key string, want, have []any) []Drift {
 	byKey := map[string]any{}
 	for _, item := range have {
 		if m, is := item.(map[string]any); is {
 			byKey[fmt.Sprint(m[key])] = m
 		}
 	}
-	var out []drift
+	var out []Drift
 	for _, item := range want {
 		value := item.(map[string]any)[key]
 		quoted := fmt.Sprint(value)
 		if s, is := value.(string); is {
 			quoted = fmt.Sprintf("%q", s)
 		}
-		out = append(out, drifts(fmt.Sprintf("%s[%s=%s]", path, key, quoted), item, byKey[fmt.Sprint(value)])...)
+		out = append(out, Drifts(fmt.Sprintf("%s[%s=%s]", path, key, quoted), item, byKey[fmt.Sprint(value)])...)
 	}
 	return out
 }
@@ -128,12 +121,13 @@ func isSame(a, b any) bool {
 	if reflect.DeepEqual(a, b) {
 		return true
 	}
-	x, isX := number(a)
-	y, isY := number(b)
+	x, isX := Number(a)
+	y, isY := Number(b)
 	return isX && isY && x == y || (a == "" || a == false) && b == nil
 }
 
-func number(v any) (float64, bool) {
+// Number is a number of JSON, whichever type it was read as.
+func Number(v any) (float64, bool) {
 	switch n := v.(type) {
 	case int64:
 		return float64(n), true
@@ -145,8 +139,8 @@ func number(v any) (float64, bool) {
 	return 0, false
 }
 
-// content is an object without what the API server keeps beside it.
-func content(o map[string]any) map[string]any {
+// Content is an object without what the API server keeps beside it.
+func Content(o map[string]any) map[string]any {
 	out := maps.Clone(o)
 	delete(out, "status")
 	meta, _ := out["metadata"].(map[string]any)
@@ -158,10 +152,10 @@ func content(o map[string]any) map[string]any {
 	return out
 }
 
-// without is an object without some of its fields, by paths as the API server writes them:
+// Without is an object without some of its fields, by paths as the API server writes them:
 // .spec.template.spec.containers[name="web"].image.
-func without(body map[string]any, paths []string) map[string]any {
-	out := deepCopy(body).(map[string]any)
+func Without(body map[string]any, paths []string) map[string]any {
+	out := Copy(body).(map[string]any)
 	for _, path := range paths {
 		cut(out, steps(out, path))
 	}
@@ -187,7 +181,7 @@ func steps(v any, path string) []string {
 			return out
 		}
 		out = append(out, step)
-		v = at(v, []string{step})
+		v = At(v, []string{step})
 	}
 	return out
 }
@@ -210,8 +204,8 @@ func key(v any, path string) (key, rest string) {
 	return path[:end], path[end:]
 }
 
-// lookUp is the value that a path leads to.
-func lookUp(v any, path string) any { return at(v, steps(v, path)) }
+// LookUp is the value that a path leads to.
+func LookUp(v any, path string) any { return At(v, steps(v, path)) }
 
 // cut removes what a path leads to.
 func cut(v any, path []string) any {
@@ -261,8 +255,8 @@ func isMeant(step string, item any, index int) bool {
 	return true
 }
 
-// at is the value that a path leads to.
-func at(v any, path []string) any {
+// At is the value that a path leads to.
+func At(v any, path []string) any {
 	for _, step := range path {
 		switch of := v.(type) {
 		case map[string]any:
@@ -285,38 +279,21 @@ func at(v any, path []string) any {
 	return v
 }
 
-func deepCopy(v any) any {
+// Copy is a value that shares nothing with another.
+func Copy(v any) any {
 	switch of := v.(type) {
 	case map[string]any:
 		out := make(map[string]any, len(of))
 		for k, item := range of {
-			out[k] = deepCopy(item)
+			out[k] = Copy(item)
 		}
 		return out
 	case []any:
 		out := make([]any, len(of))
 		for i, item := range of {
-			out[i] = deepCopy(item)
+			out[i] = Copy(item)
 		}
 		return out
 	}
 	return v
-}
-
-// noted is the object as it is applied: with its hash, and the revision that it is of.
-func noted(o *manifest.Object, set string, revision int) map[string]any {
-	body := deepCopy(o.Body).(map[string]any)
-	meta := body["metadata"].(map[string]any)
-	notes, _ := meta["annotations"].(map[string]any)
-	if notes == nil {
-		notes = map[string]any{}
-		meta["annotations"] = notes
-	}
-	notes[noteHash], notes[noteRevision] = o.Hash(), fmt.Sprint(revision)
-	meta["labels"].(map[string]any)[labelPartOf] = set
-	return body
-}
-
-func templateOf(o *cluster.Live) any {
-	return at(o.Object, []string{"spec", "template"})
 }

@@ -1,0 +1,190 @@
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+)
+
+func TestAddressesAreReadOrRefusedWithWhatToDo(t *testing.T) {
+	for _, c := range []struct{ text, wrong string }{
+		{"unix:///run/buildkit/buildkitd.sock", ""},
+		{"unix://run/buildkit.sock", "the path of a socket is absolute"},
+		{"tcp://127.0.0.1:1234", ""},
+		{"tcp://[::1]:1234", ""},
+		{"tcp://localhost", "it names no port"},
+		{"tcp://builds.example:1234", "unencrypted: write tcp://HOST:PORT?cacert=FILE for TLS"},
+		{"tcp://builds.example:1234?cacert=ca.crt", ""},
+		{"tcp://builds.example:1234?cert=a&key=b&servername=c", ""},
+		{"tcp://builds.example:1234?cert=a", "cert and key are files of one certificate"},
+		{"tcp://builds.example:1234?tls=yes", `tcp:// takes no "tls", only cacert, cert, key, servername`},
+		{"ssh://me@builds.example:2222/run/buildkit.sock", ""},
+		{"ssh://me:secret@builds.example", "has a password in it"},
+		{"ssh://-oProxyCommand=evil", "write unix://PATH"},
+		{"ssh://builds.example?x=y", `ssh:// takes no "x"`},
+		{"ssh://builds.example#x", "nothing may follow a #"},
+		{"kube://builder?namespace=ci&context=prod&container=buildkitd", ""},
+		{"kube://?namespace=ci", "it names no host or pod"},
+		{"kube://builder/other", "has no meaning"},
+		{"docker-container://builder", "write unix://PATH"},
+		{"builder", "write unix://PATH"},
+		{"unix:", "the path of a socket is absolute"},
+	} {
+		at, err := Parse(c.text)
+		switch {
+		case c.wrong == "" && err != nil:
+			t.Errorf("%s: %v", c.text, err)
+		case c.wrong == "" && at.String() != c.text:
+			t.Errorf("%s is shown as %s", c.text, at)
+		case c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)):
+			t.Errorf("%s: %v, want %q", c.text, err, c.wrong)
+		case c.wrong != "" && strings.Contains(err.Error(), "secret"):
+			t.Errorf("%s: its password is shown: %v", c.text, err)
+		}
+	}
+}
+
+func TestWhatSSHRunsIsOneWordForTheShellThere(t *testing.T) {
+	for text, want := range map[string]string{
+		"ssh://builds.example":                    "-- builds.example buildctl dial-stdio",
+		"ssh://me@builds.example:22/run/b.sock":   "-l me -p 22 -- builds.example buildctl --addr unix:///run/b.sock dial-stdio",
+		"ssh://builds.example/run/a%20b;reboot":   "-- builds.example buildctl --addr 'unix:///run/a b;reboot' dial-stdio",
+		"ssh://builds.example/run/it's$(reboot)/": `-- builds.example buildctl --addr 'unix:///run/it'\''s$(reboot)/' dial-stdio`,
+	} {
+		at, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(at.ssh(), " "); got != want {
+			t.Errorf("%s runs %s, want %s", text, got, want)
+		}
+	}
+}
+
+// failure is the error of a call to a BuildKit, in the words that users read.
+func failure(t *testing.T, address string, inPod Run) string {
+	t.Helper()
+	at, err := Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := Connect(t.Context(), at, inPod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = controlapi.NewControlClient(conn).Info(t.Context(), &controlapi.InfoRequest{})
+	if err == nil {
+		t.Fatalf("%s answers", address)
+	}
+	return conn.Explain(err).Error()
+}
+
+// serve has a function talk to whoever comes to a socket.
+func serve(t *testing.T, talk func(net.Conn)) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			talk(conn)
+			conn.Close()
+		}
+	}()
+	return "unix://" + socket
+}
+
+// hangUp says nothing more, and hears whatever is said still.
+func hangUp(c net.Conn) {
+	_ = c.(*net.UnixConn).CloseWrite()
+	_, _ = io.Copy(io.Discard, c)
+}
+
+// settings is the first frame of a server that speaks HTTP/2.
+const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+func TestErrorsOfAConnectionSayWhatItWasLostBy(t *testing.T) {
+	hangsUp := serve(t, hangUp)
+	if got := failure(t, hangsUp, nil); got != "cannot reach the builder "+hangsUp+": the connection was closed" {
+		t.Error(got)
+	}
+	leaves := serve(t, func(c net.Conn) {
+		_, _ = c.Write([]byte(settings))
+		hangUp(c)
+	})
+	if got := failure(t, leaves, nil); got != "the builder "+leaves+" went away: the connection was closed" {
+		t.Error(got)
+	}
+	babbles := serve(t, func(c net.Conn) {
+		_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+		_, _ = io.Copy(io.Discard, c)
+	})
+	if got := failure(t, babbles, nil); got != "cannot reach the builder "+babbles+": it does not answer as a BuildKit does" {
+		t.Error(got)
+	}
+	if got := failure(t, "unix:///nothing/there", nil); got != "cannot reach the builder unix:///nothing/there: there is no such socket" {
+		t.Error(got)
+	}
+}
+
+func TestWhatAProgramSaysExplainsItsEnd(t *testing.T) {
+	speaks := func(_ context.Context, _ Pod, _ []string, _ io.ReadWriter, said io.Writer) error {
+		_, _ = io.WriteString(said, "first\nerror: no such socket\n")
+		return errors.New("exited with code 1")
+	}
+	if got := failure(t, "kube://b", speaks); got != "cannot reach the builder kube://b: no such socket" {
+		t.Error(got)
+	}
+	silent := func(context.Context, Pod, []string, io.ReadWriter, io.Writer) error {
+		return errors.New("there is no pod b")
+	}
+	if got := failure(t, "kube://b", silent); got != "cannot reach the builder kube://b: there is no pod b" {
+		t.Error(got)
+	}
+	leaves := func(_ context.Context, p Pod, command []string, stdio io.ReadWriter, _ io.Writer) error {
+		if p != (Pod{"b", "n", "c", "x"}) || strings.Join(command, " ") != "buildctl dial-stdio" {
+			t.Error(p, command)
+		}
+		_, _ = stdio.Write([]byte(settings))
+		_, _ = io.ReadFull(stdio, make([]byte, 100))
+		return nil
+	}
+	at := "kube://b?namespace=n&context=c&container=x"
+	if got := failure(t, at, leaves); got != "the builder "+at+" went away: buildctl has ended there" {
+		t.Error(got)
+	}
+}
+
+func TestSSHSaysWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	for script, want := range map[string]string{
+		"echo noise >&2; echo 'ssh: connect to host h port 22: No route to host' >&2; exit 255": `cannot reach the builder ssh://h: connect to host h port 22: No route to host ("ssh h" shows what is wrong)`,
+		"echo 'sh: buildctl: not found' >&2; exit 127":                                          `cannot reach the builder ssh://h: there is no buildctl there: it has to be in the PATH that "ssh h env" finds`,
+		"echo 'error: no socket' >&2; exit 1":                                                   "cannot reach the builder ssh://h: no socket",
+		"exit 3":                                                                                "cannot reach the builder ssh://h: buildctl has ended there with code 3",
+		"sleep 5 & exit 255":                                                                    `cannot reach the builder ssh://h: ssh has ended ("ssh h" shows what is wrong)`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "ssh"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if got := failure(t, "ssh://h", nil); got != want {
+			t.Errorf("%q: %s", script, got)
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/fields"
+	"github.com/orlop/orlop/deploy/manifest"
+)
+
+// lookForPlace finds out whether there is a place for a first deploy: the namespace.
+func (p *Plan) lookForPlace(ctx context.Context, c *cluster.Client) error {
+	if p.Observed.Parent != nil || p.options.NewNamespace {
+		return nil
+	}
+	body := parentBody(p.Project, c.Namespace, nil)
+	_, err := c.Apply(ctx, manifest.Secret, parentName(p.Project), body, cluster.Applying{DryRun: true, Force: true})
+	var missing *cluster.Missing
+	if errors.As(err, &missing) { // who only looks may plan all the same
+		return nil
+	}
+	return err
+}
+
+// state is what is to be done about an object.
+type state struct {
+	live     *cluster.Live // nil: it is not there
+	changed  bool
+	template bool           // its pods are replaced
+	drifts   []fields.Drift // fields that others have changed, where the document says what it said before
+	failure  string         // why it can't be applied
+}
+
+// concurrency is how many requests are made at once.
+const concurrency = 8
+
+// look compares each object with what is there.
+func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (map[string]*state, error) {
+	states := map[string]*state{}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(concurrency)
+	type result struct {
+		id     string
+		held   []cluster.HeldField
+		object *manifest.Object
+	}
+	objects := 0
+	for _, r := range set.Resources {
+		objects += len(r.Objects)
+	}
+	results := make(chan result, objects)
+	for _, r := range set.Resources {
+		for _, o := range r.Objects {
+			live := p.Observed.Objects[o.ID()]
+			s := &state{live: live}
+			states[o.ID()] = s
+			if live == nil {
+				group.Go(func() error { return p.lookForForeign(ctx, c, o, s) })
+				continue
+			}
+			if o.Kind == manifest.Job && hasFailed(live) { // it is run again
+				s.changed, s.template = true, true
+				continue
+			}
+			isSame := live.GetAnnotations()[noteHash] == o.Hash()
+			s.drifts = fields.Drifts("", o.Body, live.Object)
+			if isSame && len(s.drifts) == 0 {
+				continue
+			}
+			group.Go(func() error {
+				held, err := p.try(ctx, c, o, s, isSame)
+				if len(held) > 0 {
+					results <- result{o.ID(), held, o}
+				}
+				return err
+			})
+		}
+	}
+	err := group.Wait()
+	close(results)
+	var all []result
+	for r := range results {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b result) int { return strings.Compare(a.id, b.id) })
+	for _, r := range all {
+		for _, f := range r.held {
+			path := strings.TrimPrefix(f.Path, ".")
+			have := fields.LookUp(states[r.id].live.Object, f.Path)
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s %s: %s is %s, set by %s, and the stack file says %s: left alone; --force-conflicts takes it over",
+				strings.ToLower(r.object.Kind.Kind), r.object.Name, path, fields.Short(have), f.Manager, fields.Short(fields.LookUp(r.object.Body, f.Path))))
+			p.kept[r.id] = append(p.kept[r.id], f.Path)
+		}
+	}
+	return states, err
+}
+
+// lookForForeign finds out whether an object that is to be made is there and somebody else's.
+func (p *Plan) lookForForeign(ctx context.Context, c *cluster.Client, o *manifest.Object, s *state) error {
+	live, err := c.Get(ctx, o.Kind, o.Name)
+	if err != nil || live == nil {
+		return err
+	}
+	s.live = live
+	if p.options.Adopt {
+		s.changed = true
+		return nil
+	}
+	owner := "is not of this project"
+	if other := live.GetLabels()[manifest.LabelProject]; other != "" && other != manifest.LabelValue(p.Project) {
+		owner = "is of the project " + other
+	} else if tool := live.GetLabels()[manifest.LabelManager]; tool != "" && tool != Tool {
+		owner = "is managed by " + tool
+	}
+	s.changed, s.failure = true, fmt.Sprintf("%s %s exists in namespace %s and %s: --adopt takes it over, --namespace names another place",
+		strings.ToLower(o.Kind.Kind), o.Name, c.Namespace, owner)
+	return nil
+}
+
+// Tool is what objects of ours are managed by.
+const Tool = "orlop"
+
+// try asks the cluster what it would make of an object that differs. Fields that others hold and that the document leaves as they
+// were are theirs; others are in the way.
+func (p *Plan) try(ctx context.Context, c *cluster.Client, o *manifest.Object, s *state, isSame bool) (held []cluster.HeldField, err error) {
+	body := noted(o, setID(p.Project, c.Namespace), p.Number)
+	dry, err := c.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{DryRun: true, Force: p.options.Force})
+	var conflict *cluster.Conflict
+	if asConflict(err, &conflict) {
+		before := p.before(o, s.live)
+		var paths []string
+		for _, f := range conflict.Fields {
+			was := fields.LookUp(before, f.Path)
+			if before != nil && !isSame && !reflect.DeepEqual(was, fields.LookUp(o.Body, f.Path)) {
+				s.changed, s.failure = true, fmt.Sprintf("%s %s: %v", strings.ToLower(o.Kind.Kind), o.Name, &cluster.Conflict{Fields: []cluster.HeldField{f}})
+				continue
+			}
+			paths = append(paths, f.Path)
+			held = append(held, f)
+		}
+		if s.failure != "" {
+			return held, nil
+		}
+		reduced := fields.Without(body, paths)
+		s.drifts = slices.DeleteFunc(s.drifts, func(d fields.Drift) bool { return slices.Contains(paths, d.Path) })
+		if isSame && len(fields.Drifts("", fields.Without(o.Body, paths), s.live.Object)) == 0 {
+			return held, nil
+		}
+		dry, err = c.Apply(ctx, o.Kind, o.Name, reduced, cluster.Applying{DryRun: true})
+	}
+	if err != nil {
+		if isImmutable(err) {
+			s.changed, s.template = true, true
+			return held, nil
+		}
+		return held, err
+	}
+	s.template = !reflect.DeepEqual(templateOf(dry), templateOf(s.live))
+	a, b := fields.Content(dry.Object), fields.Content(s.live.Object)
+	if isSame { // the revision alone is no change
+		dropNote(a)
+		dropNote(b)
+	}
+	s.changed = !reflect.DeepEqual(a, b)
+	return held, nil
+}
+
+func dropNote(o map[string]any) {
+	if meta, ok := o["metadata"].(map[string]any); ok {
+		if notes, ok := meta["annotations"].(map[string]any); ok {
+			notes = maps.Clone(notes)
+			delete(notes, noteRevision)
+			meta["annotations"] = notes
+		}
+	}
+}
+
+// before is the object as the revision had it that it was last applied by; nil where that is not kept.
+func (p *Plan) before(o *manifest.Object, live *cluster.Live) map[string]any {
+	r := p.Observed.of(live)
+	if r == nil {
+		return nil
+	}
+	set, _ := r.Document.Set(nil)
+	for _, resource := range set.Resources {
+		for _, old := range resource.Objects {
+			if old.ID() == o.ID() {
+				return old.Body
+			}
+		}
+	}
+	return nil
+}
