@@ -20,7 +20,7 @@ import (
 
 // NewPlan is a plan as a message.
 func NewPlan(p *planner.Plan) *Plan {
-	out := &Plan{Project: p.Project, Leave: int32(p.Leave), Orphans: p.Orphans, Warnings: validAll(p.Warnings), Of: p.Of}
+	out := &Plan{Project: p.Project, Leave: int32(p.Leave), Orphans: p.Orphans, EndedRuns: p.EndedRuns, Warnings: validAll(p.Warnings), Of: p.Of}
 	for _, s := range p.Steps {
 		out.Steps = append(out.Steps, newStep(s))
 	}
@@ -54,7 +54,7 @@ func newStep(s *planner.Step) *Step {
 
 // Planner is the plan that the message holds.
 func (p *Plan) Planner() *planner.Plan {
-	out := &planner.Plan{Project: p.GetProject(), Steps: []*planner.Step{}, Leave: int(p.GetLeave()), Orphans: p.GetOrphans(), Warnings: p.GetWarnings(), Of: p.GetOf()}
+	out := &planner.Plan{Project: p.GetProject(), Steps: []*planner.Step{}, Leave: int(p.GetLeave()), Orphans: p.GetOrphans(), EndedRuns: p.GetEndedRuns(), Warnings: p.GetWarnings(), Of: p.GetOf()}
 	for _, s := range p.GetSteps() {
 		out.Steps = append(out.Steps, s.planner())
 	}

@@ -776,7 +776,8 @@ type Plan struct {
 	Leave         int32                  `protobuf:"varint,3,opt,name=leave,proto3" json:"leave,omitempty"`
 	Orphans       []string               `protobuf:"bytes,4,rep,name=orphans,proto3" json:"orphans,omitempty"`
 	Warnings      []string               `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	Of            string                 `protobuf:"bytes,6,opt,name=of,proto3" json:"of,omitempty"` // what leave counts; "": containers
+	Of            string                 `protobuf:"bytes,6,opt,name=of,proto3" json:"of,omitempty"`                                // what leave counts; "": containers
+	EndedRuns     []string               `protobuf:"bytes,7,rep,name=ended_runs,json=endedRuns,proto3" json:"ended_runs,omitempty"` // that earlier runs have left, in the plan of another
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -851,6 +852,13 @@ func (x *Plan) GetOf() string {
 		return x.Of
 	}
 	return ""
+}
+
+func (x *Plan) GetEndedRuns() []string {
+	if x != nil {
+		return x.EndedRuns
+	}
+	return nil
 }
 
 type Step struct {
@@ -7144,14 +7152,16 @@ const file_engine_proto_rawDesc = "" +
 	"\x06notice\x18\x04 \x01(\tH\x00R\x06notice\x12$\n" +
 	"\x04plan\x18\x05 \x01(\v2\x0e.orlop.v1.PlanH\x00R\x04plan\x12'\n" +
 	"\x05event\x18\x06 \x01(\v2\x0f.orlop.v1.EventH\x00R\x05eventB\x04\n" +
-	"\x02ofJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"\xa2\x01\n" +
+	"\x02ofJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"\xc1\x01\n" +
 	"\x04Plan\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12$\n" +
 	"\x05steps\x18\x02 \x03(\v2\x0e.orlop.v1.StepR\x05steps\x12\x14\n" +
 	"\x05leave\x18\x03 \x01(\x05R\x05leave\x12\x18\n" +
 	"\aorphans\x18\x04 \x03(\tR\aorphans\x12\x1a\n" +
 	"\bwarnings\x18\x05 \x03(\tR\bwarnings\x12\x0e\n" +
-	"\x02of\x18\x06 \x01(\tR\x02of\"\xd6\x04\n" +
+	"\x02of\x18\x06 \x01(\tR\x02of\x12\x1d\n" +
+	"\n" +
+	"ended_runs\x18\a \x03(\tR\tendedRuns\"\xd6\x04\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +

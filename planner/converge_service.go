@@ -276,8 +276,10 @@ func (c *converger) planRemovals(order []string) {
 	for i := range c.observed.Containers {
 		k := &c.observed.Containers[i]
 		switch {
-		case c.isEndedRun(k):
+		case c.isEndedRun(k) && c.opts.RemoveOrphans:
 			c.remove(k, Reason{Text: "a run that has ended"})
+		case c.isEndedRun(k) && c.opts.Prepare != "":
+			c.plan.EndedRuns = append(c.plan.EndedRuns, k.Name)
 		case !c.isOrphan(k):
 		case c.opts.RemoveOrphans:
 			c.remove(k, Reason{Text: "no longer in the stack file"})
@@ -286,12 +288,13 @@ func (c *converger) planRemovals(order []string) {
 		}
 	}
 	slices.Sort(c.plan.Orphans)
+	slices.Sort(c.plan.EndedRuns)
 }
 
 // isEndedRun says that a container is what a run has left, which is removed with the orphans.
 // What jobs have left tells of them.
 func (c *converger) isEndedRun(k *Container) bool {
-	return c.opts.RemoveOrphans && k.OneOff && k.State == Exited && c.project.Jobs[k.Service] == nil && c.opts.Prepare == "" && !c.opts.isFire()
+	return k.OneOff && k.State == Exited && c.project.Jobs[k.Service] == nil && !c.opts.isFire()
 }
 
 func (c *converger) isOrphan(k *Container) bool { return isOrphan(c.project, k) }

@@ -67,6 +67,9 @@ func (p *Plan) Text() string {
 	for _, o := range p.Orphans {
 		fmt.Fprintf(&b, " - %-*s no longer in the stack file (only with --remove-orphans)\n", width, o)
 	}
+	for _, r := range p.EndedRuns {
+		fmt.Fprintf(&b, " - %-*s left by an earlier run (only with --remove-orphans)\n", width, r)
+	}
 	for _, w := range p.Warnings {
 		fmt.Fprintf(&b, " ! %s\n", w)
 	}
@@ -83,7 +86,7 @@ func (p *Plan) labelWidth() int {
 			width = max(width, utf8.RuneCountInString(spec.ShortDigests(s.label())))
 		}
 	}
-	for _, o := range p.Orphans {
+	for _, o := range slices.Concat(p.Orphans, p.EndedRuns) {
 		width = max(width, utf8.RuneCountInString(o))
 	}
 	return min(width, most)

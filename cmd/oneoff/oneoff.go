@@ -114,12 +114,35 @@ func (a *maker) create(ctx context.Context, client *api.Client, project *spec.Pr
 	if a.Progress == "auto" && !display.IsTerminal(a.Stderr) {
 		how.Mode = "quiet" // the output of the command is what counts
 	}
-	if _, err = a.Show(ctx, stream, how); err != nil {
+	outcome, err := a.Show(ctx, stream, how)
+	if err != nil {
 		return nil, err
 	}
+	a.sayOrphans(outcome.Plan)
 	made, err := cli.CreateOneOff(ctx, client, &api.CreateRequest{Apply: req.Message, Service: service, Name: f.Name, Remove: f.Remove, Detach: f.Detach, UseAliases: f.UseAliases}, a.SayNotice)
 	a.SayWarnings(made.GetWarnings())
 	return made, err
+}
+
+// sayOrphans names the containers that nothing removes by itself, so that they do not gather unseen.
+func (a *maker) sayOrphans(p *planner.Plan) {
+	a.LeaveOrphans(p)
+	if p == nil || a.IsSilent() {
+		return
+	}
+	for _, left := range []struct {
+		what  string
+		names []string
+	}{{"no longer in the stack file", p.Orphans}, {"left by earlier runs", p.EndedRuns}} {
+		if names := left.names; len(names) > 0 {
+			const most = 3
+			more := ""
+			if len(names) > most {
+				more = fmt.Sprintf(" and %d more", len(names)-most)
+			}
+			fmt.Fprintf(a.Stderr, " %s orphans, %s: %s%s   remove with --remove-orphans\n", a.ErrStyle().Yellow("!"), left.what, strings.Join(names[:min(len(names), most)], ", "), more)
+		}
+	}
 }
 
 // foreseeRun prints what a run would do: what its container needs, and that one.
