@@ -64,5 +64,6 @@ func (a *app) runCommand() *cobra.Command {
 	quietFlags(fl, &a.settings)
 	fl.BoolVarP(&tty, "tty", "t", true, "a terminal where ours is one")
 	hide(c, "interactive", "tty")
+	spell(c, map[string]string{"volumes": "volume", "labels": "label"})
 	return c
 }

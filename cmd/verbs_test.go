@@ -29,6 +29,7 @@ func TestUpFlagsBecomeOptions(t *testing.T) {
 		"up -d --force-recreate":          {ForceRecreate: true},
 		"up -d --no-recreate":             {NoRecreate: true},
 		"up --no-start":                   {NoStart: true},
+		"up -d --no-recreate --y":         {NoRecreate: true, Disturb: true, Discard: true},
 		"up -d --remove-orphans":          {RemoveOrphans: true},
 		"up -d --pull always":             {Pull: "always"},
 		"plan --pull missing web":         {Services: []string{"web"}, Pull: "missing"},
@@ -339,7 +340,7 @@ func TestExecPassesSignalsOn(t *testing.T) {
 func TestRunAltersTheService(t *testing.T) {
 	d := newDesk(t, shop).serve()
 	d.engine.exitCode = 3
-	_, stderr, code := d.runArgs("run", "--rm", "-T", "-e", "LOG=debug", "-p", "9000:80", "-v", "./x:/x:ro", "--entrypoint", "sh -e", "-u", "1", "--name", "me", "web", "-c", "true")
+	_, stderr, code := d.runArgs("run", "--rm", "-T", "-e", "LOG=debug", "-p", "9000:80", "--volumes", "./x:/x:ro", "--entrypoint", "sh -e", "-u", "1", "--name", "me", "web", "-c", "true")
 	if code != 3 {
 		t.Fatalf("exit code is %d: %s", code, stderr)
 	}
