@@ -224,6 +224,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"logs --index 1", shop, "--index is the number of a container of one service: name that service\n"},
 		{"start --wait-timeout -1", shop, "--wait-timeout is -1: it must not be negative\n"},
 		{"run --tty -T web", shop, "--tty and --no-TTY cannot be used together\n"},
+		{"run --env-from-file absent.env --env-from-file gone.env web", shop, "cannot read --env-from-file absent.env: no such file or directory\ncannot read --env-from-file gone.env: no such file or directory\n"},
 		{"run --env-from-file absent.env web", shop, "cannot read --env-from-file absent.env: no such file or directory\n"},
 		{"run --env-from-file ab\x1b[2Jsent\x07.env web", shop, "cannot read --env-from-file absent .env: no such file or directory\n"},
 		{"up -d --menu", shop, "--menu is about an up that stays with the logs: it cannot be used with --detach, --wait or --no-start\n"},

@@ -215,17 +215,19 @@ func (a *maker) setVariables(into map[string]*string, f Options, known map[strin
 		value, ok := given[name]
 		return value, ok
 	}
+	var wrong []error
 	for _, name := range f.EnvFiles {
 		data, err := os.ReadFile(filepath.Join(a.WorkingDir(), name))
 		if filepath.IsAbs(name) {
 			data, err = os.ReadFile(name)
 		}
 		if err != nil {
-			return fmt.Errorf("cannot read --env-from-file %s: %w", name, errors.Unwrap(err))
+			wrong = append(wrong, fmt.Errorf("cannot read --env-from-file %s: %w", name, errors.Unwrap(err)))
+			continue
 		}
 		values := map[string]string{}
-		if read := variables.ReadEnv(string(data), false, values, lookup); read.Problem != nil {
-			return fmt.Errorf("--env-from-file %s:%d: %s", name, read.Problem.Line, read.Problem.Message)
+		for _, problem := range variables.ReadEnv(string(data), false, values, lookup).Problems {
+			wrong = append(wrong, fmt.Errorf("--env-from-file %s:%d: %s", name, problem.Line, problem.Message))
 		}
 		for key, value := range values {
 			if _, ok := given[key]; !ok {
@@ -236,7 +238,7 @@ func (a *maker) setVariables(into map[string]*string, f Options, known map[strin
 	for key, value := range given {
 		into[key] = &value
 	}
-	return nil
+	return errors.Join(wrong...)
 }
 
 // addShortForms adds --publish and --volume to the service.
