@@ -89,6 +89,9 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		c.reattach(k)
 		step.Needs = c.backOf(name, k.ID)
 	}
+	if step.Action == Replace && !step.IfChanged {
+		c.warnJoined(k, want)
+	}
 	for key := range s.Networks {
 		if made := c.network[key]; made != nil && step.Action == Update { // which brings it back where it was taken off
 			step.Needs = append(step.Needs, made.ID)
@@ -103,6 +106,19 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		step.Needs, step.After = append(step.Needs, needs...), slices.Clone(after)
 	}
 	c.up(step)
+}
+
+// warnJoined tells of the networks that somebody has connected a container to: the one that replaces it is not on them.
+func (c *converger) warnJoined(k *Container, want *Applied) {
+	if k.Applied == nil {
+		return
+	}
+	own := slices.Concat(slices.Collect(maps.Values(k.Applied.Networks)), slices.Collect(maps.Values(want.Networks)))
+	for _, name := range k.Networks {
+		if !slices.Contains(own, name) {
+			c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("%s leaves network %s, which it was connected to by hand, as it is replaced: list it in the stack file, or connect it again", containerResource(k), name))
+		}
+	}
 }
 
 // forced says that recreation is asked for: of the services that the user

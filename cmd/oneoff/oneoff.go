@@ -111,6 +111,9 @@ func (a *maker) create(ctx context.Context, client *api.Client, project *spec.Pr
 		Words:   display.Words{Done: "is ready for " + service, Failed: "is not ready for " + service, Silent: true},
 		Project: project, Lend: req.Lend,
 	}
+	if strings.HasPrefix(project.Name, cli.LonePrefix) {
+		how.Words = display.Words{Of: []string{service}, Done: "is made", Failed: "is not made", Silent: true}
+	}
 	if a.Progress == "auto" && !display.IsTerminal(a.Stderr) {
 		how.Mode = "quiet" // the output of the command is what counts
 	}
