@@ -63,6 +63,14 @@ func (r *Runner) ownerOf(rec *supervisor.Record, share spec.Share) (*container, 
 	return nil, fmt.Errorf("services.%s.%s: no container of %s is there to share the %s of: run \"orlop up\"", rec.Service, share.Key, share.Of(), share.What())
 }
 
+// sharesAny says that a container shares a namespace of another: few do, and each step asks it of all.
+func (c *container) sharesAny() bool {
+	c.mu.Lock()
+	made := c.made
+	c.mu.Unlock()
+	return len(made.Applied.Service.Shares()) > 0
+}
+
 // isAdrift says whether a container shares a namespace that is not its owner's any more.
 func (r *Runner) isAdrift(rec *supervisor.Record) bool {
 	for _, share := range rec.Applied.Service.Shares() {
@@ -219,7 +227,7 @@ func (r *Runner) withSharers(ctx context.Context, o *Order, s *planner.Step, not
 // that is: its end would be taken for the command's.
 func (r *Runner) leadSharers(ctx context.Context, o *Order, service string, note func(planner.Event)) {
 	for _, c := range r.all() {
-		if o.concerns(c.id) || !r.isLeftBehind(c, o.Project, service) {
+		if !c.sharesAny() || !r.isLeftBehind(c, o.Project, service) || o.concerns(c.id) {
 			continue
 		}
 		if err := r.restartLeftBehind(ctx, c, o.Project, service); err != nil {

@@ -224,7 +224,7 @@ func TestAShimThatHasDiedIsNotUsedAgain(t *testing.T) {
 	p, ctx := poolOf(t, "exit 1")
 	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "program": "orlop-shim", "address": "unix:///nosuch"}`)
 	p.find()
-	s := p.used[shop]
+	s := p.used[shop][0]
 	p.Release(ctx, s, "c", syscall.ECONNREFUSED)
 	if p.used[shop] != nil {
 		t.Error("it is still the project's")

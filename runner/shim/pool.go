@@ -74,15 +74,19 @@ type use struct {
 	program string // ownShim or callingShim
 }
 
+// mostTasks is how many containers share a shim: it has some fifteen descriptors for each, which
+// each process that it begins starts with a copy of and closes.
+const mostTasks = 100
+
 // Pool is the shims of an engine, by project.
 type Pool struct {
 	Config
 	patience time.Duration                                  // startTimeout, but for tests
 	killAll  func(ctx context.Context, cgroup string) error // proc.KillAll, but for tests
 
-	mu    sync.Mutex    // guards what is in the shims, too; it is never held while one is started or asked
-	used  map[use]*Shim // guarded by mu
-	found []*Shim       // guarded by mu; of an earlier engine, in use or beside those, until EndUnused
+	mu    sync.Mutex      // guards what is in the shims, too; it is never held while one is started or asked
+	used  map[use][]*Shim // guarded by mu
+	found []*Shim         // guarded by mu; of an earlier engine, in use or beside those, until EndUnused
 	// undeleted are the shims of containers whose tasks could not be deleted. Guarded by mu.
 	undeleted map[string][]*Shim
 }
@@ -128,7 +132,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 }
 
 func newPool(cfg Config) *Pool {
-	return &Pool{Config: cfg, patience: startTimeout, killAll: proc.KillAll, used: map[use]*Shim{}, undeleted: map[string][]*Shim{}}
+	return &Pool{Config: cfg, patience: startTimeout, killAll: proc.KillAll, used: map[use][]*Shim{}, undeleted: map[string][]*Shim{}}
 }
 
 // Runtime makes a container one of those that a shim of the pool runs (a
@@ -163,7 +167,7 @@ func (p *Pool) NewTask(ctx context.Context, project, runtime string, ctr contain
 	if runtime != "" || p.ByRunc != nil && p.ByRunc() {
 		of.program = callingShim
 	}
-	for again := true; ; again = false {
+	for more := p.count(of) + 1; ; more-- {
 		s, err := p.acquire(ctx, of)
 		if err != nil {
 			return nil, nil, err
@@ -180,23 +184,34 @@ func (p *Pool) NewTask(ctx context.Context, project, runtime string, ctr contain
 			p.lose(s)
 		}
 		p.Release(ctx, s, ctr.ID(), nil)
-		if !gone || !again || ctx.Err() != nil {
+		if !gone || more == 0 || ctx.Err() != nil {
 			return nil, nil, err
 		}
-		// It died under our hands; another is tried, once.
+		// It died under our hands; another is tried, as may be all that are there, and a new one once.
 	}
 }
 
-// acquire gives a shim to one more task, starting it for the first.
+// count is how many shims there are of a use but one.
+func (p *Pool) count(of use) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(0, len(p.used[of])-1)
+}
+
+// acquire gives a shim to one more task, starting one for the first, and for the first that the others have
+// no room for.
 func (p *Pool) acquire(ctx context.Context, of use) (*Shim, error) {
 	for {
 		p.mu.Lock()
-		s := p.used[of]
-		first := s == nil
+		var s *Shim
+		i := slices.IndexFunc(p.used[of], func(s *Shim) bool { return s.tasks < mostTasks })
+		first := i < 0
 		if first {
 			name := of.project + "-" + strings.ToLower(rand.Text()[:8]) // never that of one which is just ending
 			s = &Shim{use: of, dir: filepath.Join(p.Dir, name), started: make(chan struct{})}
-			p.used[of] = s
+			p.used[of] = append(p.used[of], s)
+		} else {
+			s = p.used[of][i]
 		}
 		s.tasks++
 		p.mu.Unlock()
@@ -282,7 +297,8 @@ func (p *Pool) retire(old *Shim) bool {
 		return false
 	}
 	old.ended = true
-	if p.used[old.use] == old {
+	p.used[old.use] = slices.DeleteFunc(p.used[old.use], func(s *Shim) bool { return s == old })
+	if len(p.used[old.use]) == 0 {
 		delete(p.used, old.use)
 	}
 	return true
@@ -304,9 +320,7 @@ func (p *Pool) find() {
 		s := &Shim{use: use{file.Project, cmp.Or(file.Program, callingShim)}, dir: dir, address: file.Address, started: make(chan struct{}), tasks: 1}
 		close(s.started)
 		p.found = append(p.found, s)
-		if _, taken := p.used[s.use]; !taken {
-			p.used[s.use] = s
-		}
+		p.used[s.use] = append(p.used[s.use], s)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -99,10 +100,10 @@ func TestAShimThatNobodyHeardOf(t *testing.T) {
 	}
 	next := newPool(p.Config)
 	next.find()
-	s := next.used[shop]
-	if s == nil {
+	if len(next.used[shop]) != 1 {
 		t.Fatal("nothing was noted before the start")
 	}
+	s := next.used[shop][0]
 	f := serveShim(t, s.address)
 	next.EndUnused(ctx)
 	if got := <-f.asked; got != "shop-1" {
@@ -148,13 +149,13 @@ func TestAShimThatIsStartedDuringAdoptionStays(t *testing.T) {
 	p, ctx := poolOf(t, "exit 0")
 	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "program": "orlop-shim", "address": "unix:///nosuch"}`)
 	p.find()
-	p.Release(ctx, p.used[shop], "c", syscall.ECONNREFUSED)
+	p.Release(ctx, p.used[shop][0], "c", syscall.ECONNREFUSED)
 	s, err := p.acquire(ctx, shop)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.EndUnused(ctx)
-	if s.ended || s.tasks != 1 || p.used[shop] != s {
+	if s.ended || s.tasks != 1 || !slices.Equal(p.used[shop], []*Shim{s}) {
 		t.Errorf("it has %d tasks, is ended: %t", s.tasks, s.ended)
 	}
 }
@@ -166,7 +167,7 @@ func TestATaskIsJoinedWhileAShimIsStarted(t *testing.T) {
 	put(t, filepath.Join(p.Bundles, "c1", "bootstrap.json"), `{"address": "unix:///another"}`)
 	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "program": "orlop-shim", "address": "unix:///nosuch"}`)
 	p.find()
-	p.Release(ctx, p.used[shop], "c", syscall.ECONNREFUSED) // another follows it
+	p.Release(ctx, p.used[shop][0], "c", syscall.ECONNREFUSED) // another follows it
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -189,5 +190,30 @@ func TestAShimThatDoesNotStartIsNotWaitedForWithoutAWord(t *testing.T) {
 	_, err := p.acquire(ctx, shop)
 	if err == nil || !strings.Contains(err.Error(), "did not start within 100ms: the machine is very busy") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Each has so many and no more; one that is given back has room.
+func TestManyContainersHaveSeveralShims(t *testing.T) {
+	p, ctx := poolOf(t, "exit 0")
+	var all []*Shim
+	for range 2*mostTasks + 1 {
+		s, err := p.acquire(ctx, shop)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	if first, last := all[0], all[len(all)-1]; len(p.used[shop]) != 3 || first.tasks != mostTasks || last.tasks != 1 {
+		t.Errorf("%d shims, with %d and %d tasks", len(p.used[shop]), first.tasks, last.tasks)
+	}
+	p.mu.Lock()
+	all[0].tasks-- // it goes on with the others
+	p.mu.Unlock()
+	if s, err := p.acquire(ctx, shop); err != nil || s != all[0] {
+		t.Errorf("one more is in %v, %v", s, err)
+	}
+	if other, err := p.acquire(ctx, use{"other", ownShim}); err != nil || other == all[0] {
+		t.Errorf("another project's is in %v, %v", other, err)
 	}
 }

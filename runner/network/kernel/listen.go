@@ -246,24 +246,30 @@ func (is *Interest) inTables(in Namespace, header syscall.NlMsghdr, data []byte)
 }
 
 // settleMounts is how long the mounts may go on changing before it is told: each container
-// changes them some ten times.
-const settleMounts = 50 * time.Millisecond
+// changes them some times. Where what is told takes long, as with many containers, it is settleTimes as
+// long as that.
+const (
+	settleMounts = 50 * time.Millisecond
+	settleTimes  = 100
+)
 
 // watchMounts tells of changes of the table of mounts until stop ends.
 func watchMounts(table int, stop *os.File, changed func()) {
 	fds := []unix.PollFd{{Fd: int32(table), Events: unix.POLLPRI}, {Fd: int32(stop.Fd()), Events: unix.POLLIN}}
-	for {
+	for settle := settleMounts; ; {
 		_, err := unix.Poll(fds, -1)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil || fds[1].Revents != 0:
 			return
 		default:
-			_, err := unix.Poll(fds[1:], int(settleMounts.Milliseconds()))
+			_, err := unix.Poll(fds[1:], int(settle.Milliseconds()))
 			if err != nil && !errors.Is(err, unix.EINTR) || fds[1].Revents != 0 {
 				return
 			}
+			began := time.Now()
 			changed()
+			settle = max(settleMounts, settleTimes*time.Since(began))
 		}
 	}
 }

@@ -2,12 +2,14 @@ package nameserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -16,14 +18,7 @@ import (
 // upstream is a resolver on loopback; answer gets the transport, udp or tcp.
 func upstream(t *testing.T, answer func(transport string, q *dns.Msg) *dns.Msg) netip.AddrPort {
 	t.Helper()
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp4", pc.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc, l := bothPorts(t)
 	for _, srv := range []*dns.Server{{PacketConn: pc, Net: "udp"}, {Listener: l, Net: "tcp"}} {
 		transport := srv.Net
 		srv.Handler = dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
@@ -38,6 +33,25 @@ func upstream(t *testing.T, answer func(transport string, q *dns.Msg) *dns.Msg) 
 		t.Cleanup(func() { srv.Shutdown(); <-done })
 	}
 	return netip.MustParseAddrPort(pc.LocalAddr().String())
+}
+
+// bothPorts are of one number, which the kernel gives for one of the two: the other may be somebody's.
+func bothPorts(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for {
+		pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp4", pc.LocalAddr().String())
+		if err == nil {
+			return pc, l
+		}
+		defer pc.Close() // so that it is not given once more
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func testResolver(t *testing.T, upstreams ...netip.AddrPort) *Resolver {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -119,27 +120,70 @@ func routing(family int) string {
 
 // forwarding says that a link does not take part in forwarding, or none does.
 func forwarding(family string) string {
-	dir := "/proc/sys/net/" + family + "/conf/"
-	links, err := os.ReadDir(dir)
+	links, err := forwards(family)
 	if err != nil {
 		return fmt.Sprintf("it can't be told whether the host forwards: %v", err)
 	}
-	isOff := func(link string) bool {
-		value, err := os.ReadFile(dir + link + "/forwarding")
-		if errors.Is(err, fs.ErrNotExist) {
-			return false // the link is gone
-		}
-		return err != nil || strings.TrimSpace(string(value)) == "0"
-	}
-	if isOff("all") {
+	if !links[allLinks] {
 		return "the host does not forward (net." + family + ".conf.all.forwarding)"
 	}
-	for _, link := range links {
-		if name := link.Name(); name != "default" && name != "lo" && isOff(name) {
-			return "the host does not forward by " + name + " (net." + family + ".conf." + name + ".forwarding)"
+	for index, does := range links {
+		if does || index == newLinks {
+			continue
+		}
+		link, err := net.InterfaceByIndex(int(index))
+		if err == nil && link.Flags&net.FlagLoopback == 0 {
+			return "the host does not forward by " + link.Name + " (net." + family + ".conf." + link.Name + ".forwarding)"
 		}
 	}
 	return ""
+}
+
+// linux/netconf.h.
+const (
+	allLinks, newLinks   = ^uint32(0), ^uint32(1) // NETCONFA_IFINDEX_ALL and _DEFAULT
+	ofLink, ofForwarding = 1, 2                   // NETCONFA_IFINDEX and _FORWARDING
+	netconfmsg           = 4
+)
+
+// forwards says by number which links forward: in one answer, where a file of each would be read.
+func forwards(family string) (map[uint32]bool, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETNETCONF, unix.NLM_F_DUMP)
+	number := byte(unix.AF_INET)
+	if family == "ipv6" {
+		number = unix.AF_INET6
+	}
+	request.AddRawData([]byte{number, 0, 0, 0})
+	messages, err := request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNETCONF)
+	for range mostReads {
+		if !errors.Is(err, nl.ErrDumpInterrupted) { // a link came or went meanwhile
+			break
+		}
+		messages, err = request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNETCONF)
+	}
+	if err != nil {
+		return nil, err
+	}
+	links := make(map[uint32]bool, len(messages))
+	for _, m := range messages {
+		if index, does, ok := netconf(m); ok {
+			links[index] = does
+		}
+	}
+	return links, nil
+}
+
+// netconf is what a message says of the forwarding of a link.
+func netconf(m []byte) (index uint32, forwards, ok bool) {
+	if len(m) < netconfmsg {
+		return 0, false, false
+	}
+	of := attributes(m[netconfmsg:])
+	link, value := of[ofLink], of[ofForwarding]
+	if len(value) < 4 || len(link) < 4 {
+		return 0, false, false
+	}
+	return binary.NativeEndian.Uint32(link), binary.NativeEndian.Uint32(value) != 0, true
 }
 
 // accepts is NF_ACCEPT.

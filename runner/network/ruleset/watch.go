@@ -2,7 +2,6 @@ package ruleset
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -77,17 +76,11 @@ func concernsRouting(m syscall.NetlinkMessage) bool {
 	if m.Header.Type != unix.RTM_NEWNETCONF {
 		return true
 	}
-	// linux/netconf.h: NETCONFA_IFINDEX, NETCONFA_FORWARDING, NETCONFA_IFINDEX_ALL.
-	const netconfmsg, ofLink, ofForwarding, all = 4, 1, 2, ^uint32(0)
 	if len(m.Data) < netconfmsg {
 		return true
 	}
-	of := attributes(m.Data[netconfmsg:])
-	link, forwards := of[ofLink], of[ofForwarding]
-	if len(forwards) < 4 || len(link) < 4 {
-		return false
-	}
-	return binary.NativeEndian.Uint32(link) == all || binary.NativeEndian.Uint32(forwards) == 0
+	link, forwards, ok := netconf(m.Data)
+	return ok && (link == allLinks || !forwards)
 }
 
 func subscribe(protocol int, groups ...int) (*os.File, error) {

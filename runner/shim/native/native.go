@@ -5,6 +5,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/shim/native/join"
+	"github.com/orlop/orlop/runner/shim/native/root"
 )
 
 // Library is what go-runc calls in the place of a runc. Its calls are not given up half-way; one
@@ -63,6 +65,11 @@ func (l *Library) create(r *runc.Runc, id, bundle string, opts *runc.CreateOpts)
 	if err != nil {
 		return err
 	}
+	if !mountsItsRoot(spec) {
+		if err := root.Here(bundle); err != nil {
+			return err
+		}
+	}
 	process, err := join.ProcessOf(spec.Process)
 	if err != nil {
 		return err
@@ -95,10 +102,32 @@ func (l *Library) create(r *runc.Runc, id, bundle string, opts *runc.CreateOpts)
 		err = notePid(opts.PidFile, process)
 	}
 	if err != nil {
-		return err
+		return cmp.Or(root.Failure(bundle), err)
 	}
 	l.known.Made(container, r.Root, id)
 	return nil
+}
+
+// mountsItsRoot says that the first process of a container can mount its root file system, and that none but
+// the container's processes are to see it: hooks that are run beside it would find nothing there.
+func mountsItsRoot(spec *specs.Spec) bool {
+	if spec.Linux == nil {
+		return false
+	}
+	//lint:ignore SA1019 old hooks are run all the same
+	if h := spec.Hooks; h != nil && len(h.Prestart)+len(h.CreateRuntime) > 0 {
+		return false
+	}
+	hasMounts := false
+	for _, n := range spec.Linux.Namespaces {
+		switch n.Type {
+		case specs.UserNamespace:
+			return false
+		case specs.MountNamespace:
+			hasMounts = n.Path == ""
+		}
+	}
+	return hasMounts
 }
 
 const bundleLabel = "bundle="

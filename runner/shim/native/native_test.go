@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/go-runc"
 	"github.com/opencontainers/runc/libcontainer"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // A bundle's paths are those below it, wherever this process is.
@@ -67,5 +68,26 @@ func TestAPanicIsAnError(t *testing.T) {
 	}
 	if err := fails(); err == nil || err.Error() != "internal error of libcontainer: odd" {
 		t.Errorf("a panic is %v", err)
+	}
+}
+
+// One whose processes are nobody outside can't mount, and what hooks do outside they do to its files.
+func TestWhoMountsItsRoot(t *testing.T) {
+	mounts, users := specs.LinuxNamespace{Type: specs.MountNamespace}, specs.LinuxNamespace{Type: specs.UserNamespace}
+	for what, c := range map[string]struct {
+		spec specs.Spec
+		want bool
+	}{
+		"one of its own":         {specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{mounts}}}, true},
+		"another's":              {specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace, Path: "/proc/1/ns/mnt"}}}}, false},
+		"the machine's":          {specs.Spec{Linux: &specs.Linux{}}, false},
+		"with users of its own":  {specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{mounts, users}}}, false},
+		"with a hook beside":     {specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{mounts}}, Hooks: &specs.Hooks{CreateRuntime: []specs.Hook{{}}}}, false},
+		"with a hook inside":     {specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{mounts}}, Hooks: &specs.Hooks{CreateContainer: []specs.Hook{{}}}}, true},
+		"with what is not Linux": {specs.Spec{}, false},
+	} {
+		if got := mountsItsRoot(&c.spec); got != c.want {
+			t.Errorf("%s: %t", what, got)
+		}
 	}
 }

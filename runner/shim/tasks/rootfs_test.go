@@ -4,8 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/containerd/api/types"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,5 +43,39 @@ func TestARootIsRemoved(t *testing.T) {
 	}
 	if err := removeRoot(""); err != nil {
 		t.Error(err)
+	}
+}
+
+// What the kernel takes as it is is left to the container; all else is containerd's.
+func TestWhichRootAContainerMounts(t *testing.T) {
+	layers := []string{"index=off", "workdir=/w", "upperdir=/u", "lowerdir=/a:/b"}
+	for what, c := range map[string]struct {
+		mounts []*types.Mount
+		want   bool
+	}{
+		"layers":                {[]*types.Mount{{Type: "overlay", Source: "overlay", Options: layers}}, true},
+		"none":                  {nil, false},
+		"one directory":         {[]*types.Mount{{Type: "bind", Source: "/u", Options: []string{"rbind", "rw"}}}, false},
+		"for reading":           {[]*types.Mount{{Type: "overlay", Options: append(slices.Clone(layers), "ro")}}, false},
+		"mapped by containerd":  {[]*types.Mount{{Type: "overlay", Options: append(slices.Clone(layers), "uidmap=0:1000:1")}}, false},
+		"below another":         {[]*types.Mount{{Type: "overlay", Target: "a", Options: layers}}, false},
+		"more than one":         {[]*types.Mount{{Type: "overlay", Options: layers}, {Type: "overlay", Options: layers}}, false},
+		"more than a page says": {[]*types.Mount{{Type: "overlay", Options: []string{"lowerdir=" + strings.Repeat("/a:", 2000)}}}, false},
+	} {
+		r := &taskapi.CreateTaskRequest{Bundle: t.TempDir(), Rootfs: c.mounts}
+		got, err := noted(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(c.mounts) > 0 && len(got.Rootfs) == 0; got != c.want || len(r.Rootfs) != len(c.mounts) {
+			t.Errorf("%s: it is left to the container: %t", what, got)
+		}
+		if _, err := os.Stat(filepath.Join(r.Bundle, "rootfs")); (err == nil) != c.want {
+			t.Errorf("%s: its place: %v", what, err)
+		}
+	}
+	r := &taskapi.CreateTaskRequest{Bundle: t.TempDir(), Rootfs: []*types.Mount{{Type: "overlay", Options: layers}}, Checkpoint: "/c"}
+	if got, err := noted(r); err != nil || len(got.Rootfs) != 1 {
+		t.Errorf("one that is restored: %v, %v", got.Rootfs, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/containerd/cgroups/v3"
@@ -33,6 +34,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/orlop/orlop/runner/shim/fifos"
+	"github.com/orlop/orlop/runner/shim/native/root"
 	"github.com/orlop/orlop/runner/shim/reaper"
 )
 
@@ -143,17 +145,29 @@ func (s *Service) find(id string) (*held, error) {
 // Create makes a container with its first process, which waits for Start.
 func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*taskapi.CreateTaskResponse, error) {
 	defer s.reaper.Call()()
-	made, err := runc.NewContainer(ctx, s.platform, r)
+	asked, at := r.Rootfs, ""
+	if len(asked) > 0 {
+		at = filepath.Join(r.Bundle, root.Dir)
+	}
+	r, err := noted(r)
 	if err != nil {
 		return nil, err
 	}
-	c := &held{Container: made, rootfs: takeRoot(made), pipes: fifos.Hold(r.Stdout, r.Stderr)}
+	made, err := runc.NewContainer(ctx, s.platform, r)
+	if err != nil {
+		if left := removeRoot(at); left != nil {
+			log.G(ctx).WithError(left).WithField("container", r.ID).Warn("cannot unmount the root of a container that was not made")
+		}
+		return nil, err
+	}
+	leaveRoot(made)
+	c := &held{Container: made, rootfs: at, pipes: fifos.Hold(r.Stdout, r.Stderr)}
 	s.mu.Lock()
 	s.containers[r.ID] = c
 	s.mu.Unlock()
 	pid := c.Pid()
 	s.send(&eventsapi.TaskCreate{
-		ContainerID: r.ID, Bundle: r.Bundle, Rootfs: r.Rootfs, Checkpoint: r.Checkpoint, Pid: uint32(pid),
+		ContainerID: r.ID, Bundle: r.Bundle, Rootfs: asked, Checkpoint: r.Checkpoint, Pid: uint32(pid),
 		IO: &eventsapi.TaskIO{Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Terminal: r.Terminal},
 	})
 	if pid > 0 { // a container to be restored has no process yet
