@@ -51,9 +51,10 @@ func (s *Store) load(ctx context.Context, in io.Reader, layers *unpacking) (name
 		return nil, err
 	}
 	fits := func(bytes int64) error { return disk.Need(s.dir, bytes) }
-	list, err := s.readArchive(ctx, newScreen(in, mostEntries, fits))
+	read := newScreen(in, mostEntries, fits)
+	list, err := s.readArchive(ctx, read)
 	if err != nil {
-		return nil, notLoaded(err)
+		return nil, notLoaded(err, read.hasBlobs)
 	}
 	defer func() {
 		if err != nil {
@@ -72,13 +73,17 @@ func (s *Store) load(ctx context.Context, in io.Reader, layers *unpacking) (name
 	return names, nil
 }
 
-// notLoaded says why an archive gives no images.
-func notLoaded(err error) error {
-	switch text := err.Error(); {
-	case strings.Contains(text, "unrecognized image format"): // which containerd has no type for
+// errCutOff is the error of an archive that lacks its end.
+var errCutOff = errors.New("the archive ends in the middle: it was cut off, fetch or save it again")
+
+// notLoaded says why an archive gives no images; what they consist of comes before what names them.
+func notLoaded(err error, hasBlobs bool) error {
+	isNone := strings.Contains(err.Error(), "unrecognized image format") // which containerd has no type for
+	switch {
+	case isNone && hasBlobs, errors.Is(err, io.ErrUnexpectedEOF):
+		return errCutOff
+	case isNone:
 		return errors.New(`it is an archive of files and of no images: it has neither index.json (OCI) nor manifest.json (Docker); "orlop image import" makes an image of files`)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the archive ends in the middle: it was cut off, fetch or save it again")
 	}
 	return plainError(err)
 }

@@ -87,11 +87,12 @@ func TestArchivesThatHurt(t *testing.T) {
 			b.add("c.json", config)
 			b.add("manifest.json", `[{"Config":"c.json","RepoTags":["app:1"],"Layers":[]}]`)
 		}, ""},
-		"not one":       {func(b *bundle) { b.add("../../../etc/x", "x"); b.add("/etc/x", "x") }, "an archive of files and of no images"},
-		"no archive":    {func(b *bundle) { b.WriteString(strings.Repeat("no archive", 200)) }, "invalid tar header"},
-		"list of 1 GB":  {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "./manifest.json", Size: 1 << 30, Mode: 0o644}) }, "manifest.json of the archive has 1073741824 bytes, more than the 4393216"},
-		"index of 1 GB": {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "index.json", Size: 1 << 30, Mode: 0o644}) }, "index.json of the archive has 1073741824 bytes"},
-		"file of 1 TB":  {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "x", Size: 1 << 60, Mode: 0o644}) }, "the archive has a file of 1152921504.6 GB, \"x\": no space"},
+		"not one":               {func(b *bundle) { b.add("../../../etc/x", "x"); b.add("/etc/x", "x") }, "an archive of files and of no images"},
+		"cut between two files": {func(b *bundle) { sound(b) }, "the archive ends in the middle"},
+		"no archive":            {func(b *bundle) { b.WriteString(strings.Repeat("no archive", 200)) }, "invalid tar header"},
+		"list of 1 GB":          {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "./manifest.json", Size: 1 << 30, Mode: 0o644}) }, "manifest.json of the archive has 1073741824 bytes, more than the 4393216"},
+		"index of 1 GB":         {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "index.json", Size: 1 << 30, Mode: 0o644}) }, "index.json of the archive has 1073741824 bytes"},
+		"file of 1 TB":          {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "x", Size: 1 << 60, Mode: 0o644}) }, "the archive has a file of 1152921504.6 GB, \"x\": no space"},
 		"100,000 names": {func(b *bundle) {
 			b.add("c.json", config)
 			b.add("manifest.json", `[{"Config":"c.json","Layers":[],"RepoTags":["a`+strings.Repeat(`","a`, 100_000)+`"]}]`)
