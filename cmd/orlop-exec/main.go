@@ -2,8 +2,9 @@
 
 // Command orlop-exec runs processes in containers for the engine, which starts it
 // with a socket: health checks, which end soon and of which only the exit
-// code and some output are wanted. It does what "runc exec" does, by the same
-// libcontainer, without a runc, a shim and pipes for each. It ends with its socket.
+// code and some output are wanted. It does what "runc exec" does, without a runc, a
+// shim and pipes for each: in C where the container is a plain one, else by runc's
+// libcontainer. It ends with its socket.
 package main
 
 import (

@@ -10,7 +10,9 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/opencontainers/runc/libcontainer"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/orlop/orlop/runner/exec/job"
 	"github.com/orlop/orlop/runner/shim/native/join"
+	"github.com/orlop/orlop/runner/shim/native/joiner"
 )
 
 // leaveTime is how long the output of a process that has ended is read, which
@@ -34,6 +37,7 @@ type server struct {
 	answers    chan *job.Answer // what the engine is told, by one who holds no lock over that
 	containers join.Known
 	starting   chan struct{} // holds one for each process that is being begun
+	joiner     func(scratch string) (*joiner.Joiner, error)
 
 	mu      sync.Mutex
 	running map[uint64]*running    // guarded by mu
@@ -52,6 +56,18 @@ func newServer(conn net.Conn) *server {
 		conn: conn, answers: make(chan *job.Answer, 64), running: map[uint64]*running{}, starts: map[chan struct{}]bool{},
 		// More at once only wait for each other's processors.
 		starting: make(chan struct{}, 2*runtime.NumCPU()),
+		joiner:   onlyOne(),
+	}
+}
+
+// onlyOne makes a joiner when it is first asked for one.
+func onlyOne() func(scratch string) (*joiner.Joiner, error) {
+	var once sync.Once
+	var j *joiner.Joiner
+	var err error
+	return func(scratch string) (*joiner.Joiner, error) {
+		once.Do(func() { j, err = joiner.New(scratch) })
+		return j, err
 	}
 }
 
@@ -138,28 +154,30 @@ func (s *server) run(q *job.Request) *job.Answer {
 		return &job.Answer{Unfit: true, Error: err.Error()}
 	}
 	defer from.Close()
-	p.Stdout, p.Stderr = to, to
 	if q.Time > 0 { // to join a container takes time as well
 		defer time.AfterFunc(q.Time, func() { s.kill(q.ID, true) }).Stop()
 	}
-	err = s.begin(c, p, q.ID)
+	b, err := s.begin(c, p, to, q)
 	to.Close()
-	if err != nil {
-		return &job.Answer{Error: err.Error()}
+	switch {
+	case err != nil && s.isLate(q.ID):
+		return &job.Answer{Late: true}
+	case err != nil:
+		return &job.Answer{Error: err.Error(), Detour: b.detour}
 	}
 	var out output
 	out.limit = q.Output
 	read := make(chan struct{})
 	go func() { _, _ = io.Copy(&out, from); close(read) }()
-	state, late := s.await(p, q.ID)
+	code, late, known := s.await(b, q.ID)
 	select {
 	case <-read:
 	case <-time.After(leaveTime):
 	}
-	if state == nil {
+	if !known {
 		return &job.Answer{Output: out.String(), Error: "nobody knows how the process has ended"}
 	}
-	return &job.Answer{Code: exitCode(state), Output: out.String(), Late: late}
+	return &job.Answer{Code: code, Output: out.String(), Late: late, Detour: b.detour}
 }
 
 // processOf is a process as libcontainer has it; one with a terminal is none of ours.
@@ -170,40 +188,105 @@ func processOf(doc *specs.Process) (*libcontainer.Process, error) {
 	return join.ProcessOf(doc)
 }
 
+// begun is a process that has begun, and by which way.
+type begun struct {
+	detour string                         // why by libcontainer
+	reap   func() (unix.WaitStatus, bool) // false: it was none of our children
+}
+
 // begin starts the process; one that is given up meanwhile is killed.
-func (s *server) begin(c *libcontainer.Container, p *libcontainer.Process, id uint64) error {
+func (s *server) begin(c *join.Container, p *libcontainer.Process, output *os.File, q *job.Request) (b begun, err error) {
 	s.starting <- struct{}{}
 	leave := sync.OnceFunc(func() { <-s.starting })
 	defer leave()
 	defer time.AfterFunc(hungAfter, leave).Stop()
-	if err := join.Possible(c); err != nil {
-		return err
+	if err := join.Possible(c.Container); err != nil {
+		return b, err
 	}
 	over := make(chan struct{})
 	s.mu.Lock()
 	s.starts[over] = true
 	s.mu.Unlock()
-	err := c.Run(p)
+	pid, err := s.join(c, p, output, q)
+	b.reap = func() (unix.WaitStatus, bool) { return reapChild(pid) }
+	if joiner.IsRefused(err) && !s.isCancelled(q.ID) {
+		b.detour = err.Error()
+		p.Stdout, p.Stderr = output, output
+		if err = c.Run(p); err == nil {
+			pid, _ = p.Pid() // it has begun, so it has one
+			b.reap = func() (unix.WaitStatus, bool) { return reapOf(p) }
+		}
+	}
 	s.mu.Lock()
 	delete(s.starts, over)
 	close(over)
 	if err != nil {
+		s.running[q.ID].pid = 0
 		s.reapStrangers()
 		s.mu.Unlock()
-		return err
+		return b, err
 	}
+	s.mu.Unlock()
+	s.isNow(q.ID, pid)
+	return b, nil
+}
+
+// left is what is known of how processes join a container.
+type left struct {
+	plain *joiner.Container // nil: they join by libcontainer
+	err   error             // why the last one was refused, or all are
+	args  []string          // of that one
+}
+
+// join starts the process without libcontainer. What was refused once is so without being tried again.
+func (s *server) join(c *join.Container, p *libcontainer.Process, output *os.File, q *job.Request) (int, error) {
+	j, err := s.joiner(q.State)
+	if err != nil {
+		return 0, joiner.Refusal(err)
+	}
+	l, _ := c.Left.(*left)
+	if l == nil {
+		l = &left{}
+		l.plain, l.err = joiner.Of(c.Container)
+		c.Left = l
+	}
+	if l.plain == nil || l.err != nil && slices.Equal(l.args, p.Args) {
+		return 0, joiner.Refusal(l.err)
+	}
+	pid, err := j.Join(l.plain, p, output, func(pid int) { s.isNow(q.ID, pid) })
+	l.args, l.err = p.Args, nil
+	if joiner.IsRefused(err) {
+		l.err = err
+	}
+	return pid, err
+}
+
+// isNow notes which process is to be killed when a job is given up, and kills it when that has happened.
+func (s *server) isNow(id uint64, pid int) {
+	s.mu.Lock()
 	r := s.running[id]
-	r.pid, _ = p.Pid() // it has begun, so it has one
+	r.pid = pid
 	cancelled, late := r.cancelled, r.late
 	s.mu.Unlock()
 	if cancelled {
 		s.kill(id, late)
 	}
-	return nil
+}
+
+func (s *server) isCancelled(id uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running[id].cancelled
+}
+
+func (s *server) isLate(id uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running[id].late
 }
 
 // await returns when the process has ended and is reaped.
-func (s *server) await(p *libcontainer.Process, id uint64) (state *os.ProcessState, late bool) {
+func (s *server) await(b begun, id uint64) (code int, late, known bool) {
 	s.mu.Lock()
 	pid := s.running[id].pid
 	s.mu.Unlock()
@@ -216,16 +299,35 @@ func (s *server) await(p *libcontainer.Process, id uint64) (state *os.ProcessSta
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running[id].pid = 0
-	state, _ = p.Wait() // its error is that the exit code is not 0
-	return state, s.running[id].late
+	status, known := b.reap()
+	return exitCode(status), s.running[id].late, known
+}
+
+func reapChild(pid int) (status unix.WaitStatus, known bool) {
+	for {
+		got, err := unix.Wait4(pid, &status, 0, nil)
+		if err != unix.EINTR {
+			return status, got == pid
+		}
+	}
+}
+
+// reapOf reaps a process of libcontainer's.
+func reapOf(p *libcontainer.Process) (unix.WaitStatus, bool) {
+	state, _ := p.Wait() // its error is that the exit code is not 0
+	if state == nil {
+		return 0, false
+	}
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return unix.WaitStatus(status), ok
 }
 
 // exitCode is what a shell says of a process that has ended.
-func exitCode(state *os.ProcessState) int {
-	if status, ok := state.Sys().(unix.WaitStatus); ok && status.Signaled() {
+func exitCode(status unix.WaitStatus) int {
+	if status.Signaled() {
 		return 128 + int(status.Signal())
 	}
-	return state.ExitCode()
+	return status.ExitStatus()
 }
 
 // output keeps the first bytes of what is written.

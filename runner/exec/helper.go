@@ -23,7 +23,7 @@ import (
 
 // Helper runs processes to their end through the program orlop-exec, which is
 // started when it is first needed, again when it is lost, and ends when nobody uses it
-// any more. Each costs a third of one that goes through a shim and runc.
+// any more. Each costs a fraction of one that goes through a shim.
 type Helper struct {
 	Program string // path of orlop-exec
 	State   string // the directory in which runc notes its containers
@@ -95,6 +95,9 @@ func (h *Helper) Run(ctx context.Context, task containerd.Task, doc *specs.Proce
 		return Run(ctx, task, doc, b)
 	}
 	a, err := l.ask(ctx, &job.Request{ID: id, State: h.State, Container: task.ID(), Process: doc, Output: b.Output, Time: b.Time})
+	if a != nil && a.Detour != "" {
+		h.Log.Debug("a process has joined a container by libcontainer", "container", task.ID(), "reason", a.Detour)
+	}
 	switch {
 	case errors.Is(err, errLost) && ctx.Err() == nil && !h.isRetired(): // which says nothing of the process
 		return Run(ctx, task, doc, b)

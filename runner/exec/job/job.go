@@ -33,4 +33,6 @@ type Answer struct {
 	// tried: the helper can't tell what the container is.
 	Error string
 	Unfit bool
+	// Detour says why libcontainer has begun the process; "": it did not.
+	Detour string
 }

@@ -243,7 +243,7 @@ func (l *Library) Exec(_ context.Context, r *runc.Runc, id string, spec specs.Pr
 		return err
 	}
 	defer give()
-	if err := l.exec(c, &spec, opts); err != nil {
+	if err := l.exec(c.Container, &spec, opts); err != nil {
 		return fmt.Errorf("exec failed: %w", err)
 	}
 	return nil
@@ -336,7 +336,7 @@ func (l *Library) with(r *runc.Runc, id string, do func(*libcontainer.Container)
 		return err
 	}
 	defer give()
-	return do(c)
+	return do(c.Container)
 }
 
 // HasOwnPIDs says that a container has a process namespace of its own, with whose first process all others end.

@@ -20,9 +20,15 @@ type Known struct {
 	idle map[string][]known // guarded by mu; by the path of the note
 }
 
+// Container is one of libcontainer's, and what one who takes it leaves to the next.
+type Container struct {
+	*libcontainer.Container
+	Left any
+}
+
 // known is a container, and of which note.
 type known struct {
-	container *libcontainer.Container
+	container *Container
 	note      note
 }
 
@@ -50,7 +56,7 @@ func noteOf(root, id string) (note, error) {
 }
 
 // Take is a container for one call, and what to do after that.
-func (k *Known) Take(root, id string) (*libcontainer.Container, func(), error) {
+func (k *Known) Take(root, id string) (*Container, func(), error) {
 	n, err := noteOf(root, id)
 	if errors.Is(err, os.ErrNotExist) {
 		k.forget(n.path)
@@ -61,9 +67,11 @@ func (k *Known) Take(root, id string) (*libcontainer.Container, func(), error) {
 	}
 	c := k.pop(n)
 	if c == nil {
-		if c, err = libcontainer.Load(root, id); err != nil {
+		loaded, err := libcontainer.Load(root, id)
+		if err != nil {
 			return nil, nil, err
 		}
+		c = &Container{Container: loaded}
 	}
 	return c, func() { k.put(known{c, n}) }, nil
 }
@@ -71,12 +79,12 @@ func (k *Known) Take(root, id string) (*libcontainer.Container, func(), error) {
 // Made keeps a container that a call has made, with its note.
 func (k *Known) Made(c *libcontainer.Container, root, id string) {
 	if n, err := noteOf(root, id); err == nil {
-		k.put(known{c, n})
+		k.put(known{&Container{Container: c}, n})
 	}
 }
 
 // pop is an idle container of a note, nil if there is none.
-func (k *Known) pop(n note) *libcontainer.Container {
+func (k *Known) pop(n note) *Container {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	list := k.idle[n.path]

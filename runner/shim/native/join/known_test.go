@@ -35,15 +35,16 @@ func TestAContainerIsKeptWhileItsNoteIsTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, give, err := k.Take(root, "box")
-	if err != nil || c != kept {
+	if err != nil || c.Container != kept {
 		t.Fatalf("taken is another: %v", err)
 	}
 	if k.pop(n) != nil {
 		t.Error("it serves two calls at once")
 	}
+	c.Left = "a word"
 	give()
-	if k.pop(n) != kept {
-		t.Error("it is not taken back")
+	if again := k.pop(n); again != c || again.Left != "a word" {
+		t.Error("it is not taken back as it was left")
 	}
 	give()
 	write(t, path, "{ }")

@@ -1,0 +1,3 @@
+package joiner
+
+import "C" // has joiner.c compiled
