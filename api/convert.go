@@ -20,7 +20,7 @@ import (
 
 // NewPlan is a plan as a message.
 func NewPlan(p *planner.Plan) *Plan {
-	out := &Plan{Project: p.Project, Leave: int32(p.Leave), Orphans: p.Orphans, Warnings: validAll(p.Warnings), Of: p.Of}
+	out := &Plan{Project: p.Project, Leave: int32(p.Leave), Orphans: p.Orphans, EndedRuns: p.EndedRuns, Warnings: validAll(p.Warnings), Of: p.Of}
 	for _, s := range p.Steps {
 		out.Steps = append(out.Steps, newStep(s))
 	}
@@ -54,7 +54,7 @@ func newStep(s *planner.Step) *Step {
 
 // Planner is the plan that the message holds.
 func (p *Plan) Planner() *planner.Plan {
-	out := &planner.Plan{Project: p.GetProject(), Steps: []*planner.Step{}, Leave: int(p.GetLeave()), Orphans: p.GetOrphans(), Warnings: p.GetWarnings(), Of: p.GetOf()}
+	out := &planner.Plan{Project: p.GetProject(), Steps: []*planner.Step{}, Leave: int(p.GetLeave()), Orphans: p.GetOrphans(), EndedRuns: p.GetEndedRuns(), Warnings: p.GetWarnings(), Of: p.GetOf()}
 	for _, s := range p.GetSteps() {
 		out.Steps = append(out.Steps, s.planner())
 	}
@@ -117,7 +117,7 @@ func NewContainer(c planner.Container) (*Container, error) {
 		CreatedUnixNs: unixNano(c.CreatedAt), StartedUnixNs: unixNano(c.StartedAt), ExitedUnixNs: unixNano(c.ExitedAt),
 		NextTryUnixNs: unixNano(c.NextTry), Error: Valid(c.Error), Addresses: c.Addresses, Exposed: c.Exposed, Version: c.Version, Pid: int32(c.PID),
 		Command: validAll(c.Command), LeftOut: validAll(c.LeftOut), Adrift: c.Adrift,
-		Lost: validAll(c.Lost), Dead: Valid(c.Dead), Unready: c.Unready, Unsent: Valid(c.Unsent), Turned: validMap(c.Turned), Paused: c.Paused, FrozenUnixNs: unixNano(c.FrozenAt), Project: c.Project, Networks: validAll(c.Networks),
+		Lost: validAll(c.Lost), Dead: Valid(c.Dead), Unready: c.Unready, Unsent: Valid(c.Unsent), Turned: validMap(c.Turned), Paused: c.Paused, FrozenUnixNs: unixNano(c.FrozenAt), Signal: int32(c.Signal), SignalledUnixNs: unixNano(c.SignalledAt), Project: c.Project, Networks: validAll(c.Networks),
 	}
 	for _, b := range c.Published {
 		out.Published = append(out.Published, &Binding{
@@ -149,7 +149,7 @@ func (c *Container) Planner() (planner.Container, error) {
 		Stopped: c.GetStopped(), Restarts: int(c.GetRestarts()), CreatedAt: timeOf(c.GetCreatedUnixNs()), StartedAt: timeOf(c.GetStartedUnixNs()),
 		ExitedAt: timeOf(c.GetExitedUnixNs()), NextTry: timeOf(c.GetNextTryUnixNs()), Error: c.GetError(), Addresses: c.GetAddresses(),
 		Exposed: c.GetExposed(), Version: c.GetVersion(), PID: int(c.GetPid()), Command: c.GetCommand(), LeftOut: c.GetLeftOut(), Adrift: c.GetAdrift(),
-		Lost: c.GetLost(), Dead: c.GetDead(), Unready: c.GetUnready(), Unsent: c.GetUnsent(), Turned: c.GetTurned(), Paused: c.GetPaused(), FrozenAt: timeOf(c.GetFrozenUnixNs()), Project: c.GetProject(), Networks: c.GetNetworks(),
+		Lost: c.GetLost(), Dead: c.GetDead(), Unready: c.GetUnready(), Unsent: c.GetUnsent(), Turned: c.GetTurned(), Paused: c.GetPaused(), FrozenAt: timeOf(c.GetFrozenUnixNs()), Signal: int(c.GetSignal()), SignalledAt: timeOf(c.GetSignalledUnixNs()), Project: c.GetProject(), Networks: c.GetNetworks(),
 	}
 	for _, b := range c.GetPublished() {
 		out.Published = append(out.Published, planner.Binding{

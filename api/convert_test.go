@@ -90,7 +90,7 @@ func TestEveryFieldOfAPlanThatIsShownCrosses(t *testing.T) {
 			fill(v.Field(i), &n)
 		}
 	}
-	p := &planner.Plan{Project: "shop", Steps: []*planner.Step{step}, Leave: 2, Orphans: []string{"old"}, Warnings: []string{"w"}}
+	p := &planner.Plan{Project: "shop", Steps: []*planner.Step{step}, Leave: 2, Orphans: []string{"old"}, EndedRuns: []string{"shop-web-run-1"}, Warnings: []string{"w"}}
 	equal(t, crossed(t, NewPlan(p)).Planner(), p)
 	equal(t, crossed(t, NewPlan(&planner.Plan{})).Planner(), &planner.Plan{Steps: []*planner.Step{}}) // in JSON a list, not null
 }

@@ -776,7 +776,8 @@ type Plan struct {
 	Leave         int32                  `protobuf:"varint,3,opt,name=leave,proto3" json:"leave,omitempty"`
 	Orphans       []string               `protobuf:"bytes,4,rep,name=orphans,proto3" json:"orphans,omitempty"`
 	Warnings      []string               `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	Of            string                 `protobuf:"bytes,6,opt,name=of,proto3" json:"of,omitempty"` // what leave counts; "": containers
+	Of            string                 `protobuf:"bytes,6,opt,name=of,proto3" json:"of,omitempty"`                                // what leave counts; "": containers
+	EndedRuns     []string               `protobuf:"bytes,7,rep,name=ended_runs,json=endedRuns,proto3" json:"ended_runs,omitempty"` // that earlier runs have left, in the plan of another
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -851,6 +852,13 @@ func (x *Plan) GetOf() string {
 		return x.Of
 	}
 	return ""
+}
+
+func (x *Plan) GetEndedRuns() []string {
+	if x != nil {
+		return x.EndedRuns
+	}
+	return nil
 }
 
 type Step struct {
@@ -2606,44 +2614,46 @@ func (x *JobEvent) GetText() string {
 
 // Container is a planner.Container.
 type Container struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Service       string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
-	Number        int32                  `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
-	OneOff        bool                   `protobuf:"varint,5,opt,name=one_off,json=oneOff,proto3" json:"one_off,omitempty"`
-	State         string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
-	Health        string                 `protobuf:"bytes,7,opt,name=health,proto3" json:"health,omitempty"`
-	ExitCode      int32                  `protobuf:"varint,8,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
-	OomKilled     bool                   `protobuf:"varint,9,opt,name=oom_killed,json=oomKilled,proto3" json:"oom_killed,omitempty"`
-	Stopped       bool                   `protobuf:"varint,10,opt,name=stopped,proto3" json:"stopped,omitempty"`
-	Restarts      int32                  `protobuf:"varint,11,opt,name=restarts,proto3" json:"restarts,omitempty"`
-	CreatedUnixNs int64                  `protobuf:"varint,12,opt,name=created_unix_ns,json=createdUnixNs,proto3" json:"created_unix_ns,omitempty"`
-	StartedUnixNs int64                  `protobuf:"varint,13,opt,name=started_unix_ns,json=startedUnixNs,proto3" json:"started_unix_ns,omitempty"`
-	ExitedUnixNs  int64                  `protobuf:"varint,14,opt,name=exited_unix_ns,json=exitedUnixNs,proto3" json:"exited_unix_ns,omitempty"`
-	NextTryUnixNs int64                  `protobuf:"varint,15,opt,name=next_try_unix_ns,json=nextTryUnixNs,proto3" json:"next_try_unix_ns,omitempty"`
-	Error         string                 `protobuf:"bytes,16,opt,name=error,proto3" json:"error,omitempty"`
-	Applied       []byte                 `protobuf:"bytes,17,opt,name=applied,proto3" json:"applied,omitempty"` // JSON of planner.Applied, a document
-	Addresses     []string               `protobuf:"bytes,18,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	Published     []*Binding             `protobuf:"bytes,19,rep,name=published,proto3" json:"published,omitempty"`
-	Exposed       []string               `protobuf:"bytes,20,rep,name=exposed,proto3" json:"exposed,omitempty"`
-	Version       string                 `protobuf:"bytes,21,opt,name=version,proto3" json:"version,omitempty"`
-	Pid           int32                  `protobuf:"varint,22,opt,name=pid,proto3" json:"pid,omitempty"`
-	Command       []string               `protobuf:"bytes,23,rep,name=command,proto3" json:"command,omitempty"`
-	LastProbe     *ProbeInfo             `protobuf:"bytes,24,opt,name=last_probe,json=lastProbe,proto3" json:"last_probe,omitempty"`
-	LeftOut       []string               `protobuf:"bytes,25,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
-	Adrift        bool                   `protobuf:"varint,26,opt,name=adrift,proto3" json:"adrift,omitempty"`
-	Lost          []string               `protobuf:"bytes,27,rep,name=lost,proto3" json:"lost,omitempty"`
-	Dead          string                 `protobuf:"bytes,28,opt,name=dead,proto3" json:"dead,omitempty"`
-	Unready       bool                   `protobuf:"varint,29,opt,name=unready,proto3" json:"unready,omitempty"`
-	Unsent        string                 `protobuf:"bytes,30,opt,name=unsent,proto3" json:"unsent,omitempty"`
-	Turned        map[string]string      `protobuf:"bytes,31,rep,name=turned,proto3" json:"turned,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // target of a bind -> what its source is now
-	Paused        bool                   `protobuf:"varint,32,opt,name=paused,proto3" json:"paused,omitempty"`                                                                          // while it runs
-	FrozenUnixNs  int64                  `protobuf:"varint,33,opt,name=frozen_unix_ns,json=frozenUnixNs,proto3" json:"frozen_unix_ns,omitempty"`
-	Project       string                 `protobuf:"bytes,34,opt,name=project,proto3" json:"project,omitempty"`
-	Networks      []string               `protobuf:"bytes,35,rep,name=networks,proto3" json:"networks,omitempty"` // that it is on
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name            string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Service         string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Number          int32                  `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	OneOff          bool                   `protobuf:"varint,5,opt,name=one_off,json=oneOff,proto3" json:"one_off,omitempty"`
+	State           string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	Health          string                 `protobuf:"bytes,7,opt,name=health,proto3" json:"health,omitempty"`
+	ExitCode        int32                  `protobuf:"varint,8,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	OomKilled       bool                   `protobuf:"varint,9,opt,name=oom_killed,json=oomKilled,proto3" json:"oom_killed,omitempty"`
+	Stopped         bool                   `protobuf:"varint,10,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	Restarts        int32                  `protobuf:"varint,11,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	CreatedUnixNs   int64                  `protobuf:"varint,12,opt,name=created_unix_ns,json=createdUnixNs,proto3" json:"created_unix_ns,omitempty"`
+	StartedUnixNs   int64                  `protobuf:"varint,13,opt,name=started_unix_ns,json=startedUnixNs,proto3" json:"started_unix_ns,omitempty"`
+	ExitedUnixNs    int64                  `protobuf:"varint,14,opt,name=exited_unix_ns,json=exitedUnixNs,proto3" json:"exited_unix_ns,omitempty"`
+	NextTryUnixNs   int64                  `protobuf:"varint,15,opt,name=next_try_unix_ns,json=nextTryUnixNs,proto3" json:"next_try_unix_ns,omitempty"`
+	Error           string                 `protobuf:"bytes,16,opt,name=error,proto3" json:"error,omitempty"`
+	Applied         []byte                 `protobuf:"bytes,17,opt,name=applied,proto3" json:"applied,omitempty"` // JSON of planner.Applied, a document
+	Addresses       []string               `protobuf:"bytes,18,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Published       []*Binding             `protobuf:"bytes,19,rep,name=published,proto3" json:"published,omitempty"`
+	Exposed         []string               `protobuf:"bytes,20,rep,name=exposed,proto3" json:"exposed,omitempty"`
+	Version         string                 `protobuf:"bytes,21,opt,name=version,proto3" json:"version,omitempty"`
+	Pid             int32                  `protobuf:"varint,22,opt,name=pid,proto3" json:"pid,omitempty"`
+	Command         []string               `protobuf:"bytes,23,rep,name=command,proto3" json:"command,omitempty"`
+	LastProbe       *ProbeInfo             `protobuf:"bytes,24,opt,name=last_probe,json=lastProbe,proto3" json:"last_probe,omitempty"`
+	LeftOut         []string               `protobuf:"bytes,25,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	Adrift          bool                   `protobuf:"varint,26,opt,name=adrift,proto3" json:"adrift,omitempty"`
+	Lost            []string               `protobuf:"bytes,27,rep,name=lost,proto3" json:"lost,omitempty"`
+	Dead            string                 `protobuf:"bytes,28,opt,name=dead,proto3" json:"dead,omitempty"`
+	Unready         bool                   `protobuf:"varint,29,opt,name=unready,proto3" json:"unready,omitempty"`
+	Unsent          string                 `protobuf:"bytes,30,opt,name=unsent,proto3" json:"unsent,omitempty"`
+	Turned          map[string]string      `protobuf:"bytes,31,rep,name=turned,proto3" json:"turned,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // target of a bind -> what its source is now
+	Paused          bool                   `protobuf:"varint,32,opt,name=paused,proto3" json:"paused,omitempty"`                                                                          // while it runs
+	FrozenUnixNs    int64                  `protobuf:"varint,33,opt,name=frozen_unix_ns,json=frozenUnixNs,proto3" json:"frozen_unix_ns,omitempty"`
+	Project         string                 `protobuf:"bytes,34,opt,name=project,proto3" json:"project,omitempty"`
+	Networks        []string               `protobuf:"bytes,35,rep,name=networks,proto3" json:"networks,omitempty"` // that it is on
+	Signal          int32                  `protobuf:"varint,36,opt,name=signal,proto3" json:"signal,omitempty"`    // that was sent to it by hand, last
+	SignalledUnixNs int64                  `protobuf:"varint,37,opt,name=signalled_unix_ns,json=signalledUnixNs,proto3" json:"signalled_unix_ns,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Container) Reset() {
@@ -2919,6 +2929,20 @@ func (x *Container) GetNetworks() []string {
 		return x.Networks
 	}
 	return nil
+}
+
+func (x *Container) GetSignal() int32 {
+	if x != nil {
+		return x.Signal
+	}
+	return 0
+}
+
+func (x *Container) GetSignalledUnixNs() int64 {
+	if x != nil {
+		return x.SignalledUnixNs
+	}
+	return 0
 }
 
 type Binding struct {
@@ -7144,14 +7168,16 @@ const file_engine_proto_rawDesc = "" +
 	"\x06notice\x18\x04 \x01(\tH\x00R\x06notice\x12$\n" +
 	"\x04plan\x18\x05 \x01(\v2\x0e.orlop.v1.PlanH\x00R\x04plan\x12'\n" +
 	"\x05event\x18\x06 \x01(\v2\x0f.orlop.v1.EventH\x00R\x05eventB\x04\n" +
-	"\x02ofJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"\xa2\x01\n" +
+	"\x02ofJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"\xc1\x01\n" +
 	"\x04Plan\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12$\n" +
 	"\x05steps\x18\x02 \x03(\v2\x0e.orlop.v1.StepR\x05steps\x12\x14\n" +
 	"\x05leave\x18\x03 \x01(\x05R\x05leave\x12\x18\n" +
 	"\aorphans\x18\x04 \x03(\tR\aorphans\x12\x1a\n" +
 	"\bwarnings\x18\x05 \x03(\tR\bwarnings\x12\x0e\n" +
-	"\x02of\x18\x06 \x01(\tR\x02of\"\xd6\x04\n" +
+	"\x02of\x18\x06 \x01(\tR\x02of\x12\x1d\n" +
+	"\n" +
+	"ended_runs\x18\a \x03(\tR\tendedRuns\"\xd6\x04\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -7317,7 +7343,7 @@ const file_engine_proto_rawDesc = "" +
 	"fireUnixMs\x12\x1c\n" +
 	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\xc1\b\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\x85\t\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -7356,7 +7382,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x06paused\x18  \x01(\bR\x06paused\x12$\n" +
 	"\x0efrozen_unix_ns\x18! \x01(\x03R\ffrozenUnixNs\x12\x18\n" +
 	"\aproject\x18\" \x01(\tR\aproject\x12\x1a\n" +
-	"\bnetworks\x18# \x03(\tR\bnetworks\x1a9\n" +
+	"\bnetworks\x18# \x03(\tR\bnetworks\x12\x16\n" +
+	"\x06signal\x18$ \x01(\x05R\x06signal\x12*\n" +
+	"\x11signalled_unix_ns\x18% \x01(\x03R\x0fsignalledUnixNs\x1a9\n" +
 	"\vTurnedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +

@@ -76,7 +76,8 @@ func (x *PastRequest) GetSinceUnixNs() int64 {
 type PastReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Happenings    []*Happening           `protobuf:"bytes,1,rep,name=happenings,proto3" json:"happenings,omitempty"`
-	Cut           bool                   `protobuf:"varint,2,opt,name=cut,proto3" json:"cut,omitempty"` // older ones than the first that is told are forgotten
+	Cut           bool                   `protobuf:"varint,2,opt,name=cut,proto3" json:"cut,omitempty"`      // older ones than the first that is told are forgotten
+	Failed        []*Event               `protobuf:"bytes,3,rep,name=failed,proto3" json:"failed,omitempty"` // the steps about services that failed when they were tried last
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -123,6 +124,13 @@ func (x *PastReply) GetCut() bool {
 		return x.Cut
 	}
 	return false
+}
+
+func (x *PastReply) GetFailed() []*Event {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
 }
 
 // Happening is a happening.Line.
@@ -214,15 +222,16 @@ var File_history_proto protoreflect.FileDescriptor
 
 const file_history_proto_rawDesc = "" +
 	"\n" +
-	"\rhistory.proto\x12\borlop.v1\"K\n" +
+	"\rhistory.proto\x12\borlop.v1\x1a\fengine.proto\"K\n" +
 	"\vPastRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\"\n" +
-	"\rsince_unix_ns\x18\x02 \x01(\x03R\vsinceUnixNs\"R\n" +
+	"\rsince_unix_ns\x18\x02 \x01(\x03R\vsinceUnixNs\"{\n" +
 	"\tPastReply\x123\n" +
 	"\n" +
 	"happenings\x18\x01 \x03(\v2\x13.orlop.v1.HappeningR\n" +
 	"happenings\x12\x10\n" +
-	"\x03cut\x18\x02 \x01(\bR\x03cut\"\x87\x02\n" +
+	"\x03cut\x18\x02 \x01(\bR\x03cut\x12'\n" +
+	"\x06failed\x18\x03 \x03(\v2\x0f.orlop.v1.EventR\x06failed\"\x87\x02\n" +
 	"\tHappening\x12 \n" +
 	"\ftime_unix_ns\x18\x01 \x01(\x03R\n" +
 	"timeUnixNs\x12\x12\n" +
@@ -257,17 +266,19 @@ var file_history_proto_goTypes = []any{
 	(*PastReply)(nil),   // 1: orlop.v1.PastReply
 	(*Happening)(nil),   // 2: orlop.v1.Happening
 	nil,                 // 3: orlop.v1.Happening.AttributesEntry
+	(*Event)(nil),       // 4: orlop.v1.Event
 }
 var file_history_proto_depIdxs = []int32{
 	2, // 0: orlop.v1.PastReply.happenings:type_name -> orlop.v1.Happening
-	3, // 1: orlop.v1.Happening.attributes:type_name -> orlop.v1.Happening.AttributesEntry
-	0, // 2: orlop.v1.History.Past:input_type -> orlop.v1.PastRequest
-	1, // 3: orlop.v1.History.Past:output_type -> orlop.v1.PastReply
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 1: orlop.v1.PastReply.failed:type_name -> orlop.v1.Event
+	3, // 2: orlop.v1.Happening.attributes:type_name -> orlop.v1.Happening.AttributesEntry
+	0, // 3: orlop.v1.History.Past:input_type -> orlop.v1.PastRequest
+	1, // 4: orlop.v1.History.Past:output_type -> orlop.v1.PastReply
+	4, // [4:5] is the sub-list for method output_type
+	3, // [3:4] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_history_proto_init() }
@@ -275,6 +286,7 @@ func file_history_proto_init() {
 	if File_history_proto != nil {
 		return
 	}
+	file_engine_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

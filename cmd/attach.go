@@ -59,6 +59,10 @@ func (a *app) attach(ctx context.Context, service string, f attachFlags) error {
 		return err
 	}
 	made := to.Applied.Service
+	if err := terminal.CheckAttach(a.Invocation, display.Replica(to), to, f.noStdin); err != nil {
+		return err
+	}
+	f.proxy = terminal.ProxiesSignals(a.Invocation, made.Tty, f.proxy)
 	start := &api.ProcessStart{
 		Project: s.Name, Container: to.ID, Service: service, Join: true,
 		Stdin: made.StdinOpen && !f.noStdin, Terminal: made.Tty && terminal.IsOn(a.Invocation),

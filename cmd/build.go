@@ -73,6 +73,7 @@ func (a *app) buildCommand() *cobra.Command {
 	c.Flags().StringArrayVar(&args, "build-arg", nil, "`NAME=value`: set a build argument; may be given many times")
 	c.Flags().BoolVar(&withDeps, "with-dependencies", false, "build what the services depend on too")
 	allowFlag(c.Flags(), &a.settings.AllowRemotes)
+	parallelSwitch(c, &a.settings.Parallel)
 	addQuiet(c)
 	return c
 }

@@ -24,6 +24,7 @@ func (a *app) createCommand() *cobra.Command {
 	f.selection.making(c.Flags())
 	quietFlags(c.Flags(), &a.settings)
 	a.frozenFlag(c)
+	spell(c, map[string]string{"y": "yes"})
 	return c
 }
 

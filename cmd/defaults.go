@@ -67,7 +67,7 @@ func takeOrphans(c *cobra.Command, s *cli.Settings, remove bool) error {
 
 // takeLimit reads how many steps are carried out at once; less than 1 is no limit.
 func takeLimit(c *cobra.Command, s *cli.Settings, value string) error {
-	if value == "" || isGiven(c, "parallel") {
+	if value == "" || isLimited(c) {
 		s.Parallel = max(s.Parallel, 0)
 		return nil
 	}

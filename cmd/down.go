@@ -38,6 +38,7 @@ func (a *app) downCommand() *cobra.Command {
 	c.Flags().BoolVar(&opts.RemoveOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has")
 	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	timeoutFlag(c.Flags(), &seconds)
+	spell(c, map[string]string{"volume": "volumes"})
 	return c
 }
 

@@ -33,7 +33,7 @@ func house() map[string][]string {
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/ownrange": {"runner/disk"}, "runner/network/reconcile": {}, "runner/network/ruleset": {}, "runner/network/sockets": {"runner/network/netns"},
-		"spec": {}, "spec/secret": {}, "spec/userfile": {}, "keeper/sctp": {}, "keeper/holder": {}, "keeper": {}, "failpoint": {},
+		"spec": {}, "spec/keyorder": {}, "spec/secret": {}, "spec/userfile": {}, "keeper/sctp": {}, "keeper/holder": {}, "keeper": {}, "failpoint": {},
 		"spec/logtag": {}, "spec/cron": {},
 		"spec/schema":    {"spec"},
 		"spec/variables": {"spec"},
@@ -169,7 +169,7 @@ func house() map[string][]string {
 // broughtBy is the package that brings a small room along: who may import the
 // one may import the other; "" of those that the house names.
 func broughtBy(room string) string {
-	return map[string]string{"api/archive": "runner/rootfs", "keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "spec/cron": "spec", "builder/origin": "builder", "planner/difference": "planner", "planner/happening": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settings": "engine", "spec/yamlfile": "spec", "engine/unpack": "engine", "engine/temporary": "engine", "engine/target": "engine"}[room]
+	return map[string]string{"api/archive": "runner/rootfs", "keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/keyorder": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "spec/cron": "spec", "builder/origin": "builder", "planner/difference": "planner", "planner/happening": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settings": "engine", "spec/yamlfile": "spec", "engine/unpack": "engine", "engine/temporary": "engine", "engine/target": "engine"}[room]
 }
 
 // heavy are packages that only the engine links.

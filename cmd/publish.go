@@ -53,5 +53,6 @@ func (a *app) publishCommand() *cobra.Command {
 	c.Flags().BoolVar(&insecure, "insecure-registry", false, "the registry is reached without TLS: one of this machine, or one that engine.yaml says so of")
 	c.Flags().StringVar(&f.OCIVersion, "oci-version", "", "`version` of the OCI specification whose form it has: 1.0 or 1.1; without it, what the registry takes")
 	c.Flags().BoolVarP(&f.Yes, "yes", "y", false, "publish also what would be asked about: bind mounts, values and secrets in the file")
+	spell(c, map[string]string{"y": "yes"})
 	return c
 }

@@ -34,8 +34,9 @@ func (a *app) pullCommand() *cobra.Command {
 	}
 	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	addQuiet(c)
-	c.Flags().Bool("no-parallel", false, "pull one image after the other; --parallel 1 does the same")
+	c.Flags().Bool("no-parallel", false, "pull one image after the other; --parallel=1 does the same")
 	hide(c, "no-parallel")
+	parallelSwitch(c, &a.settings.Parallel)
 	a.frozenFlag(c)
 	c.Flags().StringVar(&policy, "policy", "", "always or missing")
 	c.Flags().BoolVar(&includeDeps, "include-deps", false, "pull what the services depend on too")

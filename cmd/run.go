@@ -59,10 +59,11 @@ func (a *app) runCommand() *cobra.Command {
 	fl.BoolVarP(&f.Interactive, "interactive", "i", true, "connect standard input; of a detached container, keep it open")
 	fl.BoolVar(&f.Build, "build", false, "build the image first")
 	fl.StringVar(&f.Pull, "pull", "", "pull the image: always, missing or never")
-	fl.BoolVar(&f.RemoveOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has")
+	fl.BoolVar(&f.RemoveOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has, and those that earlier runs have left")
 	addQuiet(c)
 	quietFlags(fl, &a.settings)
 	fl.BoolVarP(&tty, "tty", "t", true, "a terminal where ours is one")
 	hide(c, "interactive", "tty")
+	spell(c, map[string]string{"volumes": "volume", "labels": "label"})
 	return c
 }

@@ -63,6 +63,7 @@ func (a *app) upCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show log lines without the container's name")
 	c.Flags().BoolVar(&f.print.NoColor, "no-color", false, "show log lines without colours")
 	c.Flags().BoolVar(&f.print.Times, "timestamps", false, "show the time of each log line")
+	spell(c, map[string]string{"y": "yes"})
 	return c
 }
 

@@ -74,6 +74,8 @@ func TestVariablesOfComposeStandForFlags(t *testing.T) {
 		{"but the flag", "COMPOSE_REMOVE_ORPHANS=1", "", "up -d --remove-orphans=false", planner.Options{}},
 		{"but the environment", "COMPOSE_REMOVE_ORPHANS=0", "COMPOSE_REMOVE_ORPHANS=1", "up -d", planner.Options{}},
 		{"limit", "", "COMPOSE_PARALLEL_LIMIT=2", "up -d", planner.Options{Limit: 2}},
+		{"the switch is no limit", "", "COMPOSE_PARALLEL_LIMIT=2", "build --parallel", planner.Options{Limit: 2, BuildOnly: true, Build: true}},
+		{"a limit of the switch", "", "COMPOSE_PARALLEL_LIMIT=2", "pull --parallel=3", planner.Options{Limit: 3, PullOnly: true, NoDeps: true}},
 		{"no limit", "COMPOSE_PARALLEL_LIMIT=-1", "", "up -d", planner.Options{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

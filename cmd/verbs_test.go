@@ -29,6 +29,7 @@ func TestUpFlagsBecomeOptions(t *testing.T) {
 		"up -d --force-recreate":          {ForceRecreate: true},
 		"up -d --no-recreate":             {NoRecreate: true},
 		"up --no-start":                   {NoStart: true},
+		"up -d --no-recreate --y":         {NoRecreate: true, Disturb: true, Discard: true},
 		"up -d --remove-orphans":          {RemoveOrphans: true},
 		"up -d --pull always":             {Pull: "always"},
 		"plan --pull missing web":         {Services: []string{"web"}, Pull: "missing"},
@@ -223,6 +224,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"logs --index 1", shop, "--index is the number of a container of one service: name that service\n"},
 		{"start --wait-timeout -1", shop, "--wait-timeout is -1: it must not be negative\n"},
 		{"run --tty -T web", shop, "--tty and --no-TTY cannot be used together\n"},
+		{"run --env-from-file absent.env --env-from-file gone.env web", shop, "cannot read --env-from-file absent.env: no such file or directory\ncannot read --env-from-file gone.env: no such file or directory\n"},
 		{"run --env-from-file absent.env web", shop, "cannot read --env-from-file absent.env: no such file or directory\n"},
 		{"run --env-from-file ab\x1b[2Jsent\x07.env web", shop, "cannot read --env-from-file absent .env: no such file or directory\n"},
 		{"up -d --menu", shop, "--menu is about an up that stays with the logs: it cannot be used with --detach, --wait or --no-start\n"},
@@ -339,7 +341,7 @@ func TestExecPassesSignalsOn(t *testing.T) {
 func TestRunAltersTheService(t *testing.T) {
 	d := newDesk(t, shop).serve()
 	d.engine.exitCode = 3
-	_, stderr, code := d.runArgs("run", "--rm", "-T", "-e", "LOG=debug", "-p", "9000:80", "-v", "./x:/x:ro", "--entrypoint", "sh -e", "-u", "1", "--name", "me", "web", "-c", "true")
+	_, stderr, code := d.runArgs("run", "--rm", "-T", "-e", "LOG=debug", "-p", "9000:80", "--volumes", "./x:/x:ro", "--entrypoint", "sh -e", "-u", "1", "--name", "me", "web", "-c", "true")
 	if code != 3 {
 		t.Fatalf("exit code is %d: %s", code, stderr)
 	}

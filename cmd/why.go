@@ -11,7 +11,8 @@ func (a *app) whyCommand() *cobra.Command {
 		Use:   "why SERVICE",
 		Short: "Say why a service is as it is: what it waits for, what would change, what made it restart",
 		Example: "  orlop why web\n" +
-			"  orlop why db       after it has restarted, or where others wait for it",
+			"  orlop why db       after it has restarted, or where others wait for it\n" +
+			"  orlop why api      after an up that failed: what the last try said, and when",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeOneService,
 		RunE:              func(c *cobra.Command, args []string) error { return why.Run(c.Context(), a.Invocation, args[0]) },

@@ -388,6 +388,7 @@ func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *executor, 
 		emit := func(ev planner.Event) {
 			ev = ev.Masked(hide)
 			e.locks.note(c.job.claim, plan, ev)
+			e.history.Attempted(plan.Project, ev)
 			box.Tell(ev)
 		}
 		err := walk.Plan(ctx, plan, c, walkLimit(), time.Now, emit)

@@ -16,6 +16,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/history"
 	"github.com/orlop/orlop/engine/schedule"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
@@ -76,6 +77,7 @@ func newDesk(t testing.TB) *desk {
 		}
 		e.runner.Close()
 	})
+	e.history = history.New(e.runner)
 	d.server = &server{Engine: e}
 	return d
 }

@@ -41,6 +41,9 @@ func (p *past) Past(_ context.Context, req *api.PastRequest) (*api.PastReply, er
 	reply := &api.PastReply{}
 	lines, cut := p.engine.history.Past(req.Project, since)
 	reply.Cut = cut
+	for _, e := range p.engine.history.Failed(req.Project) {
+		reply.Failed = append(reply.Failed, api.NewEvent(e.Masked(hide)))
+	}
 	for _, l := range lines {
 		h := &api.Happening{TimeUnixNs: l.Time.UnixNano(), Type: l.Type, Action: l.Action, Id: l.ID, Service: l.Service, Attributes: map[string]string{}}
 		for key, value := range l.Attributes {

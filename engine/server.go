@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -26,6 +27,7 @@ import (
 	"github.com/orlop/orlop/engine/published"
 	"github.com/orlop/orlop/engine/registry"
 	"github.com/orlop/orlop/engine/settings"
+	"github.com/orlop/orlop/engine/tarball"
 	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/engine/volumes"
 	"github.com/orlop/orlop/planner"
@@ -306,7 +308,8 @@ func (s *server) LoadImages(stream api.Engine_LoadImagesServer) error {
 	tell := func(read, _ int64, doing string) {
 		_ = stream.Send(&api.LoadReply{ReadBytes: read, Doing: doing}) // if nobody listens, reading ends too
 	}
-	names, err := s.images.Load(stream.Context(), &chunkReader{recv: stream.Recv}, tell)
+	open := func(in io.Reader) (io.ReadCloser, error) { return tarball.Open(in, "orlop image load -") }
+	names, err := s.images.Load(stream.Context(), &chunkReader{recv: stream.Recv}, open, tell)
 	if err != nil {
 		return err
 	}

@@ -89,6 +89,9 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		c.reattach(k)
 		step.Needs = c.backOf(name, k.ID)
 	}
+	if step.Action == Replace && !step.IfChanged {
+		c.warnJoined(k, want)
+	}
 	for key := range s.Networks {
 		if made := c.network[key]; made != nil && step.Action == Update { // which brings it back where it was taken off
 			step.Needs = append(step.Needs, made.ID)
@@ -103,6 +106,19 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		step.Needs, step.After = append(step.Needs, needs...), slices.Clone(after)
 	}
 	c.up(step)
+}
+
+// warnJoined tells of the networks that somebody has connected a container to: the one that replaces it is not on them.
+func (c *converger) warnJoined(k *Container, want *Applied) {
+	if k.Applied == nil {
+		return
+	}
+	own := slices.Concat(slices.Collect(maps.Values(k.Applied.Networks)), slices.Collect(maps.Values(want.Networks)))
+	for _, name := range k.Networks {
+		if !slices.Contains(own, name) {
+			c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("%s leaves network %s, which it was connected to by hand, as it is replaced: list it in the stack file, or connect it again", containerResource(k), name))
+		}
+	}
 }
 
 // forced says that recreation is asked for: of the services that the user
@@ -276,8 +292,10 @@ func (c *converger) planRemovals(order []string) {
 	for i := range c.observed.Containers {
 		k := &c.observed.Containers[i]
 		switch {
-		case c.isEndedRun(k):
+		case c.isEndedRun(k) && c.opts.RemoveOrphans:
 			c.remove(k, Reason{Text: "a run that has ended"})
+		case c.isEndedRun(k) && c.opts.Prepare != "":
+			c.plan.EndedRuns = append(c.plan.EndedRuns, k.Name)
 		case !c.isOrphan(k):
 		case c.opts.RemoveOrphans:
 			c.remove(k, Reason{Text: "no longer in the stack file"})
@@ -286,12 +304,13 @@ func (c *converger) planRemovals(order []string) {
 		}
 	}
 	slices.Sort(c.plan.Orphans)
+	slices.Sort(c.plan.EndedRuns)
 }
 
 // isEndedRun says that a container is what a run has left, which is removed with the orphans.
 // What jobs have left tells of them.
 func (c *converger) isEndedRun(k *Container) bool {
-	return c.opts.RemoveOrphans && k.OneOff && k.State == Exited && c.project.Jobs[k.Service] == nil && c.opts.Prepare == "" && !c.opts.isFire()
+	return k.OneOff && k.State == Exited && c.project.Jobs[k.Service] == nil && !c.opts.isFire()
 }
 
 func (c *converger) isOrphan(k *Container) bool { return isOrphan(c.project, k) }

@@ -110,35 +110,37 @@ const (
 
 // Container is a container that exists.
 type Container struct {
-	ID        string     `json:"id"`
-	Name      string     `json:"name"`
-	Service   string     `json:"service"`
-	Number    int        `json:"number"`
-	OneOff    bool       `json:"one_off,omitempty"`
-	State     State      `json:"state"`
-	Paused    bool       `json:"paused,omitempty"`   // while it runs: its processes stand still
-	FrozenAt  time.Time  `json:"frozen_at,omitzero"` // when it was paused, or has gone on, last
-	Project   string     `json:"project,omitempty"`
-	Health    Health     `json:"health,omitempty"`
-	ExitCode  int        `json:"exit_code"`
-	OOMKilled bool       `json:"oom_killed,omitempty"`
-	Stopped   bool       `json:"stopped,omitempty"` // on the user's word, not by itself
-	Restarts  int        `json:"restarts,omitempty"`
-	CreatedAt time.Time  `json:"created_at"`
-	StartedAt time.Time  `json:"started_at"`
-	ExitedAt  time.Time  `json:"exited_at"`
-	NextTry   time.Time  `json:"next_try"` // while Restarting
-	Error     string     `json:"error,omitempty"`
-	Applied   *Applied   `json:"applied,omitempty"`
-	Networks  []string   `json:"networks,omitempty"` // that it is on, by full name: also where it was brought, and not what it was taken off
-	Addresses []string   `json:"addresses,omitempty"`
-	Published []Binding  `json:"published,omitempty"`
-	Exposed   []string   `json:"exposed,omitempty"` // ports that its image exposes: "80/tcp"
-	Version   string     `json:"version,omitempty"` // of the engine that made it
-	PID       int        `json:"pid,omitempty"`
-	Command   []string   `json:"command,omitempty"` // what runs: entrypoint and command, of service or image
-	LastProbe *ProbeInfo `json:"last_probe,omitempty"`
-	LeftOut   []string   `json:"left_out,omitempty"` // targets of mounts whose source was not there, see IsForeign
+	ID          string     `json:"id"`
+	Name        string     `json:"name"`
+	Service     string     `json:"service"`
+	Number      int        `json:"number"`
+	OneOff      bool       `json:"one_off,omitempty"`
+	State       State      `json:"state"`
+	Paused      bool       `json:"paused,omitempty"`   // while it runs: its processes stand still
+	FrozenAt    time.Time  `json:"frozen_at,omitzero"` // when it was paused, or has gone on, last
+	Signal      int        `json:"signal,omitempty"`   // that was sent to it by hand, last
+	SignalledAt time.Time  `json:"signalled_at,omitzero"`
+	Project     string     `json:"project,omitempty"`
+	Health      Health     `json:"health,omitempty"`
+	ExitCode    int        `json:"exit_code"`
+	OOMKilled   bool       `json:"oom_killed,omitempty"`
+	Stopped     bool       `json:"stopped,omitempty"` // on the user's word, not by itself
+	Restarts    int        `json:"restarts,omitempty"`
+	CreatedAt   time.Time  `json:"created_at"`
+	StartedAt   time.Time  `json:"started_at"`
+	ExitedAt    time.Time  `json:"exited_at"`
+	NextTry     time.Time  `json:"next_try"` // while Restarting
+	Error       string     `json:"error,omitempty"`
+	Applied     *Applied   `json:"applied,omitempty"`
+	Networks    []string   `json:"networks,omitempty"` // that it is on, by full name: also where it was brought, and not what it was taken off
+	Addresses   []string   `json:"addresses,omitempty"`
+	Published   []Binding  `json:"published,omitempty"`
+	Exposed     []string   `json:"exposed,omitempty"` // ports that its image exposes: "80/tcp"
+	Version     string     `json:"version,omitempty"` // of the engine that made it
+	PID         int        `json:"pid,omitempty"`
+	Command     []string   `json:"command,omitempty"` // what runs: entrypoint and command, of service or image
+	LastProbe   *ProbeInfo `json:"last_probe,omitempty"`
+	LeftOut     []string   `json:"left_out,omitempty"` // targets of mounts whose source was not there, see IsForeign
 	// Turned are the binds whose source is not what it was when the container was made:
 	// target -> what it is now.
 	Turned  map[string]string `json:"turned,omitempty"`

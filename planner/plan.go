@@ -100,13 +100,15 @@ type Reason = difference.Reason
 
 // Plan is a directed acyclic graph of steps in an order that may be walked.
 type Plan struct {
-	Project  string   `json:"project"`
-	Steps    []*Step  `json:"steps"`
-	Leave    int      `json:"leave"`              // containers left as they are
-	Orphans  []string `json:"orphans,omitempty"`  // containers of services that the file no longer has, left alone
-	Warnings []string `json:"warnings,omitempty"` // what the plan can't bring about
-	Limit    int      `json:"-"`                  // steps at once that the caller allows; 0: any number
-	Of       string   `json:"of,omitempty"`       // what Leave counts; "" is containers
+	Project string   `json:"project"`
+	Steps   []*Step  `json:"steps"`
+	Leave   int      `json:"leave"`             // containers left as they are
+	Orphans []string `json:"orphans,omitempty"` // containers of services that the file no longer has, left alone
+	// EndedRuns are containers that earlier runs have left, where the plan is for another run and leaves them alone.
+	EndedRuns []string `json:"ended_runs,omitempty"`
+	Warnings  []string `json:"warnings,omitempty"` // what the plan can't bring about
+	Limit     int      `json:"-"`                  // steps at once that the caller allows; 0: any number
+	Of        string   `json:"of,omitempty"`       // what Leave counts; "" is containers
 
 	taken map[string]bool // IDs
 }

@@ -48,7 +48,7 @@ func TestSchedulesArePlanned(t *testing.T) {
 		t.Errorf("a part of the stack has\n%s", some.Text())
 	}
 	first := plan(scheduled, Options{})
-	holds(first, "+ schedule backup 0 3 * * * Europe/Paris, next at 2026-11-30 03:00 CET   (stack.yaml:9)", "pull backup", "build mount", "schedule 1")
+	holds(first, "+ schedule backup   0 3 * * * Europe/Paris, next at 2026-11-30 03:00 CET   (stack.yaml:9)", "pull backup", "build mount", "schedule 1")
 	if s := first.Step("schedule backup"); s == nil || strings.Join(s.Needs, ", ") != "build mount, pull backup" || first.Step("pull unused") != nil {
 		t.Errorf("it is planned as %+v", s)
 	}
@@ -57,17 +57,17 @@ func TestSchedulesArePlanned(t *testing.T) {
 		t.Errorf("again there is\n%s", again.Text())
 	}
 	changed := plan(strings.NewReplacer("save", "save all", "0 3", "0 4").Replace(scheduled), Options{})
-	holds(changed, `~ schedule backup jobs.backup.command: ["save"] -> ["save","all"]   (stack.yaml:7)`, "its schedule changed", "0 4 * * * Europe/Paris, next at")
+	holds(changed, `~ schedule backup   jobs.backup.command: ["save"] -> ["save","all"]   (stack.yaml:7)`, "its schedule changed", "0 4 * * * Europe/Paris, next at")
 
 	w.observed.Schedules["backup"] = Schedule{Applied: w.observed.Schedules["backup"].Applied, Paused: true, Last: &Run{Fire: w.observed.Clock, ExitCode: 3, Container: "x"}}
 	paused := plan(scheduled, Options{})
-	holds(paused, "~ schedule backup it was stopped with the stack", "! job backup: its run of 2026-11-29 12:00 UTC failed: exit code 3 (orlop logs backup)")
+	holds(paused, "~ schedule backup   it was stopped with the stack", "! job backup: its run of 2026-11-29 12:00 UTC failed: exit code 3 (orlop logs backup)")
 	if still := plan(scheduled, Options{NoStart: true}); !still.IsEmpty() {
 		t.Errorf("without a start there is\n%s", still.Text())
 	}
-	holds(plan("services: {web: {image: web}}", Options{}), "- unschedule backup it is not in the stack file any more")
+	holds(plan("services: {web: {image: web}}", Options{}), "- unschedule backup   it is not in the stack file any more")
 	manual := strings.Replace(scheduled, "{schedule: [{cron: \"0 3 * * *\", timezone: Europe/Paris}]}", "{manual: true}", 1)
-	holds(plan(manual, Options{}), "- unschedule backup it has no schedule any more   (stack.yaml:9)")
+	holds(plan(manual, Options{}), "- unschedule backup   it has no schedule any more   (stack.yaml:9)")
 	if off := plan("services: {web: {image: web}}\njobs: {backup: {image: backup, profiles: [x], triggers: {schedule: ['0 3 * * *']}}}", Options{}); !off.IsEmpty() {
 		t.Errorf("of a profile that is not active\n%s", off.Text())
 	}

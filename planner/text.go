@@ -67,6 +67,9 @@ func (p *Plan) Text() string {
 	for _, o := range p.Orphans {
 		fmt.Fprintf(&b, " - %-*s no longer in the stack file (only with --remove-orphans)\n", width, o)
 	}
+	for _, r := range p.EndedRuns {
+		fmt.Fprintf(&b, " - %-*s left by an earlier run (only with --remove-orphans)\n", width, r)
+	}
 	for _, w := range p.Warnings {
 		fmt.Fprintf(&b, " ! %s\n", w)
 	}
@@ -74,17 +77,17 @@ func (p *Plan) Text() string {
 	return spec.ShortDigests(b.String())
 }
 
-// labelWidth is that of the column of names: the longest one's, within reason.
+// labelWidth is that of the column of names: the longest one's, within reason, and a gap by which it can be told from what follows.
 func (p *Plan) labelWidth() int {
-	const least, most = 12, 32
+	const least, most, gap = 12, 32, 2
 	width := least
 	for _, s := range p.Steps {
 		if s.Action != Await {
-			width = max(width, utf8.RuneCountInString(spec.ShortDigests(s.label())))
+			width = max(width, utf8.RuneCountInString(spec.ShortDigests(s.label()))+gap)
 		}
 	}
-	for _, o := range p.Orphans {
-		width = max(width, utf8.RuneCountInString(o))
+	for _, o := range slices.Concat(p.Orphans, p.EndedRuns) {
+		width = max(width, utf8.RuneCountInString(o)+gap)
 	}
 	return min(width, most)
 }

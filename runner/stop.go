@@ -222,6 +222,7 @@ func (c *container) kill(waits context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	c.apply(supervisor.Signalled{Signal: int(sig), At: c.r.Now()})
 	if sig != syscall.SIGKILL {
 		if err := c.signal(ctx, task, sig); err != nil || sig != stop {
 			return err

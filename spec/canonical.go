@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/orlop/orlop/spec/keyorder"
 )
 
 // YAML is the project in the canonical form that "config" prints: the keys
@@ -86,7 +88,7 @@ func (s *Service) Hash(image string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// canonicalizer turns Go values into YAML nodes, in the order of their fields.
+// canonicalizer turns Go values into YAML nodes, in the order that Compose prints keys in.
 type canonicalizer struct {
 	json bool
 }
@@ -191,6 +193,7 @@ func (c canonicalizer) structure(v reflect.Value) *yaml.Node {
 		}
 		out.Content = append(out.Content, TextNode(name), made)
 	}
+	keyorder.Sort(keyorder.Kind(v.Type().Name()), out)
 	if extensions.IsValid() && extensions.Len() > 0 {
 		out.Content = append(out.Content, c.mapping(extensions).Content...)
 	}

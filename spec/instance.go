@@ -36,6 +36,14 @@ func NormalInstance(s string) string {
 // LonePrefix begins the names of the projects of containers that are of an image alone. No stack file can have such a name.
 const LonePrefix = "container."
 
+// Lone is the container of an image alone that a project is of, "" where it is another one.
+func Lone(project string) string {
+	if container, ok := strings.CutPrefix(project, LonePrefix); ok {
+		return container
+	}
+	return ""
+}
+
 // InstanceName checks the name of an instance: it is a part of a project's.
 func InstanceName(s string) (string, error) {
 	normal := NormalInstance(s)

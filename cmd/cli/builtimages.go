@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
@@ -29,11 +30,23 @@ func (inv *Invocation) sayBuiltImages(p *Application, plan *planner.Plan) {
 	}
 	switch {
 	case len(names) == 0:
-	case inv.Progress == "plain": // which has the words of Compose
-		for _, name := range names {
-			fmt.Fprintf(inv.Stderr, " Image %s Built\n", p.Project.ImageName(name))
-		}
+	case inv.Progress == "plain": // which has the words of Compose, and the steps
+		inv.sayCachedSteps(p, names)
 	case !plan.IsEmpty() || !p.Options.BuildOnly: // else it is the verdict
 		fmt.Fprintln(inv.Stderr, " "+display.Words{Of: names}.Sentence("", "is built already: no input changed"))
+	}
+}
+
+// sayCachedSteps shows builds that need not run as BuildKit would: each step is cached.
+func (inv *Invocation) sayCachedSteps(p *Application, names []string) {
+	width := 0
+	for _, name := range names {
+		width = max(width, len(name))
+	}
+	for _, name := range names {
+		for _, step := range builder.CachedSteps(p.Project, name) {
+			fmt.Fprintf(inv.Stderr, " · %-9s %-*s %s: cached\n", "build", width, name, display.Printable(inv.Mask.Text(step)))
+		}
+		fmt.Fprintf(inv.Stderr, " Image %s Built\n", p.Project.ImageName(name))
 	}
 }

@@ -222,7 +222,7 @@ func (inv *Invocation) Plan(ctx context.Context, client *api.Client, p Applicati
 // LeaveOrphans takes out of a plan what the caller does not want to hear of.
 func (s *Settings) LeaveOrphans(p *planner.Plan) {
 	if s.IgnoreOrphans && p != nil {
-		p.Orphans = nil
+		p.Orphans, p.EndedRuns = nil, nil
 	}
 }
 

@@ -35,6 +35,10 @@ func (v *Verbs) attach() *cobra.Command {
 				return fmt.Errorf("container %s does not run: there is nothing to attach to", of.Name)
 			}
 			made := of.Applied.Service
+			if err := terminal.CheckAttach(v.Of(), of.Name, &of.Container, noStdin); err != nil {
+				return err
+			}
+			proxy = terminal.ProxiesSignals(v.Of(), made.Tty, proxy)
 			start := &api.ProcessStart{
 				Project: of.project, Container: of.ID, Service: of.Service, Join: true,
 				Stdin: made.StdinOpen && !noStdin, Terminal: made.Tty && terminal.IsOn(v.Of()),

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -63,6 +64,9 @@ func (v *Verbs) exec() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			start.Command = cli.CommandOf(args[1:])
 			start.Stdin = start.Stdin && !start.Detach
+			if tty && start.Stdin && !display.IsTerminal(v.Of().Stdin) {
+				return errors.New("the input is not a terminal: leave -t out")
+			}
 			start.Terminal = tty && !start.Detach && terminal.IsOn(v.Of())
 			start.Environment = cli.FillEnvironment(start.Environment, v.Of().Variables(c.Context()))
 			of, err := v.one(c.Context(), args[0])

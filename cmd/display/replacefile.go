@@ -44,7 +44,13 @@ func ReplaceWith(path string, mode fs.FileMode, write func(io.Writer) error) (er
 		mode &^= umask()
 	}
 	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
-	if err != nil {
+	var why *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("cannot write %s: there is no directory %s: make it first", path, filepath.Dir(target))
+	case errors.As(err, &why):
+		return fmt.Errorf("cannot write %s: %w", path, why.Err)
+	case err != nil:
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	defer func() {

@@ -71,7 +71,7 @@ func Run(ctx context.Context, inv *cli.Invocation, services []string, f Options)
 				return a.sayForgotten(seen.past(ctx, client))
 			}
 		}
-		err := cli.AcrossEngines(ctx, func() error { return a.followEvents(ctx, client, seen) })
+		err := cli.Cause(ctx, cli.AcrossEngines(ctx, func() error { return a.followEvents(ctx, client, seen) }))
 		if errors.Is(context.Cause(ctx), errUntil) {
 			return nil
 		}

@@ -75,6 +75,9 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 	paused.Paused, paused.FrozenAt = true, at(3.2)
 	goesOn := healthy
 	goesOn.FrozenAt = at(3.4)
+	hup, hupped := healthy, stopped
+	hup.Signal, hup.SignalledAt = 1, at(4.5)
+	hupped.Signal, hupped.SignalledAt = 1, at(4.5)
 	waits, tried := again, again
 	waits.State, waits.StartedAt, waits.Restarts = planner.Restarting, at(2), 0
 	tried.State, tried.StartedAt, tried.Restarts = planner.Restarting, at(2), 1
@@ -101,6 +104,8 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 			"die@6.0s=0 start@7.0s restart@7.0s"},
 		"a pause":                          {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, paused), changed(t, goesOn)}, "pause@3.2s unpause@3.4s"},
 		"a kill while it pauses":           {[]*api.ContainerChange{first(changed(t, paused)), synced, changed(t, stopped)}, "die@5.0s=143 stop@5.0s"},
+		"a signal that does not end it":    {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, hup), changed(t, hupped)}, "kill@4.5s die@5.0s=143 stop@5.0s"},
+		"a signal that ends it at once":    {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, hupped)}, "kill@4.5s die@5.0s=143 stop@5.0s"},
 		"what went away without an engine": {[]*api.ContainerChange{first(changed(t, running)), synced, synced}, "destroy@9.0s"},
 	} {
 		h := &history{project: "shop", known: happening.Known{Now: func() time.Time { return at(9) }}}

@@ -208,14 +208,25 @@ func (v *Verbs) pruneCache(ctx context.Context, client *api.Client, req *control
 		if err != nil {
 			return err
 		}
-		free := max(0, cacheUse(slices.DeleteFunc(list, func(r *controlapi.UsageRecord) bool { return !isOld(r, req.KeepDuration, v.Of().Now()) })).free-req.ReservedSpace)
-		if may, err := v.mayRemove(ctx, force, "up to "+display.Bytes(free)+" of the build cache"); !may {
+		free := removable(list, req, v.Of().Now())
+		what := "up to " + display.Bytes(free) + " of the build cache"
+		if free == 0 {
+			what = "nothing of the build cache, which takes " + display.Bytes(cacheUse(list).bytes)
+		}
+		if may, err := v.mayRemove(ctx, force, what); !may {
 			return err
 		}
 	}
 	records, bytes, err := dropCache(ctx, client, req)
 	fmt.Fprintf(v.Of().Stderr, "removed %s of the build cache, %s\n", spec.Plural(records, "record"), display.Bytes(bytes))
 	return err
+}
+
+// removable is how much of the build cache a request would remove, at most: what is used last is kept whole.
+func removable(list []*controlapi.UsageRecord, req *controlapi.PruneRequest, now time.Time) int64 {
+	whole := cacheUse(list).bytes
+	old := slices.DeleteFunc(slices.Clone(list), func(r *controlapi.UsageRecord) bool { return !isOld(r, req.KeepDuration, now) })
+	return max(0, min(cacheUse(old).free, whole-req.ReservedSpace))
 }
 
 // isOld says that a record was not used for a while, in nanoseconds; 0: they all are.

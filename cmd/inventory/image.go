@@ -165,6 +165,9 @@ func (v *Verbs) imageRm() *cobra.Command {
 						continue
 					}
 					_, err := client.RemoveImage(ctx, &api.RemoveImageRequest{Name: name, Force: force})
+					if err == nil {
+						fmt.Fprintln(v.Of().Stdout, display.Printable(name))
+					}
 					errs = append(errs, cli.Cause(ctx, err))
 				}
 				return errors.Join(errs...)

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/api"
@@ -21,8 +22,9 @@ func (v *Verbs) imageLoad() *cobra.Command {
 	var quiet bool
 	c := &cobra.Command{
 		Use:     "load [FILE...]",
-		Short:   "Load images from OCI archives; - is standard input",
-		Example: "  orlop image load base.tar\n  zcat base.tar.gz | orlop image load -",
+		Short:   "Load images from archives of OCI or of Docker; - is standard input",
+		Long:    "Load images from archives of OCI or of Docker, plain or compressed with gzip, zstd, bzip2 or xz; - is standard input.",
+		Example: "  orlop image load base.tar shop.tar.gz\n  orlop image load < base.tar",
 		RunE: func(c *cobra.Command, files []string) error {
 			if input != "" {
 				files = append(files, input)
@@ -103,7 +105,10 @@ func (v *Verbs) input(ctx context.Context, path string) (in io.Reader, size int6
 		return in, 0, done, err
 	}
 	f, err := userfile.OpenGiven(ctx, path)
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.EISDIR):
+		return nil, 0, nil, errors.New("it is a directory: name an archive")
+	case err != nil:
 		return nil, 0, nil, errors.Unwrap(err)
 	}
 	return f, f.Size(), func() { f.Close() }, nil

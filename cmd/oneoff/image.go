@@ -350,6 +350,6 @@ func (a *maker) prepare(ctx context.Context, client *api.Client, project *spec.P
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	_, err = a.Show(ctx, stream, cli.Progress{Words: display.Words{Silent: true}, Project: project, Lend: req.Lend})
+	_, err = a.Show(ctx, stream, cli.Progress{Words: display.Words{Of: []string{o.Name}, Done: "is made", Failed: "is not made", Silent: true}, Project: project, Lend: req.Lend})
 	return err
 }

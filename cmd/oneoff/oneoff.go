@@ -111,15 +111,41 @@ func (a *maker) create(ctx context.Context, client *api.Client, project *spec.Pr
 		Words:   display.Words{Done: "is ready for " + service, Failed: "is not ready for " + service, Silent: true},
 		Project: project, Lend: req.Lend,
 	}
+	if strings.HasPrefix(project.Name, cli.LonePrefix) {
+		how.Words = display.Words{Of: []string{service}, Done: "is made", Failed: "is not made", Silent: true}
+	}
 	if a.Progress == "auto" && !display.IsTerminal(a.Stderr) {
 		how.Mode = "quiet" // the output of the command is what counts
 	}
-	if _, err = a.Show(ctx, stream, how); err != nil {
+	outcome, err := a.Show(ctx, stream, how)
+	if err != nil {
 		return nil, err
 	}
+	a.sayOrphans(outcome.Plan)
 	made, err := cli.CreateOneOff(ctx, client, &api.CreateRequest{Apply: req.Message, Service: service, Name: f.Name, Remove: f.Remove, Detach: f.Detach, UseAliases: f.UseAliases}, a.SayNotice)
 	a.SayWarnings(made.GetWarnings())
 	return made, err
+}
+
+// sayOrphans names the containers that nothing removes by itself, so that they do not gather unseen.
+func (a *maker) sayOrphans(p *planner.Plan) {
+	a.LeaveOrphans(p)
+	if p == nil || a.IsSilent() {
+		return
+	}
+	for _, left := range []struct {
+		what  string
+		names []string
+	}{{"no longer in the stack file", p.Orphans}, {"left by earlier runs", p.EndedRuns}} {
+		if names := left.names; len(names) > 0 {
+			const most = 3
+			more := ""
+			if len(names) > most {
+				more = fmt.Sprintf(" and %d more", len(names)-most)
+			}
+			fmt.Fprintf(a.Stderr, " %s orphans, %s: %s%s   remove with --remove-orphans\n", a.ErrStyle().Yellow("!"), left.what, strings.Join(names[:min(len(names), most)], ", "), more)
+		}
+	}
 }
 
 // foreseeRun prints what a run would do: what its container needs, and that one.
@@ -192,17 +218,19 @@ func (a *maker) setVariables(into map[string]*string, f Options, known map[strin
 		value, ok := given[name]
 		return value, ok
 	}
+	var wrong []error
 	for _, name := range f.EnvFiles {
 		data, err := os.ReadFile(filepath.Join(a.WorkingDir(), name))
 		if filepath.IsAbs(name) {
 			data, err = os.ReadFile(name)
 		}
 		if err != nil {
-			return fmt.Errorf("cannot read --env-from-file %s: %w", name, errors.Unwrap(err))
+			wrong = append(wrong, fmt.Errorf("cannot read --env-from-file %s: %w", name, errors.Unwrap(err)))
+			continue
 		}
 		values := map[string]string{}
-		if read := variables.ReadEnv(string(data), false, values, lookup); read.Problem != nil {
-			return fmt.Errorf("--env-from-file %s:%d: %s", name, read.Problem.Line, read.Problem.Message)
+		for _, problem := range variables.ReadEnv(string(data), false, values, lookup).Problems {
+			wrong = append(wrong, fmt.Errorf("--env-from-file %s:%d: %s", name, problem.Line, problem.Message))
 		}
 		for key, value := range values {
 			if _, ok := given[key]; !ok {
@@ -213,7 +241,7 @@ func (a *maker) setVariables(into map[string]*string, f Options, known map[strin
 	for key, value := range given {
 		into[key] = &value
 	}
-	return nil
+	return errors.Join(wrong...)
 }
 
 // addShortForms adds --publish and --volume to the service.

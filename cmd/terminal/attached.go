@@ -5,7 +5,23 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/planner"
 )
+
+// CheckAttach is an error where what is typed for a container that has a terminal would come from none, as with Docker. Of one that does not
+// run on, the engine says that.
+func CheckAttach(inv *cli.Invocation, to string, k *planner.Container, noStdin bool) error {
+	if !k.Applied.Service.Tty || k.State != planner.Running || k.Paused || noStdin || display.IsTerminal(inv.Stdin) {
+		return nil
+	}
+	return fmt.Errorf("cannot attach to %s: it has a terminal (tty), and the input here is none: --no-stdin shows what it prints", to)
+}
+
+// ProxiesSignals says whether signals are passed on to a container: who only looks at one that has a terminal lets go of it by them.
+func ProxiesSignals(inv *cli.Invocation, tty, asked bool) bool {
+	return asked && !(tty && !display.IsTerminal(inv.Stdin))
+}
 
 // SayAttached says what an attachment to a container does that shows nothing yet.
 func SayAttached(inv *cli.Invocation, to string, start *api.ProcessStart, noStdin, proxy bool) {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
@@ -40,10 +41,17 @@ func Run(ctx context.Context, inv *cli.Invocation, service string) error {
 	if err != nil {
 		return err
 	}
+	past, err := client.History.Past(ctx, &api.PastRequest{Project: project.Name, SinceUnixNs: inv.Now().UnixNano()})
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
 	for i := range observed {
 		observed[i] = observed[i].Masked(inv.Mask.Text)
 	}
 	w := explanation{project: project, containers: observed, plan: plan, now: inv.Now()}
+	for _, e := range past.Failed {
+		w.failed = append(w.failed, e.Planner().Masked(inv.Mask.Text))
+	}
 	w.print(inv.Stdout, service)
 	return nil
 }
@@ -52,6 +60,7 @@ func Run(ctx context.Context, inv *cli.Invocation, service string) error {
 type explanation struct {
 	project    *spec.Project
 	containers []planner.Container
+	failed     []planner.Event // steps that failed when they were tried last
 	plan       *planner.Plan
 	now        time.Time
 }
@@ -62,6 +71,11 @@ func (e *explanation) print(w io.Writer, service string) {
 	for i := range own {
 		for _, line := range e.past(&own[i]) {
 			e.row(w, display.Replica(&own[i]), line)
+		}
+	}
+	for i := range e.failed {
+		if f := &e.failed[i]; f.Service == service {
+			e.attempt(w, f)
 		}
 	}
 	for _, line := range e.waits(service) {
@@ -76,6 +90,22 @@ func (e *explanation) print(w io.Writer, service string) {
 	}
 	if len(changes) == 0 {
 		e.row(w, "would change", "nothing: it is as the stack file says")
+	}
+}
+
+// attempt says how the last try of a step failed, with the last of what was printed.
+func (e *explanation) attempt(w io.Writer, f *planner.Event) {
+	name, what := f.Resource, "its last "+string(f.Action)
+	switch f.Action {
+	case planner.Build, planner.Pull:
+		name, what = f.Service, "the last "+string(f.Action)+" of its image"
+	case planner.Create, planner.Replace, planner.Start, planner.Restart:
+		what = "the last try to start it"
+	}
+	e.row(w, name, fmt.Sprintf("%s failed %s: %s", what, ago(e.now, f.Time), f.Text))
+	const most = 5
+	for _, line := range f.Lines[max(0, len(f.Lines)-most):] {
+		e.row(w, "", "  | "+line)
 	}
 }
 

@@ -55,6 +55,22 @@ func TestExplanation(t *testing.T) {
 		t.Errorf("of what was never started why says\n%s", text)
 	}
 	out.Reset()
+	failed := []planner.Event{
+		{Time: now.Add(-time.Minute), Action: planner.Build, Resource: "lone", Service: "lone", Text: "exit code: 3", Lines: []string{"cannot go on"}},
+		{Time: now.Add(-time.Hour), Action: planner.Replace, Resource: "lone/1", Service: "lone", Text: "no program"},
+		{Time: now, Action: planner.Create, Resource: "web/1", Service: "web", Text: "of another"},
+	}
+	(&explanation{project: project, plan: &planner.Plan{}, failed: failed, now: now}).print(&out, "lone")
+	want = ` lone   has no container: "orlop up -d lone" makes it
+   lone           the last build of its image failed about a minute ago: exit code: 3
+                    | cannot go on
+   lone/1         the last try to start it failed about an hour ago: no program
+   would change   nothing: it is as the stack file says
+`
+	if out.String() != want {
+		t.Errorf("why says\n%s\nwant\n%s", out.String(), want)
+	}
+	out.Reset()
 	hostile := &planner.Plan{Steps: []*planner.Step{{Action: planner.Replace, Resource: "db/1", Service: "db", Reasons: []planner.Reason{{Path: "services.db.labels.a\x1b[2Jb\x08"}}}}}
 	(&explanation{project: project, containers: containers, plan: hostile, now: now}).print(&out, "db")
 	if text := out.String(); strings.ContainsAny(text, "\x1b\x08") || !strings.Contains(text, "labels.ab") {

@@ -152,7 +152,7 @@ func (g *Gate) signed(ctx context.Context, rule trust.Rule, a image.Arrival) (no
 	for _, of := range candidates(ctx, repo, a) {
 		found, err := repo.Verify(ctx, of, trusted, g.Now())
 		if err != nil {
-			return nil, &trouble{fmt.Sprintf("cannot look for the signatures of image %s, without which it is refused (trust.%q, %s): %v", a.Name, rule.Pattern, rule.Place, image.PullError(a.Name, err)), err}
+			return nil, &trouble{fmt.Sprintf("cannot look for the signatures of image %s, without which it is refused (trust.%q, %s): %v", a.Name, rule.Pattern, rule.Place, image.RegistryError("", a.Name, err)), err}
 		}
 		if len(found) > 0 && found[0].By != nil {
 			return func(ctx context.Context) error { return g.note(ctx, of, labelSigned, found[0].By.ID) }, nil

@@ -79,7 +79,7 @@ func (s *Server) find(ctx context.Context, ref, platform string, hosts docker.Re
 		return nil, fmt.Errorf(`image %s is not in its registry: push it first with "orlop image push"`, ref)
 	}
 	if err != nil {
-		return nil, image.PullError(ref, err)
+		return nil, image.RegistryError("cannot look "+ref+" up in its registry: ", ref, err)
 	}
 	return f, nil
 }
@@ -188,7 +188,7 @@ func (s *Server) Verify(ctx context.Context, r *api.VerifyRequest) (*api.VerifyR
 	for _, of := range candidates(ctx, f.repo, f.Arrival) {
 		found, err := f.repo.Verify(ctx, of, trusted, s.Gate.Now())
 		if err != nil {
-			return nil, fmt.Errorf("cannot look for the signatures of %s: %w", r.Name, image.PullError(r.Name, err))
+			return nil, fmt.Errorf("cannot look for the signatures of %s: %w", r.Name, image.RegistryError("", r.Name, err))
 		}
 		for _, one := range found {
 			reply.Signatures = append(reply.Signatures, shown(of, one))

@@ -39,7 +39,7 @@ func (s *Server) one(r *api.ContainerRequest) (*planner.Container, error) {
 func none(r *api.ContainerRequest) error {
 	switch {
 	case r.GetContainer() != "":
-		return fmt.Errorf("no container is named %s, or has an ID that begins so: \"orlop ps -a\" lists those of a stack", r.Container)
+		return fmt.Errorf("no container is named %s, or has an ID that begins so: \"orlop container ls -a\" lists them", r.Container)
 	case r.GetIndex() > 0:
 		return fmt.Errorf("service %s has no container %d: \"orlop ps -a\" lists those that it has", r.Service, r.Index)
 	}

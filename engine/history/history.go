@@ -31,6 +31,8 @@ type Book struct {
 	lines []happening.Line // guarded by mu; in the order in which they were heard
 	cut   bool             // guarded by mu: some are forgotten
 	began time.Time        // nothing is remembered of before
+
+	attempts attempts
 }
 
 // New is a book that remembers nothing.

@@ -135,11 +135,11 @@ func (s *Server) copy(ctx context.Context, from, repository string, hosts docker
 	resolver := docker.NewResolver(docker.ResolverOptions{Hosts: hosts})
 	_, found, err := resolver.Resolve(ctx, name)
 	if err != nil {
-		return found, image.PullError(from, err)
+		return found, image.RegistryError("cannot read "+from+": ", from, err)
 	}
 	fetcher, err := resolver.Fetcher(ctx, name)
 	if err != nil {
-		return found, image.PullError(from, err)
+		return found, image.RegistryError("cannot read "+from+": ", from, err)
 	}
 	named, err := distribution.ParseNormalizedNamed(name)
 	if err != nil {
@@ -183,7 +183,7 @@ func (s *Server) Resolve(ctx context.Context, r *api.ResolveRequest) (*api.Resol
 			}
 			_, found, err := docker.NewResolver(docker.ResolverOptions{Hosts: hosts}).Resolve(within, name)
 			if err != nil {
-				failed[i] = image.PullError(ref, err)
+				failed[i] = image.RegistryError("its digest cannot be looked up: ", ref, err)
 				return context.Cause(within)
 			}
 			digests[i] = found.Digest.String()

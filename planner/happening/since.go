@@ -22,6 +22,9 @@ func since(before, now *planner.Container) []moment {
 	var out []moment
 	started := now.StartedAt.After(before.StartedAt)
 	wasUp := before.State == planner.Running || before.State == planner.Stopping
+	if now.SignalledAt.After(before.SignalledAt) {
+		out = append(out, moment{"kill", now.SignalledAt, map[string]string{"signal": strconv.Itoa(now.Signal)}})
+	}
 	if now.ExitedAt.After(before.ExitedAt) && (wasUp || started || now.State == planner.Exited || now.State == planner.Restarting) {
 		if now.ExitedAt.After(now.StartedAt) && started {
 			out = append(out, moment{"start", now.StartedAt, nil})

@@ -27,11 +27,20 @@ var (
 		`failed to (?:copy|commit|mount|prepare|stat|apply|unpack|resolve|fetch|open|get)[^:]*|unpack|failed commit on ref "[^"]*"|failed to ingest "[^"]*"): `)
 )
 
-// PullError says why an image of a registry could not be had and what to do, per cause.
-func PullError(ref string, err error) error { return pullError(ref, err) }
-
 // pullError says why a pull failed and what to do, per cause.
 func pullError(ref string, err error) error {
+	err = RegistryError("cannot pull "+ref+": ", ref, err)
+	if strings.HasSuffix(err.Error(), mirrorHint) {
+		return fmt.Errorf("%w; an image from elsewhere is loaded with \"orlop image load\"", err)
+	}
+	return err
+}
+
+// mirrorHint is what to do about a registry that can't be reached.
+const mirrorHint = "(the registry can't be reached: check the network, or set a mirror)"
+
+// RegistryError says why a registry did not give what was asked for of an image, and what to do, per cause; what is said before it.
+func RegistryError(what, ref string, err error) error {
 	status, _ := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
 	text := err.Error()
 	cut, isCut := errors.AsType[*cutBlob](err)
@@ -40,31 +49,29 @@ func pullError(ref string, err error) error {
 	case isRefused:
 		return refused.error
 	case isCut:
-		return fmt.Errorf("cannot pull %s: %w", ref, cut)
+		return fmt.Errorf("%s%w", what, cut)
 	case largeManifest.MatchString(text):
-		return fmt.Errorf("cannot pull %s: its manifest has %s bytes, more than the %d that one may have",
-			ref, largeManifest.FindStringSubmatch(text)[1], docker.MaxManifestSize)
+		return fmt.Errorf("%sits manifest has %s bytes, more than the %d that one may have", what, largeManifest.FindStringSubmatch(text)[1], docker.MaxManifestSize)
 	case errdefs.IsNotFound(err):
 		return fmt.Errorf("image %s does not exist in its registry: check the name and the tag", ref)
 	case errdefs.IsUnauthorized(err), errors.Is(err, docker.ErrInvalidAuthorization), strings.Contains(text, "insufficient_scope"),
 		status.StatusCode == http.StatusUnauthorized, status.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("cannot pull %s: the registry refused access: log in with \"orlop login%s\"", ref, registryOf(ref))
+		return fmt.Errorf("%sthe registry refused access: log in with \"orlop login%s\"", what, registryOf(ref))
 	case status.StatusCode == http.StatusTooManyRequests:
-		return fmt.Errorf("cannot pull %s: the registry's rate limit is reached: log in, wait, or set a mirror", ref)
+		return fmt.Errorf("%sthe registry's rate limit is reached: log in, wait, or set a mirror", what)
 	case status.StatusCode >= http.StatusInternalServerError:
-		return fmt.Errorf("cannot pull %s: the registry answers %s: try again later, or set a mirror", ref, status.Status)
+		return fmt.Errorf("%sthe registry answers %s: try again later, or set a mirror", what, status.Status)
 	case otherDigest.MatchString(text), otherSize.MatchString(text):
-		return fmt.Errorf("cannot pull %s: %s: a registry, mirror or proxy damages what it hands on", ref, mismatch(text))
+		return fmt.Errorf("%s%s: a registry, mirror or proxy damages what it hands on", what, mismatch(text))
 	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
-		return fmt.Errorf("cannot pull %s: %s speaks http without TLS: if that is meant, set registries: {%q: {http: true}} in engine.yaml", ref, domainOf(ref), domainOf(ref))
+		return fmt.Errorf("%s%s speaks http without TLS: if that is meant, set registries: {%q: {http: true}} in engine.yaml", what, domainOf(ref), domainOf(ref))
 	case isAs[x509.UnknownAuthorityError](err):
-		return fmt.Errorf("cannot pull %s: the certificate of %s is not trusted: name its authority with registries: {%q: {ca: [FILE]}} in engine.yaml", ref, domainOf(ref), domainOf(ref))
+		return fmt.Errorf("%sthe certificate of %s is not trusted: name its authority with registries: {%q: {ca: [FILE]}} in engine.yaml", what, domainOf(ref), domainOf(ref))
 	case strings.Contains(text, "no such host"), strings.Contains(text, "connection refused"),
 		strings.Contains(text, "i/o timeout"), strings.Contains(text, "network is unreachable"), errdefs.IsUnavailable(err):
-		return fmt.Errorf("cannot pull %s: %w (the registry can't be reached: check the network, set a mirror, or load the image with \"orlop image load\")",
-			ref, rootCause(err))
+		return fmt.Errorf("%s%w %s", what, rootCause(err), mirrorHint)
 	}
-	return fmt.Errorf("cannot pull %s: %w", ref, plainError(err))
+	return fmt.Errorf("%s%w", what, plainError(err))
 }
 
 // registryOf is the registry of a reference as "orlop login" takes it, after a space; "" for Docker Hub.

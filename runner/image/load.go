@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,13 +24,18 @@ import (
 
 // Load imports the images of an OCI or Docker archive and gives their names. Of
 // one that can't be loaded whole nothing stays, neither bytes nor names. progress
-// is told how much of the archive is read.
-func (s *Store) Load(ctx context.Context, in io.Reader, progress Progress) (names []string, err error) {
+// is told how much of the archive is read. open gives the archive as it is without compression.
+func (s *Store) Load(ctx context.Context, in io.Reader, open func(io.Reader) (io.ReadCloser, error), progress Progress) (names []string, err error) {
 	read := &counted{from: in}
+	whole, err := open(read)
+	if err != nil {
+		return nil, err
+	}
+	defer whole.Close()
 	var layers unpacking
 	stop := repeating(ctx, func(context.Context) { progress(read.bytes.Load(), 0, layers.doing(time.Now())) })
 	err = s.whole(ctx, "", func(ctx context.Context) error {
-		names, err = s.load(ctx, read, &layers)
+		names, err = s.load(ctx, whole, &layers)
 		return err
 	})
 	stop()
@@ -45,9 +51,10 @@ func (s *Store) load(ctx context.Context, in io.Reader, layers *unpacking) (name
 		return nil, err
 	}
 	fits := func(bytes int64) error { return disk.Need(s.dir, bytes) }
-	list, err := s.readArchive(ctx, newScreen(in, mostEntries, fits))
+	read := newScreen(in, mostEntries, fits)
+	list, err := s.readArchive(ctx, read)
 	if err != nil {
-		return nil, fmt.Errorf("cannot load images: %w", plainError(err))
+		return nil, notLoaded(err, read.hasBlobs)
 	}
 	defer func() {
 		if err != nil {
@@ -64,6 +71,21 @@ func (s *Store) load(ctx context.Context, in io.Reader, layers *unpacking) (name
 		}
 	}
 	return names, nil
+}
+
+// errCutOff is the error of an archive that lacks its end.
+var errCutOff = errors.New("the archive ends in the middle: it was cut off, fetch or save it again")
+
+// notLoaded says why an archive gives no images; what they consist of comes before what names them.
+func notLoaded(err error, hasBlobs bool) error {
+	isNone := strings.Contains(err.Error(), "unrecognized image format") // which containerd has no type for
+	switch {
+	case isNone && hasBlobs, errors.Is(err, io.ErrUnexpectedEOF):
+		return errCutOff
+	case isNone:
+		return errors.New(`it is an archive of files and of no images: it has neither index.json (OCI) nor manifest.json (Docker); "orlop image import" makes an image of files`)
+	}
+	return plainError(err)
 }
 
 // readArchive stores what an archive consists of, and gives the images that it names.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,10 +43,15 @@ func TestPullErrorsSayTheCauseAndWhatToDo(t *testing.T) {
 			"cannot pull app:1: archive/tar: invalid tar header"},
 		{&cutBlob{"layer", "sha256:ab", 3, 9}, "cannot pull app:1: layer sha256:ab ends after 3 of 9 bytes, again and again: the registry, or a proxy before it, cuts it off"},
 		{errors.New("something else"), "cannot pull app:1: something else"},
+		{errors.New("dial tcp: connection refused"),
+			"cannot pull app:1: dial tcp: connection refused (the registry can't be reached: check the network, or set a mirror); an image from elsewhere is loaded with \"orlop image load\""},
 	} {
 		if got := pullError("app:1", c.err).Error(); got != c.want {
 			t.Errorf("%v:\ngot  %s\nwant %s", c.err, got, c.want)
 		}
+	}
+	if got := RegistryError("its digest cannot be looked up: ", "app:1", answered(403, "")).Error(); !strings.HasPrefix(got, "its digest cannot be looked up: the registry refused") || strings.Contains(got, "pull") {
+		t.Errorf("of what is no pull it is said %s", got)
 	}
 }
 

@@ -73,7 +73,11 @@ func (i *Inventory) CreateVolume(name string, labels map[string]string) error {
 func (i *Inventory) RemoveUnused(name string) error {
 	for _, rec := range i.containers() {
 		if slices.Contains(rec.UsedVolumes(), name) {
-			return fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, rec.Name, rec.Project)
+			of := " of " + rec.Project
+			if spec.Lone(rec.Project) != "" {
+				of = ""
+			}
+			return fmt.Errorf("cannot remove volume %s: container %s%s uses it", name, rec.Name, of)
 		}
 	}
 	return i.volumes.Remove(name)

@@ -108,6 +108,8 @@ func holder(key string) string {
 	switch {
 	case len(parts) < 4:
 		return key
+	case spec.Lone(parts[0]) != "":
+		return "container " + spec.Lone(parts[0])
 	case parts[2] == "0": // one-off
 		return "run " + parts[1] + " of " + parts[0]
 	}

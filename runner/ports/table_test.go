@@ -56,6 +56,7 @@ func TestAPortErrorNamesWhoHoldsThePort(t *testing.T) {
 	for want, err := range map[string]error{
 		"cannot publish 80/tcp for web: held by api/2 of shop: stop it, or publish another port, as in \"81:8080\"":            &keeper.PortError{Reason: "in use", Holder: "shop/api/2/tcp//80/8080"},
 		"cannot publish 80/tcp for web: held by run 0123456789ab of shop: stop it, or publish another port, as in \"81:8080\"": &keeper.PortError{Reason: "in use", Holder: "shop/0123456789ab/0/tcp//80/8080"},
+		"cannot publish 80/tcp for web: held by container box: stop it, or publish another port, as in \"81:8080\"":            &keeper.PortError{Reason: "in use", Holder: "container.box/0123456789ab/0/tcp//80/8080"},
 		"cannot publish 80/tcp for web: held by nginx (process 812): stop it, or publish another port, as in \"81:8080\"":      &keeper.PortError{Reason: "in use", Process: "nginx", PID: 812},
 		"cannot publish 80/tcp for web: in use: publish another port, as in \"81:8080\"":                                       &keeper.PortError{Reason: "in use", Errno: int(syscall.EADDRINUSE)},
 	} {

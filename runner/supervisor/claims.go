@@ -3,6 +3,8 @@ package supervisor
 import (
 	"fmt"
 	"sync"
+
+	"github.com/orlop/orlop/spec"
 )
 
 // NameError is a container's name that another container has.
@@ -11,6 +13,7 @@ type NameError struct {
 	Service string
 	Project string // of the container that has it
 	OneOff  bool   // the new container is a run's
+	IsLone  bool   // it is of an image alone
 }
 
 func (e *NameError) Error() string {
@@ -18,8 +21,14 @@ func (e *NameError) Error() string {
 	if e.OneOff {
 		how = "--name"
 	}
-	return fmt.Sprintf("cannot make a container of %s: a container of project %s is named %s already: remove that one, or choose another name with %s",
-		e.Service, e.Project, e.Name, how)
+	what, other := "a container of "+e.Service, "a container of project "+e.Project
+	if e.IsLone {
+		what = "container " + e.Name
+	}
+	if spec.Lone(e.Project) != "" {
+		other = "another container"
+	}
+	return fmt.Sprintf("cannot make %s: %s is named %s already: remove that one, or choose another name with %s", what, other, e.Name, how)
 }
 
 // Claims are the names of containers that are being made. The zero value has none.
@@ -33,13 +42,13 @@ type Claims struct {
 // same name: one replaces the other.
 func (n *Claims) Claim(rec *Record, all func() []Record) (release func(), err error) {
 	if other := n.take(rec); other != nil {
-		return nil, &NameError{Name: rec.Name, Service: rec.Service, Project: other.Project, OneOff: rec.OneOff}
+		return nil, &NameError{Name: rec.Name, Service: rec.Service, Project: other.Project, OneOff: rec.OneOff, IsLone: spec.Lone(rec.Project) != ""}
 	}
 	// After those that are being made: they are in one of the two at every moment.
 	for _, other := range all() {
 		if other.Name == rec.Name && !sameReplica(&other, rec) {
 			n.release(rec)
-			return nil, &NameError{Name: rec.Name, Service: rec.Service, Project: other.Project, OneOff: rec.OneOff}
+			return nil, &NameError{Name: rec.Name, Service: rec.Service, Project: other.Project, OneOff: rec.OneOff, IsLone: spec.Lone(rec.Project) != ""}
 		}
 	}
 	return func() { n.release(rec) }, nil

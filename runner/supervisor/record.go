@@ -124,8 +124,10 @@ type Status struct {
 	Health      planner.Health    `json:"health,omitempty"`
 	Paused      bool              `json:"paused,omitempty"`   // while it runs: its processes are frozen
 	FrozenAt    time.Time         `json:"frozen_at,omitzero"` // when that became so, or ended
-	Wanted      bool              `json:"wanted"`             // to run
-	Stopped     bool              `json:"stopped"`            // on the user's word
+	Signal      int               `json:"signal,omitempty"`   // that was sent to it by hand, last
+	SignalledAt time.Time         `json:"signalled_at,omitzero"`
+	Wanted      bool              `json:"wanted"`  // to run
+	Stopped     bool              `json:"stopped"` // on the user's word
 	ExitCode    int               `json:"exit_code"`
 	OOMKilled   bool              `json:"oom_killed,omitempty"`
 	Restarts    int               `json:"restarts"`

@@ -91,6 +91,11 @@ type (
 		Paused bool
 		At     time.Time
 	}
+	// Signalled: somebody sends its process a signal by hand.
+	Signalled struct {
+		Signal int
+		At     time.Time
+	}
 	// Updated: it was changed in place.
 	Updated struct {
 		Terms
@@ -127,6 +132,7 @@ func (StartFailed) isEvent()  {}
 func (StartAsked) isEvent()   {}
 func (StopAsked) isEvent()    {}
 func (Frozen) isEvent()       {}
+func (Signalled) isEvent()    {}
 func (Updated) isEvent()      {}
 func (Adopted) isEvent()      {}
 func (Connected) isEvent()    {}
@@ -211,6 +217,8 @@ func Next(s State, e Event) (State, []Effect) {
 		return s.onStopAsked(e)
 	case Frozen:
 		return s.onFrozen(e)
+	case Signalled:
+		s.Signal, s.SignalledAt = e.Signal, e.At
 	case Updated:
 		return s.onUpdated(e)
 	case Adopted:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/cli"
+	"go.yaml.in/yaml/v3"
 )
 
 // TestBothLoadersAgree runs our loader (by its own test binary, so that the
@@ -41,7 +43,8 @@ func compare(t *testing.T, base string) {
 	if reason := read(t, base, "differs"); reason != "" {
 		t.Skip("documented difference: " + reason)
 	}
-	theirs := reference(t, base)
+	theirs, ordered := reference(t, base)
+	compareOrder(t, "", yamlOf(t, ordered), yamlOf(t, []byte(read(t, base, "ours.yaml"))))
 	var ours map[string]any
 	if err := json.Unmarshal([]byte(strings.ReplaceAll(read(t, base, "ours.json"), "$$", "$")), &ours); err != nil {
 		t.Fatal(err)
@@ -63,8 +66,58 @@ func read(t *testing.T, base, name string) string {
 	return string(data)
 }
 
-// reference is compose-go's canonical project.
-func reference(t *testing.T, base string) map[string]any {
+// compareOrder holds the keys that both have of a mapping, and of what is in it, against each other: they come in the same order.
+func compareOrder(t *testing.T, path string, theirs, ours *yaml.Node) {
+	t.Helper()
+	if theirs.Kind != ours.Kind {
+		return
+	}
+	if theirs.Kind == yaml.SequenceNode {
+		for i := range min(len(theirs.Content), len(ours.Content)) {
+			compareOrder(t, fmt.Sprintf("%s[%d]", path, i), theirs.Content[i], ours.Content[i])
+		}
+		return
+	}
+	if theirs.Kind != yaml.MappingNode {
+		return
+	}
+	keys := func(of, other *yaml.Node) (names []string) {
+		for i := 0; i < len(of.Content); i += 2 {
+			if valueOf(other, of.Content[i].Value) != nil {
+				names = append(names, of.Content[i].Value)
+			}
+		}
+		return names
+	}
+	want, got := keys(theirs, ours), keys(ours, theirs)
+	if !slices.Equal(want, got) {
+		t.Errorf("%s: the keys are printed in the order %q, by Compose in %q", strings.TrimPrefix(path, "."), got, want)
+	}
+	for _, key := range want {
+		compareOrder(t, path+"."+key, valueOf(theirs, key), valueOf(ours, key))
+	}
+}
+
+func valueOf(mapping *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == key {
+			return mapping.Content[i+1]
+		}
+	}
+	return nil
+}
+
+func yamlOf(t *testing.T, data []byte) *yaml.Node {
+	t.Helper()
+	var n yaml.Node
+	if err := yaml.Unmarshal(data, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n.Content[0]
+}
+
+// reference is compose-go's canonical project, also as it prints it.
+func reference(t *testing.T, base string) (theirs map[string]any, ordered []byte) {
 	t.Helper()
 	dir := filepath.Join(base, "demo")
 	files := strings.Fields(read(t, base, "files"))
@@ -98,15 +151,18 @@ func reference(t *testing.T, base string) map[string]any {
 	if project, err = project.WithServicesEnvironmentResolved(true); err != nil {
 		t.Fatal(err)
 	}
-	data, err := json.Marshal(project.WithoutUnnecessaryResources())
+	project = project.WithoutUnnecessaryResources()
+	data, err := json.Marshal(project)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var theirs map[string]any
 	if err := json.Unmarshal(data, &theirs); err != nil {
 		t.Fatal(err)
 	}
-	return theirs
+	if ordered, err = project.MarshalYAML(); err != nil {
+		t.Fatal(err)
+	}
+	return theirs, ordered
 }
 
 func within(dir string, paths []string) []string {

@@ -5,11 +5,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/plain"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/variables"
-
-	"github.com/orlop/orlop/spec"
 )
 
 // Limits on what a stack file may hold: legal input must not hurt.

@@ -3,9 +3,8 @@ package stackfile
 import (
 	"maps"
 
-	"github.com/orlop/orlop/spec/tree"
-
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
 )
 
 // decode fills the project from the checked tree. The tree is canonical, so

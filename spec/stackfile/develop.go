@@ -4,9 +4,8 @@ import (
 	"path"
 	"strings"
 
-	"github.com/orlop/orlop/spec/tree"
-
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
 )
 
 // watch checks the rules of develop.watch: each has what its action needs.

@@ -9,17 +9,16 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/plain"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/userfile"
 	"github.com/orlop/orlop/spec/variables"
-
-	"github.com/orlop/orlop/spec"
 )
 
 // envFileValues reads environment files, later ones over earlier ones. It
 // tells which of them each variable is from.
-func (l *loader) envFileValues(files []string, optional bool, read func(path string) ([]byte, error), lookup func(string) (string, bool)) (values, from map[string]string, err error) {
+func (l *loader) envFileValues(files []string, optional bool, read func(path string) ([]byte, error), lookup func(string) (string, bool)) (values, from map[string]string, unread error) {
 	values, from = map[string]string{}, map[string]string{}
 	for _, f := range files {
 		if f == os.DevNull {
@@ -31,17 +30,18 @@ func (l *loader) envFileValues(files []string, optional bool, read func(path str
 			continue
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("cannot read the environment file %s: %s", l.display(path), userfile.Cause(err))
+			unread = errors.Join(unread, fmt.Errorf("cannot read the environment file %s: %s", l.display(path), userfile.Cause(err)))
+			continue
 		}
 		found := l.readEnv(path, data, false, values, lookup)
-		if found.Problem != nil {
-			l.envFileMistake(path, found.Problem)
+		for _, problem := range found.Problems {
+			l.envFileMistake(path, problem)
 		}
 		for _, name := range found.Names {
 			from[name] = path
 		}
 	}
-	return values, from, nil
+	return values, from, unread
 }
 
 // readEnv reads the text of an environment file into values and warns of
@@ -69,8 +69,7 @@ func isDir(path string) bool {
 // not shown: it may hold a password.
 func (l *loader) envFileMistake(path string, problem *variables.EnvFileError) {
 	l.envBroken = true
-	name := l.display(path)
-	l.Report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: name, Line: problem.Line, Column: 1}, Message: problem.Message})
+	l.Report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: l.display(path), Line: problem.Line, Column: 1}, Message: problem.Message})
 }
 
 // projectName finds the name of the project.
@@ -235,9 +234,8 @@ func (e *envFileReader) read(entry *tree.Node, path string) {
 		return
 	}
 	read := l.readEnv(at.Text, data, tree.TextAt(entry, "format") == "raw", e.values, l.told(l.remotes.Of(at.Text), &spec.Place{File: l.display(at.Text)}, e.lookup, nil))
-	if problem := read.Problem; problem != nil {
+	for _, problem := range read.Problems {
 		l.Fail(at, path, fmt.Sprintf("%s:%d: %s", l.display(at.Text), problem.Line, problem.Message), "")
-		return
 	}
 	for _, name := range read.Names {
 		if e.entries[name] == nil {

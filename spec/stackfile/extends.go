@@ -8,12 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/fetched"
+	"github.com/orlop/orlop/spec/schema"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/variables"
-
-	"github.com/orlop/orlop/spec"
-	"github.com/orlop/orlop/spec/schema"
 )
 
 // maxIncludes is how deep files may include files.

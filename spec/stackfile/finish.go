@@ -7,12 +7,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/fetched"
 	"github.com/orlop/orlop/spec/forms"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/values"
-
-	"github.com/orlop/orlop/spec"
 )
 
 // finish turns the merged tree into a project: profiles, environments and
@@ -43,6 +42,7 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	}
 	v.findBases()
 	v.choose()
+	isSound := len(l.diagnostics.Errors()) == 0
 	for _, f := range v.workloads() {
 		if f.Value.Kind == tree.MapNode && (v.asked[f.Key] || v.jobs[f.Key] && !l.opts.Only) {
 			v.initEnvironments(f.Value, v.path(f.Key))
@@ -50,6 +50,7 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 			l.serviceLabels(f.Value, v.path(f.Key))
 		}
 	}
+	unread := len(l.diagnostics.Errors()) // of environment and label files
 	v.resourceNames()
 	known = len(l.diagnostics)
 	if v.check(); l.opts.NoConsistency {
@@ -75,6 +76,8 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 		}
 		l.payloads(p, root, v.contents())
 		l.foresee(p)
+	} else if isSound && len(l.diagnostics.Errors()) == unread { // all files that can't be read are told at once
+		l.payloads(p, root, v.contents())
 	}
 	return p
 }

@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/orlop/orlop/spec/tree"
-
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
 )
 
 // A job that is to be run is a service of its project; the others are kept as what

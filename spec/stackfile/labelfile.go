@@ -84,8 +84,8 @@ func (l *loader) serviceLabels(service *tree.Node, path string) {
 			continue
 		}
 		read := l.readEnv(f.Text, data, false, values, none)
-		if read.Problem != nil {
-			l.envFileMistake(f.Text, read.Problem)
+		for _, problem := range read.Problems {
+			l.envFileMistake(f.Text, problem)
 		}
 		for _, name := range read.Names {
 			if from[name] == nil {

@@ -164,8 +164,11 @@ func FuzzEnvFile(f *testing.F) {
 		values := map[string]string{}
 		read := variables.ReadEnv(s, raw, values, func(string) (string, bool) { return "", false })
 		lines := strings.Count(s, "\n") + 1
-		if read.Problem != nil && (read.Problem.Line < 1 || read.Problem.Line > lines) {
-			t.Errorf("line %d of %d", read.Problem.Line, lines)
+		for _, problem := range read.Problems {
+			if problem.Line >= 1 && problem.Line <= lines {
+				continue
+			}
+			t.Errorf("line %d of %d", problem.Line, lines)
 		}
 		for _, u := range read.Unset {
 			if u.At.Line < 1 || u.At.Line > lines || u.At.Column < 1 {

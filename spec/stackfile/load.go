@@ -11,14 +11,13 @@ import (
 	"io"
 	"path/filepath"
 
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/fetched"
 	"github.com/orlop/orlop/spec/forms"
+	"github.com/orlop/orlop/spec/schema"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/userfile"
 	"github.com/orlop/orlop/spec/variables"
-
-	"github.com/orlop/orlop/spec"
-	"github.com/orlop/orlop/spec/schema"
 )
 
 // Options say what to load and from where. The zero value loads the stack

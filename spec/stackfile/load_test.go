@@ -224,6 +224,10 @@ func dump(t *testing.T, opts Options, differs string) {
 		base = filepath.Dir(base)
 	}
 	write(t, filepath.Join(base, "ours.json"), string(canonical))
+	if canonical, err = project.YAML(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(base, "ours.yaml"), string(canonical))
 	var environ, files strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(opts.Environ)) {
 		fmt.Fprintf(&environ, "%s=%s\n", name, opts.Environ[name])

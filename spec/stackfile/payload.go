@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/userfile"
 	"github.com/orlop/orlop/spec/values"
-
-	"github.com/orlop/orlop/spec"
 )
 
 // payloads reads the contents of the secrets and configs that services use.

@@ -6,11 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/orlop/orlop/spec/tree"
-	"github.com/orlop/orlop/spec/values"
-
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/schema"
+	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/values"
 )
 
 // dependencies checks depends_on: the services exist and are active, and

@@ -10,11 +10,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/plain"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/userfile"
-
-	"github.com/orlop/orlop/spec"
 
 	"gopkg.in/yaml.v3"
 )

@@ -7,11 +7,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/forms"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/values"
-
-	"github.com/orlop/orlop/spec"
 )
 
 // maxServices is how many services a project may have.

@@ -18,10 +18,13 @@ type EnvFileError struct {
 
 // EnvReading is how the reading of an environment file went.
 type EnvReading struct {
-	Names   []string        // that it gives a value
-	Unset   []UnsetVariable // that its values ask for
-	Problem *EnvFileError
+	Names    []string        // that it gives a value
+	Unset    []UnsetVariable // that its values ask for
+	Problems []*EnvFileError
 }
+
+// mostProblems is how many mistakes of an environment file are told of.
+const mostProblems = 20
 
 // ReadEnv reads the lines of an environment file into values: NAME=value with
 // optional quotes (double ones with escapes and variables, single ones
@@ -32,14 +35,14 @@ func ReadEnv(data string, raw bool, values map[string]string, lookup func(string
 	data = strings.TrimPrefix(data, "\uFEFF")
 	data = strings.ReplaceAll(data, "\r\n", "\n")
 	p := &envParser{data: data, rest: data, line: 1, out: values, lookup: lookup}
-	for p.err == nil && p.rest != "" {
+	for !p.lost && p.rest != "" && len(p.errs) < mostProblems {
 		if raw {
 			p.rawLine()
 		} else {
 			p.statement()
 		}
 	}
-	return EnvReading{p.names, p.unset, p.err}
+	return EnvReading{p.names, p.unset, p.errs}
 }
 
 type envParser struct {
@@ -50,16 +53,31 @@ type envParser struct {
 	lookup func(string) (string, bool)
 	names  []string
 	unset  []UnsetVariable
-	err    *EnvFileError
+	errs   []*EnvFileError
+	later  map[string]string
+	lost   bool // what follows can't be told apart
 }
 
 func (p *envParser) set(name, value string) {
+	if len(p.errs) > 0 { // nothing counts that stands behind a mistake, but to find others
+		if p.later == nil {
+			p.later = map[string]string{}
+		}
+		p.later[name] = value
+		return
+	}
 	p.out[name] = value
 	p.names = append(p.names, name)
 }
 
 func (p *envParser) fail(format string, args ...any) {
-	p.err = &EnvFileError{p.line, fmt.Sprintf(format, args...)}
+	p.errs = append(p.errs, &EnvFileError{p.line, fmt.Sprintf(format, args...)})
+}
+
+// skip leaves out the rest of a line that has a mistake. Where a quote begins in it, nobody can tell where that ends.
+func (p *envParser) skip() {
+	line := p.cutLine()
+	p.lost = p.lost || strings.Count(line, `"`)%2 != 0 || strings.Count(line, "'")%2 != 0
 }
 
 // cutLine takes the rest of the line.
@@ -78,8 +96,7 @@ func (p *envParser) rawLine() {
 	}
 	name, value, ok := strings.Cut(line, "=")
 	if name == "" || strings.ContainsFunc(name, unicode.IsSpace) {
-		p.line = number
-		p.fail("the line does not begin with the name of a variable")
+		p.errs = append(p.errs, &EnvFileError{number, "the line does not begin with the name of a variable"})
 		return
 	}
 	p.assign(name, value, ok)
@@ -115,6 +132,7 @@ func (p *envParser) statement() {
 		name = p.rest[:end]
 	}
 	if !p.checkName(name) {
+		p.skip()
 		return
 	}
 	name = strings.TrimSpace(name)
@@ -194,6 +212,7 @@ func (p *envParser) quoted(name string) {
 	}
 	p.line = number
 	p.fail("the quote of %s is not closed", name)
+	p.lost = true
 }
 
 // afterQuote skips a comment behind a quoted value.
@@ -204,12 +223,16 @@ func (p *envParser) afterQuote() {
 		return
 	}
 	p.fail("unexpected text behind the closing quote")
+	p.skip()
 }
 
 // expand fills the variables of a value in that begins on a line, at an offset.
 func (p *envParser) expand(value string, line, start int) string {
 	vars := Expander{Lookup: func(name string) (string, bool) {
 		if v, ok := p.lookup(name); ok {
+			return v, true
+		}
+		if v, ok := p.later[name]; ok {
 			return v, true
 		}
 		v, ok := p.out[name]
@@ -221,7 +244,7 @@ func (p *envParser) expand(value string, line, start int) string {
 		if !bad.Required {
 			message = "a dollar sign in the value begins no variable: write $$, or put the value into single quotes"
 		}
-		p.err = &EnvFileError{line, message}
+		p.errs = append(p.errs, &EnvFileError{line, message})
 	}
 	for _, u := range unset {
 		u.At = spec.Place{Line: line, Column: 1}
