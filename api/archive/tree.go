@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/spec/openat"
 )
 
 // Tree is a directory that paths are resolved inside of.
@@ -81,10 +83,7 @@ func (t *Tree) open(at string, flags int) (int, error) {
 	if at == "" {
 		at = "."
 	}
-	fd, err := unix.Openat2(t.fd, at, &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: t.resolve})
-	if errors.Is(err, unix.EAGAIN) { // something was renamed meanwhile: the kernel asks to look again
-		fd, err = unix.Openat2(t.fd, at, &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: t.resolve})
-	}
+	fd, err := openat.Open(t.fd, at, &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: t.resolve})
 	if errors.Is(err, unix.EXDEV) {
 		err = errLeadsOut
 	}

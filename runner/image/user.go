@@ -17,6 +17,8 @@ import (
 	"github.com/moby/sys/user"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/spec/openat"
 )
 
 // User is who a process runs as.
@@ -141,7 +143,7 @@ func checkNumbers(who string) error {
 // openText opens a regular file of at most 4 MB inside root; a missing one is
 // empty. Links are followed as in that root, absolute ones too.
 func openText(root int, name string) (io.ReadCloser, error) {
-	fd, err := unix.Openat2(root, name, &unix.OpenHow{
+	fd, err := openat.Open(root, name, &unix.OpenHow{
 		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC, // it may be a pipe
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})

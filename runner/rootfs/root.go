@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/api/archive"
+	"github.com/orlop/orlop/spec/openat"
 )
 
 // Root is the root directory of a container. Every path is
@@ -210,7 +211,7 @@ func (c *Root) parent(dir string, create bool) (int, error) {
 }
 
 func (c *Root) resolve(dir string) (int, error) {
-	return unix.Openat2(c.fd, dir, &unix.OpenHow{
+	return openat.Open(c.fd, dir, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 }
@@ -272,7 +273,7 @@ func (c *Root) isDirectory(clean string) bool {
 // be written as it is. Where there is none, or a program runs from it, another
 // one takes its place.
 func (c *Root) openThere(clean string, e Entry) bool {
-	place, err := unix.Openat2(c.fd, clean, &unix.OpenHow{
+	place, err := openat.Open(c.fd, clean, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/spec/openat"
 )
 
 // The files of a container that doesn't run are its layers, mounted at a place
@@ -126,7 +128,7 @@ func mountInside(root *Root, m specs.Mount, users *os.File) error {
 func (c *Root) place(at string, dir bool) (int, error) {
 	clean := path.Clean("/" + at)
 	open := func() (int, error) {
-		return unix.Openat2(c.fd, clean, &unix.OpenHow{
+		return openat.Open(c.fd, clean, &unix.OpenHow{
 			Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 		})
 	}

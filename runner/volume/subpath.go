@@ -15,6 +15,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/openat"
 )
 
 // What is inside a volume is its containers' to change, at any time: between
@@ -91,7 +92,7 @@ func mountSubpath(dir, subpath, place string) error {
 		return err
 	}
 	defer unix.Close(root)
-	fd, err := unix.Openat2(root, subpath, &unix.OpenHow{
+	fd, err := openat.Open(root, subpath, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/spec/openat"
 )
 
 // Location is where a user's file was found, so that a program with more rights than
@@ -39,7 +41,7 @@ func Locate(path string) (Location, error) {
 // no link, at no directory of the path, and opens nothing that another owns: whoever may
 // write to one of those directories gets no more read than what was theirs.
 func (l Location) Read(limit int64) ([]byte, error) {
-	fd, err := unix.Openat2(unix.AT_FDCWD, l.Path, &unix.OpenHow{
+	fd, err := openat.Open(unix.AT_FDCWD, l.Path, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if errors.Is(err, unix.ELOOP) {
