@@ -60,13 +60,23 @@ func newServer(conn net.Conn) *server {
 	}
 }
 
+// tryAgain is after how long what was refused is tried again: it may have been for want of memory, of descriptors, or of
+// a program that has been installed since.
+const tryAgain = time.Minute
+
 // onlyOne makes a joiner when it is first asked for one.
 func onlyOne() func(scratch string) (*joiner.Joiner, error) {
-	var once sync.Once
+	var mu sync.Mutex
 	var j *joiner.Joiner
 	var err error
+	var tried time.Time
 	return func(scratch string) (*joiner.Joiner, error) {
-		once.Do(func() { j, err = joiner.New(scratch) })
+		mu.Lock()
+		defer mu.Unlock()
+		if j == nil && (err == nil || time.Since(tried) > tryAgain) {
+			j, err = joiner.New(scratch)
+			tried = time.Now()
+		}
 		return j, err
 	}
 }
@@ -236,27 +246,28 @@ type left struct {
 	plain *joiner.Container // nil: they join by libcontainer
 	err   error             // why the last one was refused, or all are
 	args  []string          // of that one
+	at    time.Time         // when it was
 }
 
-// join starts the process without libcontainer. What was refused once is so without being tried again.
+// join starts the process without libcontainer. What was refused is so for a while without being tried again.
 func (s *server) join(c *join.Container, p *libcontainer.Process, output *os.File, q *job.Request) (int, error) {
 	j, err := s.joiner(q.State)
 	if err != nil {
 		return 0, joiner.Refusal(err)
 	}
 	l, _ := c.Left.(*left)
-	if l == nil {
-		l = &left{}
+	if l == nil || l.plain == nil && time.Since(l.at) >= tryAgain {
+		l = &left{at: time.Now()}
 		l.plain, l.err = joiner.Of(c.Container)
 		c.Left = l
 	}
-	if l.plain == nil || l.err != nil && slices.Equal(l.args, p.Args) {
+	if l.plain == nil || l.err != nil && time.Since(l.at) < tryAgain && slices.Equal(l.args, p.Args) {
 		return 0, joiner.Refusal(l.err)
 	}
 	pid, err := j.Join(l.plain, p, output, func(pid int) { s.isNow(q.ID, pid) })
 	l.args, l.err = p.Args, nil
 	if joiner.IsRefused(err) {
-		l.err = err
+		l.err, l.at = err, time.Now()
 	}
 	return pid, err
 }

@@ -47,6 +47,7 @@ func (s *server) reapStrangers() {
 		}
 		for pid, began := range suspects {
 			if beginOf(pid) == began {
+				_ = unix.Kill(pid, unix.SIGKILL) // one that goes on is nobody's
 				go func() { _, _ = unix.Wait4(pid, nil, 0, nil) }()
 			}
 		}

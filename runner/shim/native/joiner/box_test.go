@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -36,7 +37,7 @@ mkdir bin dev proc old etc
 /bin/busybox mknod dev/null c 1 3
 cp /bin/busybox bin
 cp /bin/busybox bin/held
-for p in sh cat ls readlink grep; do ln -s busybox bin/$p; done
+for p in sh cat ls readlink grep sed; do ln -s busybox bin/$p; done
 echo no program >bin/text
 pivot_root . old
 /bin/busybox mount -t proc none /proc
@@ -140,35 +141,16 @@ func reap(t *testing.T, pid int) (status unix.WaitStatus) {
 	return status
 }
 
-// stallAtItsCgroup keeps whoever joins the box from joining its cgroup, in sight of the box and with all rights, until release.
-func (b *box) stallAtItsCgroup(t *testing.T) (stalled <-chan bool, release func()) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "full")
-	if err := unix.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := f.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetNonblock(int(fd), true)
-		for err == nil {
-			_, err = unix.Write(int(fd), make([]byte, 4096))
-		}
-	})
-	b.cgroups = []string{path}
-	there, times := make(chan bool, 1), 0
+// stallInSight keeps whoever joins the box where it has just come in sight of the box, with all rights, until release.
+func (b *box) stallInSight(*testing.T) (stalled <-chan bool, release func()) {
+	there, goOn, times := make(chan bool, 1), make(chan bool), 0
 	b.seen = func(int) {
 		if times++; times == 2 { // the second process
 			there <- true
+			<-goOn
 		}
 	}
-	return there, func() { _, _ = f.Read(make([]byte, 1<<16)) }
+	return there, sync.OnceFunc(func() { close(goOn) })
 }
 
 // stallAtItsProgram keeps the program "held" from being executed, until release.

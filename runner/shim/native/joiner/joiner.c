@@ -1,16 +1,16 @@
 // The way of a process into a container, without a Go program that begins: it runs before
 // Go does, where the program was started for it, and ends in the container's program.
 //
-// There are two processes. The first one joins the namespaces, out of the container's
-// sight; it then forks into its process namespace, and ends. The second one, a child of
-// who started the first one, becomes the program. In between it can be seen in the
-// container, with rights that nobody there has. What keeps it from those who would use
-// that is what runc does, in runc's order:
+// There are two processes. The first one joins the cgroups and the namespaces, out of the
+// container's sight; it then forks into its process namespace, and ends. The second one, a child
+// of who started the first one, says that it is there, waits until the starter knows it, and
+// becomes the program. In between it can be seen in the container, with rights that nobody
+// there has. What keeps it from those who would use that is what runc does, in runc's order:
 //   - neither is dumpable: nobody without CAP_SYS_PTRACE reaches its memory, its files or
 //     its program through /proc or ptrace;
 //   - its program is a copy that can't be written to, wherever one gets hold of it;
-//   - once it is in its cgroups it holds no descriptor but the program's three and a socket,
-//     which execve closes; only then does it look at a path of the container's;
+//   - it never holds a descriptor but the program's three and a socket, which execve
+//     closes: none leads to a directory of the machine, whatever rights one has who finds it;
 //   - its directory is one of the container's before the program has it.
 //
 // Nothing is said here of why something could not be done: the starter has it done
@@ -21,7 +21,6 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/keyctl.h>
-#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -34,9 +33,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifndef CLONE_INTO_CGROUP
-#define CLONE_INTO_CGROUP 0x200000000ULL
-#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -58,16 +54,16 @@ struct record {
 	uint32_t limits, instructions, groups, cgroups, args, env, pad;
 };
 
-enum { VERSION = 0x6f6a0001 };
-enum { NO_NEW_PRIVILEGES = 1, UMASK = 2, KEYRING = 4, OOM_SCORE = 8, CGROUP2 = 16 };
+enum { VERSION = 0x6f6a0002 };
+enum { NO_NEW_PRIVILEGES = 1, UMASK = 2, KEYRING = 4, OOM_SCORE = 8 };
 
 struct limit {
 	uint32_t resource, pad;
 	uint64_t soft, hard;
 };
 
-// What the starter is told: the number of the process that becomes the program, or what
-// could not be done and the number of the error.
+// What the starter is told: that the process which sends it is there, or what could not be
+// done and the number of the error.
 struct report {
 	uint32_t is_error;
 	int32_t value;
@@ -220,15 +216,13 @@ static const char *look_up(const char *name, char **env)
 }
 
 // become is the second process: what it does, and in which order, is what runc does.
-static void __attribute__((noreturn)) become(struct record *r, struct limit *limits, struct sock_filter *filter, uint32_t *groups, int *cgroups,
+static void __attribute__((noreturn)) become(struct record *r, struct limit *limits, struct sock_filter *filter, uint32_t *groups,
 	const char *ring, const char *cwd, char **args, char **env)
 {
+	char known;
+	tell(0, 0, "");
+	receive(&known, sizeof(known));
 	must(setsid(), "setsid");
-	for (uint32_t i = 0; i < r->cgroups; i++)
-		must(write(cgroups[i], "0", 1), "cgroup");
-	// Nothing of the machine is held from here on.
-	must(syscall(SYS_close_range, SOCKET + 1, ~0U, 0), "close_range");
-	must(fcntl(SOCKET, F_SETFD, FD_CLOEXEC), "fcntl");
 	static unsigned char all[8192]; // as many processors as the kernel may have: its cgroup's are what is left
 	memset(all, 0xff, sizeof(all));
 	syscall(SYS_sched_setaffinity, 0, sizeof(all), all);
@@ -271,15 +265,6 @@ static void __attribute__((noreturn)) become(struct record *r, struct limit *lim
 	give_up("execve");
 }
 
-// fork_into forks a child of our parent's, in a cgroup of version 2 if there is one.
-static pid_t fork_into(int cgroup)
-{
-	if (cgroup < 0)
-		return syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
-	struct clone_args a = { .flags = CLONE_PARENT | CLONE_INTO_CGROUP, .cgroup = cgroup };
-	return syscall(SYS_clone3, &a, sizeof(a));
-}
-
 static void __attribute__((noreturn)) join(void)
 {
 	static struct record r;
@@ -299,15 +284,10 @@ static void __attribute__((noreturn)) join(void)
 	uint32_t *groups = (void *)(filter + r.instructions);
 	char *strings = (void *)(groups + r.groups);
 	const char *score = next(&strings), *ring = next(&strings), *cwd = next(&strings);
-	int cgroups[32], cgroup2 = -1;
-	if (r.flags & CGROUP2) {
-		cgroup2 = must(open(next(&strings), O_PATH | O_DIRECTORY | O_CLOEXEC), "cgroup");
-	} else if (r.cgroups > sizeof(cgroups) / sizeof(*cgroups)) {
-		errno = E2BIG;
-		give_up("cgroups");
-	} else {
-		for (uint32_t i = 0; i < r.cgroups; i++)
-			cgroups[i] = must(open(next(&strings), O_WRONLY | O_CLOEXEC), "cgroup");
+	for (uint32_t i = 0; i < r.cgroups; i++) { // of version 1: in one of version 2 it was born
+		int fd = must(open(next(&strings), O_WRONLY | O_CLOEXEC), "cgroup");
+		must(write(fd, "0", 1), "cgroup");
+		close(fd);
 	}
 	char **args = list(&strings, r.args), **env = list(&strings, r.env);
 
@@ -315,13 +295,11 @@ static void __attribute__((noreturn)) join(void)
 		adjust_oom_score(score);
 	must(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable");
 	must(setns(INIT, r.namespaces), "setns");
-	pid_t pid = must(fork_into(cgroup2), "fork");
-	if (pid == 0) {
-		if (cgroup2 >= 0)
-			r.cgroups = 0;
-		become(&r, limits, filter, groups, cgroups, ring, cwd, args, env);
-	}
-	tell(0, pid, "");
+	must(syscall(SYS_close_range, SOCKET + 1, ~0U, 0), "close_range");
+	must(fcntl(SOCKET, F_SETFD, FD_CLOEXEC), "fcntl");
+	// A child of our parent's, which has to wait for it.
+	if (must(syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0), "fork") == 0)
+		become(&r, limits, filter, groups, ring, cwd, args, env);
 	_exit(0);
 }
 

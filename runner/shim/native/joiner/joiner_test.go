@@ -83,10 +83,19 @@ func TestItsProcessorsAreNotThoseOfItsStarter(t *testing.T) {
 	}
 }
 
-// In a cgroup of version 2 a process is born. Where both versions are there, one of these
-// has no controllers, and serves as well.
+// In a cgroup of version 2 a process is born.
 func TestACgroupOfVersion2(t *testing.T) {
 	b := newBox(t)
+	b.inVersion2(t)
+	if said, _ := b.run(t, usual("cat", "/proc/self/cgroup")); !strings.Contains(said, "0::/"+filepath.Base(b.cgroups[0])+"\n") {
+		t.Errorf("it is in %s", said)
+	}
+}
+
+// inVersion2 gives the box a cgroup of version 2. Where both versions are there, one of these
+// has no controllers, and serves as well.
+func (b *box) inVersion2(t *testing.T) {
+	t.Helper()
 	dir := ""
 	for _, at := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
 		var s unix.Statfs_t
@@ -100,10 +109,44 @@ func TestACgroupOfVersion2(t *testing.T) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Skip("SKIPPED: no cgroup of one's own: ", err)
 	}
-	defer os.Remove(dir)
+	t.Cleanup(func() { _ = os.Remove(dir) })
 	b.cgroups, b.isCgroup2 = []string{dir}, true
-	if said, _ := b.run(t, usual("cat", "/proc/self/cgroup")); !strings.Contains(said, "0::/"+filepath.Base(dir)+"\n") {
-		t.Errorf("it is in %s", said)
+}
+
+// TestOneThatJoinsHoldsNothingOfTheMachine: who may look at all processes of the container, as with cap_add: [SYS_PTRACE],
+// finds no file of one by which a directory of the machine is reached.
+func TestOneThatJoinsHoldsNothingOfTheMachine(t *testing.T) {
+	for _, version := range []int{1, 2} {
+		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
+			b := newBox(t)
+			if version == 2 {
+				b.inVersion2(t)
+			}
+			inSight, release := b.stallInSight(t)
+			done := make(chan error)
+			go func() {
+				pid, _, err := b.begin(t, usual("cat"), b.seen)
+				if err == nil {
+					reap(t, pid)
+				}
+				done <- err
+			}()
+			<-inSight
+			b.seen = nil
+			p := usual("sh", "-c", `for p in /proc/[0-9]*; do
+				read -r name <$p/comm; [ "$name" = 4 ] || continue
+				for f in $p/fd/* $p/cwd $p/root; do echo "${f##*/} $(readlink $f)"; done
+			done | sed 's/:.*//'`)
+			p.Capabilities = all(t)
+			said, _ := b.run(t, p)
+			if want := "0 /dev/null\n1 pipe\n2 pipe\n3 socket\ncwd /\nroot /\n"; said != want {
+				t.Errorf("it holds\n%s", said)
+			}
+			release()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -111,7 +154,7 @@ func TestACgroupOfVersion2(t *testing.T) {
 // sight and when it has given up all rights that this one hasn't: at its program, its files, its root, its memory.
 func TestNobodyInTheContainerReachesOneThatJoins(t *testing.T) {
 	for when, stall := range map[string]func(b *box, t *testing.T) (stalled <-chan bool, release func()){
-		"with all rights": (*box).stallAtItsCgroup, "before its program": (*box).stallAtItsProgram,
+		"with all rights": (*box).stallInSight, "before its program": (*box).stallAtItsProgram,
 	} {
 		b := newBox(t)
 		onItsWay, release := stall(b, t)
@@ -124,7 +167,6 @@ func TestNobodyInTheContainerReachesOneThatJoins(t *testing.T) {
 			done <- err
 		}()
 		<-onItsWay
-		b.cgroups = []string{os.DevNull}
 		said, _ := b.run(t, usual("sh", "-c", `for p in /proc/[0-9]*; do
 			read -r name <$p/comm; [ "$name" = 4 ] || continue
 			echo there
@@ -159,11 +201,10 @@ func TestTheProgramThatJoinsCannotBeWrittenTo(t *testing.T) {
 		t.Errorf("on a file system of type %x, sealed: %t, writing to it: %v", fs.Type, isSealed, err)
 	}
 	// One that is the program itself does nothing but what its caller may.
-	_, release := b.stallAtItsCgroup(t)
-	defer release()
-	seen, ended := make(chan int, 2), make(chan bool)
-	go func() { _, _, _ = b.begin(t, usual("cat"), func(pid int) { seen <- pid }); close(ended) }()
+	seen, ended := make(chan int), make(chan bool)
+	go func() { _, _, _ = b.begin(t, usual("cat"), func(pid int) { seen <- pid; <-seen }); close(ended) }()
 	<-seen
+	seen <- 0
 	pid := <-seen
 	if exe, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid)); err != nil {
 		t.Error(err)
@@ -171,6 +212,7 @@ func TestTheProgramThatJoinsCannotBeWrittenTo(t *testing.T) {
 		t.Errorf("it runs from the machine's own file: %v", err)
 	}
 	_ = unix.Kill(pid, unix.SIGKILL)
+	seen <- 0
 	<-ended
 	reap(t, pid)
 }
@@ -274,21 +316,22 @@ func TestOneThatJoinsCanBeEnded(t *testing.T) {
 		"its container": func(b *box, _ int) error { return b.Container.kill() },
 	} {
 		b := newBox(t)
-		_, release := b.stallAtItsCgroup(t)
-		seen := make(chan int, 3)
+		seen := make(chan int)
 		type result struct {
 			pid int
 			err error
 		}
 		results := make(chan result)
 		go func() {
-			pid, _, err := b.begin(t, usual("cat"), func(pid int) { seen <- pid })
+			pid, _, err := b.begin(t, usual("cat"), func(pid int) { seen <- pid; <-seen })
 			results <- result{pid, err}
 		}()
 		<-seen
+		seen <- 0
 		if err := end(b, <-seen); err != nil {
 			t.Fatal(err)
 		}
+		seen <- 0
 		r := <-results
 		if r.err != nil {
 			t.Errorf("%s: %v", what, r.err)
@@ -297,7 +340,6 @@ func TestOneThatJoinsCanBeEnded(t *testing.T) {
 		if status := reap(t, r.pid); status.Signal() != unix.SIGKILL {
 			t.Errorf("%s: it has ended with %v", what, status)
 		}
-		release()
 	}
 	b := newBox(t)
 	if err := b.Container.kill(); err != nil {
@@ -306,6 +348,36 @@ func TestOneThatJoinsCanBeEnded(t *testing.T) {
 	_ = b.init.Wait()
 	if _, _, err := b.begin(t, usual("cat"), func(int) {}); !IsRefused(err) {
 		t.Errorf("of a container that has ended: %v", err)
+	}
+}
+
+// A first one that is killed before it was told what to do leaves nobody; one that is killed when it has forked leaves
+// a second one that is known before it executes anything.
+func TestTheFirstOfTwoIsKilled(t *testing.T) {
+	b := newBox(t)
+	var second int
+	for name, when := range map[string]int{"at once": 1, "when there is a second": 2} {
+		first, times := 0, 0
+		pid, _, err := b.begin(t, usual("sh", "-c", "exit 3"), func(pid int) {
+			times++
+			if times == 1 {
+				first = pid
+			} else if times == 2 {
+				second = pid
+			}
+			if times == when {
+				_ = unix.Kill(first, unix.SIGKILL)
+			}
+		})
+		switch {
+		case when == 1 && (err == nil || IsRefused(err) || pid != 0):
+			t.Errorf("%s: %d, %v", name, pid, err)
+		case when == 2 && (err != nil || pid != second || reap(t, pid).ExitStatus() != 3):
+			t.Errorf("%s: %d, not %d: %v", name, pid, second, err)
+		}
+	}
+	if left := childrenBesides(t, b.init.Process.Pid); len(left) > 0 {
+		t.Errorf("children are left: %v", left)
 	}
 }
 

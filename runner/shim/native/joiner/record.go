@@ -13,7 +13,7 @@ import (
 )
 
 // version changes with what joiner.c reads.
-const version = 0x6f6a0001
+const version = 0x6f6a0002
 
 // The flags of a record.
 const (
@@ -21,7 +21,6 @@ const (
 	hasUmask
 	hasKeyring
 	hasOOMScore
-	inCgroup2
 )
 
 // head is struct record in joiner.c.
@@ -46,14 +45,18 @@ func (c *Container) record(p *libcontainer.Process) ([]byte, error) {
 	if len(p.Rlimits) > 0 {
 		limits = p.Rlimits
 	}
+	joined := c.cgroups
+	if c.isCgroup2 { // it is born there
+		joined = nil
+	}
 	h := head{
 		Version: version, Namespaces: uint32(c.namespaces), UID: uint32(p.UID), GID: uint32(p.GID), FilterFlags: c.filterFlags,
-		Limits: uint32(len(limits)), Instructions: uint32(len(c.filter) / 8), Groups: uint32(len(p.AdditionalGroups)), Cgroups: uint32(len(c.cgroups)),
+		Limits: uint32(len(limits)), Instructions: uint32(len(c.filter) / 8), Groups: uint32(len(p.AdditionalGroups)), Cgroups: uint32(len(joined)),
 		Arguments: uint32(len(p.Args)), Environment: uint32(len(env)),
 	}
 	c.setCapabilities(&h, p)
 	strs := []string{c.setFlags(&h, p), "_ses." + c.id, p.Cwd}
-	strs = slices.Concat(strs, c.cgroups, p.Args, env)
+	strs = slices.Concat(strs, joined, p.Args, env)
 
 	var rest []byte
 	for _, l := range limits {
@@ -92,9 +95,6 @@ func (c *Container) setFlags(h *head, p *libcontainer.Process) (score string) {
 	if u := c.config.Umask; u != nil {
 		h.Flags |= hasUmask
 		h.Umask = *u
-	}
-	if c.isCgroup2 {
-		h.Flags |= inCgroup2
 	}
 	if s := c.config.OomScoreAdj; s != nil {
 		h.Flags |= hasOOMScore
