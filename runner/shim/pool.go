@@ -101,6 +101,7 @@ type Shim struct {
 
 	err   error // why it can't be used; set before started is closed
 	tasks int   // guarded by Pool.mu; that live in it, or are being made
+	more  int   // guarded by Pool.mu; that an earlier engine made in it, and that are not counted yet
 	ended bool  // guarded by Pool.mu
 	dead  bool  // guarded by Pool.mu; it hung, and was killed
 }
@@ -204,7 +205,7 @@ func (p *Pool) acquire(ctx context.Context, of use) (*Shim, error) {
 	for {
 		p.mu.Lock()
 		var s *Shim
-		i := slices.IndexFunc(p.used[of], func(s *Shim) bool { return s.tasks < mostTasks })
+		i := slices.IndexFunc(p.used[of], func(s *Shim) bool { return s.tasks+s.more < mostTasks })
 		first := i < 0
 		if first {
 			name := of.project + "-" + strings.ToLower(rand.Text()[:8]) // never that of one which is just ending
@@ -308,6 +309,13 @@ func (p *Pool) retire(old *Shim) bool {
 func (p *Pool) find() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	made := map[string]int{} // by address
+	bundles, _ := filepath.Glob(filepath.Join(p.Bundles, "*"))
+	for _, bundle := range bundles {
+		if address, err := addressOf(bundle); err == nil {
+			made[address]++
+		}
+	}
 	entries, _ := os.ReadDir(p.Dir)
 	for _, e := range entries {
 		dir := filepath.Join(p.Dir, e.Name())
@@ -317,7 +325,7 @@ func (p *Pool) find() {
 			_ = os.RemoveAll(dir) // the note comes first: there is no shim
 			continue
 		}
-		s := &Shim{use: use{file.Project, cmp.Or(file.Program, callingShim)}, dir: dir, address: file.Address, started: make(chan struct{}), tasks: 1}
+		s := &Shim{use: use{file.Project, cmp.Or(file.Program, callingShim)}, dir: dir, address: file.Address, started: make(chan struct{}), tasks: 1, more: made[file.Address]}
 		close(s.started)
 		p.found = append(p.found, s)
 		p.used[s.use] = append(p.used[s.use], s)
@@ -329,6 +337,9 @@ func (p *Pool) EndUnused(ctx context.Context) {
 	p.mu.Lock()
 	list := p.found
 	p.found = nil
+	for _, s := range list {
+		s.more = 0
+	}
 	p.mu.Unlock()
 	for _, s := range list {
 		p.Release(ctx, s, "", nil)
@@ -351,6 +362,7 @@ func (p *Pool) Join(id string) *Shim {
 	for _, s := range p.found {
 		if s.address == address && !s.ended {
 			s.tasks++
+			s.more = max(0, s.more-1)
 			return s
 		}
 	}

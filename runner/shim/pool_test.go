@@ -3,6 +3,7 @@ package shim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -215,5 +216,30 @@ func TestManyContainersHaveSeveralShims(t *testing.T) {
 	}
 	if other, err := p.acquire(ctx, use{"other", ownShim}); err != nil || other == all[0] {
 		t.Errorf("another project's is in %v, %v", other, err)
+	}
+}
+
+// What an earlier engine made in a shim counts before it is adopted.
+func TestAFullShimOfAnEarlierEngineTakesNoMore(t *testing.T) {
+	p, ctx := poolOf(t, "exit 0")
+	p.Bundles = filepath.Join(p.Dir, "..", "tasks")
+	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "program": "orlop-shim", "address": "unix:///nosuch"}`)
+	for i := range mostTasks {
+		put(t, filepath.Join(p.Bundles, fmt.Sprint("c", i), "bootstrap.json"), `{"address": "unix:///nosuch"}`)
+	}
+	p.find()
+	full := p.used[shop][0]
+	if s, err := p.acquire(ctx, shop); err != nil || s == full {
+		t.Errorf("one more is in the full one: %v", err)
+	}
+	if s := p.Join("c0"); s != full || s.tasks != 2 || s.more != mostTasks-1 {
+		t.Errorf("of those that are adopted one is in %v", s)
+	}
+	p.mu.Lock()
+	full.started, full.tasks = make(chan struct{}), full.tasks+1 // in use, whatever is adopted
+	p.mu.Unlock()
+	p.EndUnused(ctx)
+	if full.more != 0 {
+		t.Errorf("%d more are waited for", full.more)
 	}
 }

@@ -134,11 +134,7 @@ func (l *Listener) Run(ctx context.Context) error {
 	until(func() { l.routes.listen(l.is.inRoutes, l.changed) })
 	until(func() { l.tables.listen(l.is.inTables, l.changed) })
 	until(func() {
-		watchMounts(table, stop, func() {
-			if l.is.Mount() {
-				l.changed()
-			}
-		})
+		watchMounts(table, stop, l.is.Mount, l.changed)
 	})
 	<-ctx.Done()
 	wake.Close()
@@ -245,16 +241,17 @@ func (is *Interest) inTables(in Namespace, header syscall.NlMsghdr, data []byte)
 	return false
 }
 
-// settleMounts is how long the mounts may go on changing before it is told: each container
-// changes them some times. Where what is told takes long, as with many containers, it is settleTimes as
-// long as that.
+// settleMounts is how long the mounts may go on changing before they are looked at: each container
+// changes them some times. Where a look takes long, as with many containers, the next one waits settleTimes as
+// long as that, and mostSettling at most.
 const (
 	settleMounts = 50 * time.Millisecond
 	settleTimes  = 100
+	mostSettling = time.Second
 )
 
-// watchMounts tells of changes of the table of mounts until stop ends.
-func watchMounts(table int, stop *os.File, changed func()) {
+// watchMounts looks, until stop ends, whenever the table of mounts has changed, and tells of what concerns us.
+func watchMounts(table int, stop *os.File, concerns func() bool, changed func()) {
 	fds := []unix.PollFd{{Fd: int32(table), Events: unix.POLLPRI}, {Fd: int32(stop.Fd()), Events: unix.POLLIN}}
 	for settle := settleMounts; ; {
 		_, err := unix.Poll(fds, -1)
@@ -268,8 +265,11 @@ func watchMounts(table int, stop *os.File, changed func()) {
 				return
 			}
 			began := time.Now()
-			changed()
-			settle = max(settleMounts, settleTimes*time.Since(began))
+			isOurs := concerns()
+			settle = min(max(settleMounts, settleTimes*time.Since(began)), mostSettling)
+			if isOurs {
+				changed()
+			}
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -43,9 +44,14 @@ func (h Host) Read() (Obstacles, error) {
 	if err != nil {
 		return Obstacles{}, fmt.Errorf("the host's firewall can't be read: %w", err)
 	}
+	links4, err := forwarding("ipv4")
+	links6, err6 := forwarding("ipv6")
+	if err := errors.Join(err, err6); err != nil {
+		return Obstacles{}, fmt.Errorf("it can't be told whether the host forwards: %w", err)
+	}
 	return Obstacles{
-		IPv4: firstOf(all.obstacle(unix.NFPROTO_IPV4, h), legacy("ip"), routing(netlink.FAMILY_V4), forwarding("ipv4")),
-		IPv6: firstOf(all.obstacle(unix.NFPROTO_IPV6, h), legacy("ip6"), routing(netlink.FAMILY_V6), sourced(), forwarding("ipv6")),
+		IPv4: firstOf(all.obstacle(unix.NFPROTO_IPV4, h), legacy("ip"), routing(netlink.FAMILY_V4), links4),
+		IPv6: firstOf(all.obstacle(unix.NFPROTO_IPV6, h), legacy("ip6"), routing(netlink.FAMILY_V6), sourced(), links6),
 	}, nil
 }
 
@@ -119,24 +125,24 @@ func routing(family int) string {
 }
 
 // forwarding says that a link does not take part in forwarding, or none does.
-func forwarding(family string) string {
+func forwarding(family string) (string, error) {
 	links, err := forwards(family)
 	if err != nil {
-		return fmt.Sprintf("it can't be told whether the host forwards: %v", err)
+		return "", err
 	}
 	if !links[allLinks] {
-		return "the host does not forward (net." + family + ".conf.all.forwarding)"
+		return "the host does not forward (net." + family + ".conf.all.forwarding)", nil
 	}
-	for index, does := range links {
-		if does || index == newLinks {
+	for _, index := range slices.Sorted(maps.Keys(links)) {
+		if links[index] || index == newLinks {
 			continue
 		}
 		link, err := net.InterfaceByIndex(int(index))
 		if err == nil && link.Flags&net.FlagLoopback == 0 {
-			return "the host does not forward by " + link.Name + " (net." + family + ".conf." + link.Name + ".forwarding)"
+			return "the host does not forward by " + link.Name + " (net." + family + ".conf." + link.Name + ".forwarding)", nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // linux/netconf.h.
@@ -161,7 +167,8 @@ func forwards(family string) (map[uint32]bool, error) {
 		}
 		messages, err = request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNETCONF)
 	}
-	if err != nil {
+	// Where links come and go all the time, what was read is right of those that stay, and of a change the kernel tells.
+	if err != nil && !errors.Is(err, nl.ErrDumpInterrupted) {
 		return nil, err
 	}
 	links := make(map[uint32]bool, len(messages))

@@ -109,13 +109,19 @@ func (l *Library) create(r *runc.Runc, id, bundle string, opts *runc.CreateOpts)
 }
 
 // mountsItsRoot says that the first process of a container can mount its root file system, and that none but
-// the container's processes are to see it: hooks that are run beside it would find nothing there.
+// the container's processes are to see it: hooks that are run on the machine would find nothing there. It can't where the container's
+// mounts are passed on to the machine.
 func mountsItsRoot(spec *specs.Spec) bool {
 	if spec.Linux == nil {
 		return false
 	}
+	switch spec.Linux.RootfsPropagation {
+	case "", "slave", "rslave", "private", "rprivate":
+	default:
+		return false
+	}
 	//lint:ignore SA1019 old hooks are run all the same
-	if h := spec.Hooks; h != nil && len(h.Prestart)+len(h.CreateRuntime) > 0 {
+	if h := spec.Hooks; h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.Poststart)+len(h.Poststop) > 0 {
 		return false
 	}
 	hasMounts := false

@@ -83,6 +83,9 @@ func TestWhoMountsItsRoot(t *testing.T) {
 		"the machine's":          {specs.Spec{Linux: &specs.Linux{}}, false},
 		"with users of its own":  {specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{mounts, users}}}, false},
 		"with a hook beside":     {specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{mounts}}, Hooks: &specs.Hooks{CreateRuntime: []specs.Hook{{}}}}, false},
+		"with a hook after it":   {specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{mounts}}, Hooks: &specs.Hooks{Poststop: []specs.Hook{{}}}}, false},
+		"that passes mounts on":  {specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{mounts}, RootfsPropagation: "rshared"}}, false},
+		"that takes mounts":      {specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{mounts}, RootfsPropagation: "rslave"}}, true},
 		"with a hook inside":     {specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{mounts}}, Hooks: &specs.Hooks{CreateContainer: []specs.Hook{{}}}}, true},
 		"with what is not Linux": {specs.Spec{}, false},
 	} {

@@ -27,8 +27,8 @@ type Mount struct {
 const (
 	// Dir is where below a bundle the root file system is.
 	Dir     = "rootfs"
-	note    = "root.json"
-	failure = "root.error"
+	note    = "orlop-root.json"
+	failure = "orlop-root.error"
 )
 
 // Note leaves word in a bundle of what its first process is to mount.
@@ -53,17 +53,26 @@ func Here(bundle string) error {
 	return m.over(filepath.Join(bundle, Dir))
 }
 
-// read is what a note says; nil if there is none.
+// read is what a note says; nil if there is none. One that another user has put where no bundle is, or has a hand in, is
+// none.
 func read(path string) (*Mount, error) {
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, err
+	}
+	if int(st.Uid) != os.Geteuid() || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o022 != 0 || st.Nlink != 1 {
+		return nil, nil
+	}
 	var m Mount
-	if err := json.Unmarshal(text, &m); err != nil {
+	if err := json.NewDecoder(f).Decode(&m); err != nil {
 		return nil, err
 	}
 	return &m, nil
@@ -93,20 +102,21 @@ func Enter() error {
 	return err
 }
 
-// aside mounts over the current directory where no other namespace sees it: of the mount that the directory is on,
-// this namespace's copy is made private. libcontainer does the same once more.
+// aside mounts over the current directory where no other namespace sees it: the mount that the directory is on is made a slave
+// in this namespace. libcontainer makes them all that, so that nothing is lost of what the machine mounts later; a container that is
+// to pass mounts on to the machine has its root mounted by Here.
 func (m *Mount) aside() error {
 	at, err := os.Getwd()
 	if err != nil {
 		return err
 	}
 	for path := at; ; path = filepath.Dir(path) {
-		err := unix.Mount("", path, "", unix.MS_PRIVATE, "")
+		err := unix.Mount("", path, "", unix.MS_SLAVE, "")
 		if err == nil {
 			break
 		}
 		if !errors.Is(err, unix.EINVAL) || path == "/" { // EINVAL: no mount begins there
-			return fmt.Errorf("make %s private: %w", path, err)
+			return fmt.Errorf("make %s a slave: %w", path, err)
 		}
 	}
 	return m.over(at)

@@ -1,8 +1,11 @@
 package root
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,9 +54,31 @@ func enter(t *testing.T, dir string) error {
 	cmd := exec.Command("/proc/self/exe", "-test.run", "^TestInside$")
 	cmd.Dir, cmd.Env = filepath.Join(dir, Dir), append(os.Environ(), entering+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", bytes.TrimSpace(out))
-	return err
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		t.Log(lines.Text())
+		if lines.Text() == "entered" { // the machine mounts more beside it
+			later := filepath.Join(dir, "later")
+			err := errors.Join(os.Mkdir(later, 0o700), unix.Mount("test", later, "tmpfs", 0, ""), os.WriteFile(filepath.Join(later, "file"), nil, 0o600))
+			if err != nil {
+				t.Error(err)
+			}
+			in.Close()
+		}
+	}
+	_ = unix.Unmount(filepath.Join(dir, "later"), unix.MNT_DETACH)
+	return errors.Join(cmd.Wait(), os.RemoveAll(filepath.Join(dir, "later")))
 }
 
 // TestInside is run by the others, in a mount namespace of its own.
@@ -73,6 +98,13 @@ func TestInside(t *testing.T) {
 	}
 	if err := os.WriteFile(filepath.Join(at, "written"), nil, 0o600); err != nil {
 		t.Error(err)
+	}
+	fmt.Println("entered")
+	if _, err := io.ReadAll(os.Stdin); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(at, "../later/file")); err != nil {
+		t.Errorf("what the machine mounts later is not seen: %v", err)
 	}
 }
 
@@ -145,5 +177,11 @@ func TestABundleWithoutANote(t *testing.T) {
 	}
 	if Enter() == nil || Failure(dir) == nil || Here(dir) == nil {
 		t.Error("a note that can't be read is passed over")
+	}
+	if err := os.Chmod("../"+note, 0o622); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(Enter(), Here(dir)); err != nil {
+		t.Errorf("what others may have written is read: %v", err)
 	}
 }
