@@ -50,8 +50,9 @@ const joinedProfile = `{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 55
 
 // seen is what a process tells of itself: all that is given to it as it joins the container $1. Who may
 // look at all keys of the machine tells of that container's only: others come and go.
+// Signals that this test's caller ignores are ignored by libcontainer's process, too, and by no other: SigIgn is left out.
 const seen = `
-grep -E '^(Umask|Uid|Gid|Groups|TracerPid|NoNewPrivs|Seccomp|Seccomp_filters|Sig[^Q]|Shd|Cap|Speculation|Cpus_allowed|Mems_allowed|Threads)' /proc/self/status
+grep -E '^(Umask|Uid|Gid|Groups|TracerPid|NoNewPrivs|Seccomp|Seccomp_filters|Sig[^QI]|Shd|Cap|Speculation|Cpus_allowed|Mems_allowed|Threads)' /proc/self/status
 cat /proc/self/limits /proc/self/cgroup /proc/self/mountinfo /proc/self/oom_score_adj /proc/self/loginuid /proc/self/coredump_filter /proc/self/timerslack_ns
 readlink /proc/self/ns/* /proc/self/cwd /proc/self/root /proc/self/exe
 for fd in /proc/self/fd/*; do echo "$fd $(readlink $fd)" | sed 's/[0-9]*]//'; done

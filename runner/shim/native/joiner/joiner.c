@@ -215,6 +215,17 @@ static const char *look_up(const char *name, char **env)
 	give_up("program");
 }
 
+// heed_signals has the program begin with no signal ignored or held back, whatever the helper
+// was started by does: those that Go leaves alone, too.
+static void heed_signals(void)
+{
+	struct { void *handler; unsigned long flags; void *restorer; uint64_t mask; } usual = { 0 };
+	uint64_t none = 0;
+	for (int s = 1; s <= 64; s++)
+		syscall(SYS_rt_sigaction, s, &usual, NULL, sizeof(usual.mask)); // two of them nobody can change
+	must(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none)), "signals");
+}
+
 // become is the second process: what it does, and in which order, is what runc does.
 static void __attribute__((noreturn)) become(struct record *r, struct limit *limits, struct sock_filter *filter, uint32_t *groups,
 	const char *ring, const char *cwd, char **args, char **env)
@@ -223,6 +234,7 @@ static void __attribute__((noreturn)) become(struct record *r, struct limit *lim
 	tell(0, 0, "");
 	receive(&known, sizeof(known));
 	must(setsid(), "setsid");
+	heed_signals();
 	static unsigned char all[8192]; // as many processors as the kernel may have: its cgroup's are what is left
 	memset(all, 0xff, sizeof(all));
 	syscall(SYS_sched_setaffinity, 0, sizeof(all), all);

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -23,6 +24,8 @@ import (
 
 func TestAProcessIsWhatItsRecordSays(t *testing.T) {
 	b := newBox(t)
+	signal.Ignore(unix.SIGUSR1) // as somebody may who starts the engine
+	defer signal.Reset(unix.SIGUSR1)
 	mask, score, yes := uint32(0o027), 321, true
 	b.config = configs.Config{Umask: &mask, OomScoreAdj: &score, Rlimits: []configs.Rlimit{{Type: unix.RLIMIT_NOFILE, Soft: 77, Hard: 88}}}
 	p := usual("sh", "-c", `read -r pid name state parent group session rest </proc/self/stat; test $pid = $group -a $pid = $session && echo leads; grep -E "^(Uid|Gid|Groups|Cap|NoNew|Umask|Seccomp:|SigIgn|SigBlk)" /proc/self/status; echo $A $B; ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj; ls /proc/self/fd; echo fine >/proc/self/fd/1; readlink /proc/self/cwd; grep -o _ses.box /proc/keys || echo none`)
