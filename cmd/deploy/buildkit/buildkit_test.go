@@ -84,7 +84,7 @@ func failure(t *testing.T, address string, inPod Run) string {
 	if err == nil {
 		t.Fatalf("%s answers", address)
 	}
-	return conn.Explain(err).Error()
+	return conn.Explain(err, 1).Error()
 }
 
 // serve has a function talk to whoever comes to a socket.
