@@ -8,7 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 )
@@ -187,4 +191,43 @@ func TestSSHSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%q: %s", script, got)
 		}
 	}
+}
+
+// deadlined is a connection that the other side has reset: it takes nothing, and its readers wait until their deadline.
+type deadlined struct {
+	net.Conn
+	once   sync.Once
+	passed chan struct{}
+}
+
+func (d *deadlined) Write([]byte) (int, error) {
+	return 0, &net.OpError{Op: "write", Err: syscall.EPIPE}
+}
+
+func (d *deadlined) SetReadDeadline(time.Time) error {
+	d.once.Do(func() { close(d.passed) })
+	return nil
+}
+
+func (d *deadlined) Read([]byte) (int, error) {
+	<-d.passed
+	return 0, os.ErrDeadlineExceeded
+}
+
+func TestADeadlineOfOursIsNotWhatAConnectionIsLostBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &deadlined{passed: make(chan struct{})}
+		a := &attempt{number: 1, reached: true}
+		c := &Connection{at: &Address{text: "unix:///s"}, last: a, losses: map[int]error{}}
+		n := &noted{Conn: d, of: c, attempt: a}
+		var reading sync.WaitGroup
+		reading.Go(func() { _, _ = n.Read(make([]byte, 1)) })
+		synctest.Wait()
+		_ = d.SetReadDeadline(time.Time{}) // as Write does: the one who reads wakes first
+		reading.Wait()
+		_, _ = n.Write([]byte("x"))
+		if got := c.Explain(io.EOF, 1).Error(); got != "the builder unix:///s went away: broken pipe" {
+			t.Error(got)
+		}
+	})
 }

@@ -239,13 +239,14 @@ func (n *noted) Write(p []byte) (int, error) {
 	return written, err
 }
 
+// note notes what a connection is lost by: not that we have stopped to wait for it.
 func (n *noted) note(isHeard bool, err error) {
 	n.of.mu.Lock()
 	defer n.of.mu.Unlock()
 	if isHeard {
 		n.reached = true
 	}
-	if err != nil && !n.isOurs {
+	if err != nil && !n.isOurs && !errors.Is(err, os.ErrDeadlineExceeded) {
 		n.lose(reason(err))
 	}
 }
