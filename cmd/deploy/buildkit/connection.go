@@ -16,6 +16,7 @@ import (
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 )
 
 // maxMessage is that of BuildKit's own clients, in bytes.
@@ -44,11 +45,21 @@ type Connection struct {
 
 // attempt is one connection that was begun; guarded by the mu of its Connection.
 type attempt struct {
-	number  int   // from 1; 0: none was begun
-	lost    error // what it came to; nil: it is there, or was ended by us
-	reached bool  // it was answered
-	isOurs  bool  // it was we who ended it
+	number  int       // from 1; 0: none was begun
+	lost    error     // what it came to; nil: it is there, or was ended by us
+	reached bool      // it was answered
+	heard   time.Time // when last
+	isOurs  bool      // it was we who ended it
 }
+
+// A builder that vanishes closes no connection, and while a build runs we only listen: one that was silent for askAfter is asked whether it
+// is there, and is given up when it says nothing within answerWithin. BuildKit's server hangs up on clients that ask more often than every
+// five minutes, unless it has sent something since they asked last. It has: it checks the session of a build every five seconds, so that a
+// builder that is well is not asked at all.
+const (
+	askAfter     = 30 * time.Second
+	answerWithin = 20 * time.Second
+)
 
 // Connect prepares a connection; inPod runs commands in pods.
 func Connect(ctx context.Context, at *Address, inPod Run) (*Connection, error) {
@@ -62,6 +73,7 @@ func Connect(ctx context.Context, at *Address, inPod Run) (*Connection, error) {
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.ClientConn, err = grpc.NewClient("passthrough:///"+at.Redacted(),
 		grpc.WithContextDialer(c.dial), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: askAfter, Timeout: answerWithin}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		grpc.WithUnaryInterceptor(grpcerrors.UnaryClientInterceptor), grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor))
 	if err != nil {
@@ -244,7 +256,7 @@ func (n *noted) note(isHeard bool, err error) {
 	n.of.mu.Lock()
 	defer n.of.mu.Unlock()
 	if isHeard {
-		n.reached = true
+		n.reached, n.heard = true, time.Now()
 	}
 	if err != nil && !n.isOurs && !errors.Is(err, os.ErrDeadlineExceeded) {
 		n.lose(reason(err))
@@ -262,9 +274,12 @@ func (n *noted) lose(why error) {
 	}
 }
 
-// Close ends it.
+// Close ends it. One that was silent for too long has vanished.
 func (n *noted) Close() error {
 	n.of.mu.Lock()
+	if silent := time.Since(n.heard); n.reached && silent >= askAfter+answerWithin {
+		n.lose(fmt.Errorf("it has not answered for %v", silent.Round(time.Second)))
+	}
 	n.isOurs = true
 	n.of.mu.Unlock()
 	return n.Conn.Close()
