@@ -33,6 +33,8 @@ type Executor struct {
 	images      map[string]string // that were built
 	generations map[string]int64  // of objects that were applied, by their IDs
 	uids        map[string]string
+	isUnmade    bool          // an image could not be made
+	isTouched   bool          // what runs or has data was applied, or may have been
 	document    *Document     // with the images that were built
 	set         *manifest.Set // of it
 	mirror      *cluster.Mirror
@@ -63,10 +65,14 @@ func Follow(ctx context.Context, c *cluster.Client, project string) (*cluster.Mi
 	return c.Follow(ctx, kinds, manifest.LabelProject+"="+manifest.LabelValue(project))
 }
 
-// End writes down how the revision ended.
+// End writes down how the revision ended. One that came to nothing, for an image could not be made, is none: nobody wants it back, and what
+// is deployed is of the one before.
 func (e *Executor) End(ctx context.Context, failure error) error {
 	if e.mirror != nil {
 		e.mirror.Close()
+	}
+	if failure != nil && e.isUnmade && !e.isTouched {
+		return e.Client.Remove(ctx, manifest.Secret, revisionName(e.Plan.Project, e.Plan.Number), "")
 	}
 	state := StateDeployed
 	if failure != nil {
@@ -131,6 +137,9 @@ func (e *Executor) isOther(o *manifest.Object) bool {
 func (e *Executor) build(ctx context.Context, step string, note func(planner.Event)) (planner.Result, error) {
 	ref, err := e.Build(ctx, step, note)
 	if err != nil {
+		e.mu.Lock()
+		e.isUnmade = true
+		e.mu.Unlock()
 		return planner.Result{}, err
 	}
 	last, isKnown := e.Plan.Observed.Last(), true
@@ -187,6 +196,11 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, 
 		}
 	} else if has && live.GetDeletionTimestamp() != nil {
 		return fmt.Errorf("%s %s is being removed: try again when it is gone", strings.ToLower(o.Kind.Kind), o.Name)
+	}
+	if isWorkload(o.Kind.Kind) || o.Kind == manifest.VolumeClaim { // what a claim is of is found in the revisions
+		e.mu.Lock()
+		e.isTouched = true
+		e.mu.Unlock()
 	}
 	old, had := e.Plan.Observed.Objects[o.ID()]
 	force := e.Plan.options.Force || e.Plan.options.Adopt && !had

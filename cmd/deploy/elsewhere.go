@@ -117,6 +117,7 @@ func (i *images) buildAt(ctx context.Context, e *elsewhere, service string, note
 		return "", err
 	}
 	defer session.Close()
+	number := e.Number()
 	if err := session.Connect(e.ClientConn, service); err != nil {
 		return "", err
 	}
@@ -133,7 +134,7 @@ func (i *images) buildAt(ctx context.Context, e *elsewhere, service string, note
 	case errors.As(err, &failed) && failed.Step != "":
 		return "", err
 	case err != nil:
-		return "", e.Explain(err)
+		return "", e.Explain(err, number)
 	}
 	return repository(target) + "@" + digest, nil
 }

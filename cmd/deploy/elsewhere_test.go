@@ -12,6 +12,7 @@ import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/cmd/cli"
@@ -22,7 +23,9 @@ import (
 // solver is a BuildKit that is done with a build at once. It notes what it was asked for.
 type solver struct {
 	controlapi.UnimplementedControlServer
-	fails error
+	fails    error
+	cuts     bool // it goes away instead
+	listener cutting
 
 	mu     sync.Mutex
 	solved []*controlapi.SolveRequest // guarded by mu
@@ -32,10 +35,39 @@ func (s *solver) Solve(_ context.Context, r *controlapi.SolveRequest) (*controla
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.solved = append(s.solved, r)
+	if s.cuts {
+		s.listener.cut()
+	}
 	if s.fails != nil {
 		return nil, s.fails
 	}
 	return &controlapi.SolveResponse{ExporterResponse: map[string]string{"containerimage.digest": "sha256:1"}}, nil
+}
+
+// cutting is a listener that can cut the connections it has accepted.
+type cutting struct {
+	net.Listener
+	mu    sync.Mutex
+	conns []net.Conn // guarded by mu
+}
+
+func (c *cutting) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		c.conns = append(c.conns, conn)
+	}
+	return conn, err
+}
+
+func (c *cutting) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.conns {
+		conn.Close()
+	}
+	c.conns = nil
 }
 
 // tags are what was built, in order.
@@ -62,8 +94,9 @@ func sending(t *testing.T, s *solver) *images {
 	}
 	server := grpc.NewServer()
 	controlapi.RegisterControlServer(server, s)
+	s.listener.Listener = listener
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(listener) })
+	serving.Go(func() { _ = server.Serve(&s.listener) })
 	t.Cleanup(func() { server.Stop(); serving.Wait() })
 	on := func(contexts map[string]string) *spec.Service {
 		return &spec.Service{Build: &spec.Build{Context: dir, AdditionalContexts: contexts}}
@@ -112,5 +145,36 @@ func TestAFailureElsewhereIsTheBuildsOwnWhereTheBuilderIsThere(t *testing.T) {
 	}
 	if _, err := i.buildElsewhere(t.Context(), "api", func(planner.Event) {}); err == nil || s.tags() != "r.example/base:1" {
 		t.Errorf("built is %s (%v): what has failed is not tried again in one deploy", s.tags(), err)
+	}
+}
+
+// lose cuts the connection to the BuildKit, and waits until that is known.
+func lose(t *testing.T, i *images, s *solver) {
+	t.Helper()
+	s.listener.cut()
+	for i.elsewhere.GetState() == connectivity.Ready {
+		i.elsewhere.WaitForStateChange(t.Context(), connectivity.Ready)
+	}
+}
+
+func TestAConnectionThatWasLostBetweenBuildsExplainsNoLaterFailure(t *testing.T) {
+	s := &solver{}
+	i := sending(t, s)
+	if _, err := i.buildElsewhere(t.Context(), "base", func(planner.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	lose(t, i, s)
+	s.mu.Lock()
+	s.fails = grpcstatus.Error(codes.Unavailable, "registry r.example: 503 Service Unavailable")
+	s.mu.Unlock()
+	if _, err := i.buildElsewhere(t.Context(), "web", func(planner.Event) {}); err == nil || strings.Contains(err.Error(), "went away") || !strings.Contains(err.Error(), "503 Service Unavailable") {
+		t.Error(err)
+	}
+	lose(t, i, s)
+	s.mu.Lock()
+	s.cuts = true
+	s.mu.Unlock()
+	if _, err := i.buildElsewhere(t.Context(), "api", func(planner.Event) {}); err == nil || !strings.Contains(err.Error(), "went away: ") {
+		t.Error(err)
 	}
 }

@@ -58,9 +58,10 @@ func execCommand(invocation func() *cli.Invocation) *cobra.Command {
 	c.Flags().StringVarP(&f.user, "user", "u", "", "no cluster can do that")
 	c.Flags().BoolP("tty", "t", true, "a terminal where ours is one")
 	c.Flags().BoolVar(&f.noTerminal, "no-tty", false, "no terminal for the command")
-	for _, name := range []string{"user", "interactive", "tty", "no-tty"} { // as with exec: what is so anyway
+	for _, name := range []string{"interactive", "tty", "no-tty"} { // as with exec: what is so anyway
 		c.Flags().Lookup(name).Hidden = true
 	}
+	c.Flags().Lookup("user").Hidden = true // it is there to say what to do instead
 	return c
 }
 

@@ -255,6 +255,7 @@ func (c *copied) all(ctx context.Context, open func(cluster.LogOptions) (io.Read
 	defer c.flush()
 	options := c.options
 	for {
+		asked := c.now()
 		body, err := open(options)
 		if err != nil {
 			return err
@@ -265,8 +266,14 @@ func (c *copied) all(ctx context.Context, open func(cluster.LogOptions) (io.Read
 		if err == nil || !options.Follow || ctx.Err() != nil || c.upTo.Equal(before) && c.now().Sub(began) < lasting {
 			return err
 		}
-		if !c.upTo.IsZero() {
+		switch {
+		case !c.upTo.IsZero():
 			options.Since, options.Tail = c.upTo, -1
+		case options.Tail >= 0: // there was nothing of what it asks for: whatever came since is new
+			options.Tail = -1
+			if asked.After(options.Since) {
+				options.Since = asked
+			}
 		}
 	}
 }

@@ -124,3 +124,38 @@ func TestAQuietLogIsFollowedOverManyLostConnections(t *testing.T) {
 		}
 	}
 }
+
+func TestLinesThatNoConnectionHasSeenAreShownWhateverTheTail(t *testing.T) {
+	lost := errors.New("connection reset")
+	for _, tail := range []int{0, 5, -1} {
+		var out bytes.Buffer
+		c := printing(&out)
+		clock := time.Unix(100, 0)
+		c.now = func() time.Time { return clock }
+		c.options.Follow, c.options.Tail = true, tail
+		var asked []cluster.LogOptions
+		logs := []io.Reader{iotest.ErrReader(lost), iotest.ErrReader(lost), strings.NewReader("1970-01-01T00:02:00Z one\n1970-01-01T00:02:01Z two\n")}
+		err := c.all(t.Context(), func(o cluster.LogOptions) (io.ReadCloser, error) {
+			asked = append(asked, o)
+			next := logs[0]
+			logs = logs[1:]
+			clock = clock.Add(time.Second) // while it is opened, lines may come
+			return &closer{next, func() { clock = clock.Add(time.Minute) }}, nil
+		})
+		if err != nil || out.String() != "web-0 | one\nweb-0 | two\n" {
+			t.Errorf("--tail %d: printed is %q (%v)", tail, out.String(), err)
+		}
+		since := time.Unix(100, 0)
+		if tail < 0 {
+			since = time.Time{} // all that there is
+		}
+		for _, o := range asked[1:] {
+			if o.Tail != -1 || !o.Since.Equal(since) {
+				t.Errorf("--tail %d: asked is for %d lines since %v, want all since %v", tail, o.Tail, o.Since, since)
+			}
+		}
+		if asked[0].Tail != tail {
+			t.Errorf("--tail %d: asked is for %d lines first", tail, asked[0].Tail)
+		}
+	}
+}

@@ -8,9 +8,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/grpchijack"
+	"google.golang.org/grpc"
 )
 
 func TestAddressesAreReadOrRefusedWithWhatToDo(t *testing.T) {
@@ -84,7 +91,7 @@ func failure(t *testing.T, address string, inPod Run) string {
 	if err == nil {
 		t.Fatalf("%s answers", address)
 	}
-	return conn.Explain(err).Error()
+	return conn.Explain(err, 1).Error()
 }
 
 // serve has a function talk to whoever comes to a socket.
@@ -187,4 +194,139 @@ func TestSSHSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%q: %s", script, got)
 		}
 	}
+}
+
+// deadlined is a connection that the other side has reset: it takes nothing, and its readers wait until their deadline.
+type deadlined struct {
+	net.Conn
+	once   sync.Once
+	passed chan struct{}
+}
+
+func (d *deadlined) Write([]byte) (int, error) {
+	return 0, &net.OpError{Op: "write", Err: syscall.EPIPE}
+}
+
+func (d *deadlined) SetReadDeadline(time.Time) error {
+	d.once.Do(func() { close(d.passed) })
+	return nil
+}
+
+func (d *deadlined) Read([]byte) (int, error) {
+	<-d.passed
+	return 0, os.ErrDeadlineExceeded
+}
+
+func TestADeadlineOfOursIsNotWhatAConnectionIsLostBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &deadlined{passed: make(chan struct{})}
+		a := &attempt{number: 1, reached: true}
+		c := &Connection{at: &Address{text: "unix:///s"}, last: a, losses: map[int]error{}}
+		n := &noted{Conn: d, of: c, attempt: a}
+		var reading sync.WaitGroup
+		reading.Go(func() { _, _ = n.Read(make([]byte, 1)) })
+		synctest.Wait()
+		_ = d.SetReadDeadline(time.Time{}) // as Write does: the one who reads wakes first
+		reading.Wait()
+		_, _ = n.Write([]byte("x"))
+		if got := c.Explain(io.EOF, 1).Error(); got != "the builder unix:///s went away: broken pipe" {
+			t.Error(got)
+		}
+	})
+}
+
+func TestABuilderThatVanishesIsGivenUpWithinAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		vanishes := func(ctx context.Context, _ Pod, _ []string, stdio io.ReadWriter, _ io.Writer) error {
+			_, _ = stdio.Write([]byte(settings))
+			go func() { _, _ = io.Copy(io.Discard, stdio) }()
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		began := time.Now()
+		if got := failure(t, "kube://b", vanishes); got != "the builder kube://b went away: it has not answered for 50s" {
+			t.Error(got)
+		}
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("it was waited for for %v", took)
+		}
+	})
+}
+
+// quiet is a BuildKit whose builds take an hour and say nothing.
+type quiet struct {
+	controlapi.UnimplementedControlServer
+	*session.Manager
+}
+
+func (q quiet) Session(stream controlapi.Control_SessionServer) error {
+	conn, _, options := grpchijack.Hijack(stream)
+	return q.HandleConn(stream.Context(), conn, options)
+}
+
+func (q quiet) Solve(ctx context.Context, _ *controlapi.SolveRequest) (*controlapi.SolveResponse, error) {
+	select {
+	case <-time.After(time.Hour):
+		return &controlapi.SolveResponse{}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// single is a listener of one connection.
+type single struct{ conns chan net.Conn }
+
+func (s single) Accept() (net.Conn, error) {
+	if conn := <-s.conns; conn != nil {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+func (s single) Close() error   { return nil }
+func (s single) Addr() net.Addr { return &net.UnixAddr{} }
+
+func TestABuilderThatIsQuietKeepsItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		manager, err := session.NewManager()
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := grpc.NewServer() // with the limits that BuildKit's has
+		controlapi.RegisterControlServer(server, quiet{Manager: manager})
+		l := single{make(chan net.Conn)}
+		var running sync.WaitGroup
+		running.Go(func() { _ = server.Serve(l) })
+		defer running.Wait()
+		defer server.Stop()
+		defer close(l.conns)
+		at, err := Parse("kube://b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := Connect(t.Context(), at, func(ctx context.Context, _ Pod, _ []string, stdio io.ReadWriter, _ io.Writer) error {
+			l.conns <- stdio.(net.Conn)
+			<-ctx.Done()
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		control := controlapi.NewControlClient(conn)
+		s, err := session.NewSession(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		running.Go(func() { _ = s.Run(ctx, grpchijack.Dialer(control)) })
+		if _, err := control.Solve(ctx, &controlapi.SolveRequest{}); err != nil {
+			t.Error(conn.Explain(err, 1))
+		}
+		if n := conn.Number(); n != 1 {
+			t.Errorf("it was connected to %d times", n)
+		}
+		cancel()
+		s.Close()
+	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 )
 
 // maxMessage is that of BuildKit's own clients, in bytes.
@@ -34,18 +35,35 @@ type Connection struct {
 	ctx    context.Context // ends what a connection runs by
 	cancel context.CancelFunc
 
-	mu      sync.Mutex
-	lost    error // what the last connection came to; nil: it is there, or was ended by us
-	reached bool  // the last one was answered
-	before  error // what one came to that was answered, before others were made; nil: there was none
-	closed  bool
+	mu     sync.Mutex
+	last   *attempt
+	losses map[int]error // what connections came to that were answered, by their numbers
+	closed bool
 
 	running sync.WaitGroup // of what connections run by; added to while it is not closed
 }
 
+// attempt is one connection that was begun; guarded by the mu of its Connection.
+type attempt struct {
+	number  int       // from 1; 0: none was begun
+	lost    error     // what it came to; nil: it is there, or was ended by us
+	reached bool      // it was answered
+	heard   time.Time // when last
+	isOurs  bool      // it was we who ended it
+}
+
+// A builder that vanishes closes no connection, and while a build runs we only listen: one that was silent for askAfter is asked whether it
+// is there, and is given up when it says nothing within answerWithin. BuildKit's server hangs up on clients that ask more often than every
+// five minutes, unless it has sent something since they asked last. It has: it checks the session of a build every five seconds, so that a
+// builder that is well is not asked at all.
+const (
+	askAfter     = 30 * time.Second
+	answerWithin = 20 * time.Second
+)
+
 // Connect prepares a connection; inPod runs commands in pods.
 func Connect(ctx context.Context, at *Address, inPod Run) (*Connection, error) {
-	c := &Connection{at: at, inPod: inPod}
+	c := &Connection{at: at, inPod: inPod, last: &attempt{}, losses: map[int]error{}}
 	var err error
 	if at.Scheme == "tcp" && at.isTLS() {
 		if c.tls, err = at.tls(); err != nil {
@@ -55,6 +73,7 @@ func Connect(ctx context.Context, at *Address, inPod Run) (*Connection, error) {
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.ClientConn, err = grpc.NewClient("passthrough:///"+at.Redacted(),
 		grpc.WithContextDialer(c.dial), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: askAfter, Timeout: answerWithin}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		grpc.WithUnaryInterceptor(grpcerrors.UnaryClientInterceptor), grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor))
 	if err != nil {
@@ -86,30 +105,44 @@ func (c *Connection) begin() error {
 	return nil
 }
 
-// Explain says of the error of a call whether it is the connection that failed, and by what; other errors stay as they are. The code of
-// an error tells nothing of that: a registry that is away has the same.
-func (c *Connection) Explain(err error) error {
+// Number is that of the connection that a call goes over which is made now: the last one's, unless that is lost. One that could not be made
+// may not be tried again at once.
+func (c *Connection) Number() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case err == nil:
+	if c.last.number == 0 || c.last.reached && c.last.lost != nil {
+		return c.last.number + 1
+	}
+	return c.last.number
+}
+
+// Explain says of the error of a call whether it is the connection that failed, and by what; other errors stay as they are. The code of
+// an error tells nothing of that: a registry that is away has the same. The number is that of the connection when the work began that
+// the call belongs to: others may have been made since, and those before have nothing to do with it.
+func (c *Connection) Explain(err error, number int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
 		return nil
-	case c.before != nil:
-		return fmt.Errorf("the builder %s went away: %w", c.at, c.before)
-	case c.lost != nil && c.reached:
-		return fmt.Errorf("the builder %s went away: %w", c.at, c.lost)
-	case c.lost != nil:
-		return fmt.Errorf("cannot reach the builder %s: %w", c.at, c.lost)
+	}
+	for n := number; n <= c.last.number; n++ {
+		if why := c.losses[n]; why != nil {
+			return fmt.Errorf("the builder %s went away: %w", c.at, why)
+		}
+	}
+	switch {
+	case c.last.number >= number && c.last.lost != nil:
+		return fmt.Errorf("cannot reach the builder %s: %w", c.at, c.last.lost)
 	case isOther(err):
 		return fmt.Errorf("cannot reach the builder %s: it does not answer as a BuildKit does", c.at)
 	}
 	return err
 }
 
-func (c *Connection) isReached() bool {
+func (c *Connection) isReached(a *attempt) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.reached
+	return a.reached
 }
 
 // isOther says that who answers is no BuildKit: it speaks no HTTP/2, is no server of gRPC, or of other services.
@@ -124,23 +157,24 @@ func isOther(err error) bool {
 
 // dial makes one connection.
 func (c *Connection) dial(ctx context.Context, _ string) (net.Conn, error) {
-	conn, err := c.open(ctx)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.reached && c.lost != nil {
-		c.before = c.lost
-	}
-	c.lost, c.reached = err, false
+	a := &attempt{number: c.last.number + 1}
+	c.last = a
+	c.mu.Unlock()
+	conn, err := c.open(ctx, a)
 	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		a.lost = err
 		return nil, err
 	}
-	return &noted{Conn: conn, of: c}, nil
+	return &noted{Conn: conn, of: c, attempt: a}, nil
 }
 
-func (c *Connection) open(ctx context.Context) (net.Conn, error) {
+func (c *Connection) open(ctx context.Context, a *attempt) (net.Conn, error) {
 	switch c.at.Scheme {
 	case "ssh":
-		return c.bySSH()
+		return c.bySSH(a)
 	case "kube":
 		return c.byPod()
 	case "unix":
@@ -193,8 +227,8 @@ func reason(err error) error {
 // noted is a connection whose end is noted.
 type noted struct {
 	net.Conn
-	of     *Connection
-	isOurs bool // it was we who ended it; guarded by of.mu
+	of *Connection
+	*attempt
 }
 
 // Read reads, and notes why it can't.
@@ -217,20 +251,35 @@ func (n *noted) Write(p []byte) (int, error) {
 	return written, err
 }
 
+// note notes what a connection is lost by: not that we have stopped to wait for it.
 func (n *noted) note(isHeard bool, err error) {
 	n.of.mu.Lock()
 	defer n.of.mu.Unlock()
 	if isHeard {
-		n.of.reached = true
+		n.reached, n.heard = true, time.Now()
 	}
-	if err != nil && !n.isOurs && n.of.lost == nil {
-		n.of.lost = reason(err)
+	if err != nil && !n.isOurs && !errors.Is(err, os.ErrDeadlineExceeded) {
+		n.lose(reason(err))
 	}
 }
 
-// Close ends it.
+// lose notes why the connection is no more; of.mu is held.
+func (n *noted) lose(why error) {
+	if n.lost != nil {
+		return
+	}
+	n.lost = why
+	if n.reached {
+		n.of.losses[n.number] = why
+	}
+}
+
+// Close ends it. One that was silent for too long has vanished.
 func (n *noted) Close() error {
 	n.of.mu.Lock()
+	if silent := time.Since(n.heard); n.reached && silent >= askAfter+answerWithin {
+		n.lose(fmt.Errorf("it has not answered for %v", silent.Round(time.Second)))
+	}
 	n.isOurs = true
 	n.of.mu.Unlock()
 	return n.Conn.Close()

@@ -26,7 +26,7 @@ const (
 const waitDelay = time.Second
 
 // bySSH starts ssh, which connects us to the BuildKit of another machine by the buildctl there.
-func (c *Connection) bySSH() (net.Conn, error) {
+func (c *Connection) bySSH(a *attempt) (net.Conn, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a pair of sockets: %w", err)
@@ -54,7 +54,7 @@ func (c *Connection) bySSH() (net.Conn, error) {
 	p := &program{Conn: ours, ended: make(chan struct{}), closed: make(chan struct{})}
 	go func() {
 		defer c.running.Done()
-		p.err = c.sshEnded(cmd.Wait(), s)
+		p.err = c.sshEnded(a, cmd.Wait(), s)
 		close(p.ended)
 		_ = ours.CloseRead() // what it leaves behind may hold on to the other end
 	}()
@@ -62,12 +62,12 @@ func (c *Connection) bySSH() (net.Conn, error) {
 }
 
 // sshEnded says why ssh has ended.
-func (c *Connection) sshEnded(err error, s *spoken) error {
+func (c *Connection) sshEnded(a *attempt, err error, s *spoken) error {
 	var exit *exec.ExitError
 	if err == nil || !errors.As(err, &exit) {
 		return s.or("buildctl has ended there")
 	}
-	if c.isReached() {
+	if c.isReached(a) {
 		return s.or("ssh has ended")
 	}
 	by := strings.Join(append(append([]string{"ssh"}, c.at.login()...), c.at.Hostname()), " ")
