@@ -40,7 +40,7 @@ func RunWith(ctx context.Context, args []string, w cli.World, ofCluster Verbs) i
 	a := newApp(w)
 	a.args, a.ofCluster = slices.Clone(args), ofCluster
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(joinParallel(root, args))
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
 	root.SetIn(w.Stdin)
