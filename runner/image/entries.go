@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"regexp"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -96,7 +97,7 @@ func (s *screen) step() error {
 
 func (s *screen) file(h *tar.Header) error {
 	head := &tar.Header{Typeflag: tar.TypeReg, Name: h.Name, Size: h.Size, Format: tar.FormatPAX}
-	s.hasBlobs = s.hasBlobs || strings.HasPrefix(path.Clean(h.Name), ocispec.ImageBlobsDir+"/")
+	s.hasBlobs = s.hasBlobs || isPart(path.Clean(h.Name))
 	switch name := path.Clean(h.Name); name {
 	case dockerManifest, ocispec.ImageIndexFile, ocispec.ImageLayoutFile:
 		if h.Size > mostDocument {
@@ -120,6 +121,22 @@ func (s *screen) file(h *tar.Header) error {
 	}
 	s.within = true
 	return s.out.WriteHeader(head)
+}
+
+// digestName is a configuration or a layer by its digest, as Docker and other tools name them.
+var digestName = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?$`)
+
+// isPart says that a file is a part of an image by its name: a blob of an OCI layout, or a layer or a configuration as Docker saved them
+// before version 25.
+func isPart(name string) bool {
+	dir, file := path.Split(name)
+	switch strings.Count(dir, "/") {
+	case 0:
+		return digestName.MatchString(file)
+	case 1:
+		return file == "layer.tar"
+	}
+	return strings.HasPrefix(name, ocispec.ImageBlobsDir+"/")
 }
 
 // fewImages is an error if a list of images is so long that no one has them.
