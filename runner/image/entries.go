@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
-	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
@@ -34,15 +32,15 @@ const (
 // file once it is within bounds: a few bytes of an archive can stand for a
 // terabyte, of zeros or of memory.
 type screen struct {
-	in       *tar.Reader
-	most     int                     // entries
-	fits     func(bytes int64) error // on the disk
-	out      *tar.Writer             // to ready
-	ready    bytes.Buffer            // what is read next
-	within   bool                    // a file
-	entries  int
-	hasBlobs bool  // it has a file that is a part of an image
-	err      error // of the archive, once ready is read
+	in      *tar.Reader
+	most    int                     // entries
+	fits    func(bytes int64) error // on the disk
+	out     *tar.Writer             // to ready
+	ready   bytes.Buffer            // what is read next
+	within  bool                    // a file
+	entries int
+	has     Contents
+	err     error // of the archive, once ready is read
 }
 
 func newScreen(in io.Reader, most int, fits func(bytes int64) error) *screen {
@@ -97,7 +95,7 @@ func (s *screen) step() error {
 
 func (s *screen) file(h *tar.Header) error {
 	head := &tar.Header{Typeflag: tar.TypeReg, Name: h.Name, Size: h.Size, Format: tar.FormatPAX}
-	s.hasBlobs = s.hasBlobs || isPart(path.Clean(h.Name))
+	s.has.Note(h.Name)
 	switch name := path.Clean(h.Name); name {
 	case dockerManifest, ocispec.ImageIndexFile, ocispec.ImageLayoutFile:
 		if h.Size > mostDocument {
@@ -121,22 +119,6 @@ func (s *screen) file(h *tar.Header) error {
 	}
 	s.within = true
 	return s.out.WriteHeader(head)
-}
-
-// digestName is a configuration or a layer by its digest, as Docker and other tools name them.
-var digestName = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?$`)
-
-// isPart says that a file is a part of an image by its name: a blob of an OCI layout, or a layer or a configuration as Docker saved them
-// before version 25.
-func isPart(name string) bool {
-	dir, file := path.Split(name)
-	switch strings.Count(dir, "/") {
-	case 0:
-		return digestName.MatchString(file)
-	case 1:
-		return file == "layer.tar"
-	}
-	return strings.HasPrefix(name, ocispec.ImageBlobsDir+"/")
 }
 
 // fewImages is an error if a list of images is so long that no one has them.
