@@ -23,6 +23,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/daemon"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/oneoff"
 	"github.com/orlop/orlop/cmd/terminal"
 	"github.com/orlop/orlop/spec"
 )
@@ -306,8 +307,12 @@ func flagNames(c *cobra.Command) map[string]string {
 // misuse gives a mistake in the command line the exit code that the verb has
 // for it.
 func misuse(c *cobra.Command, err error) error {
-	if err != nil && c.Name() == "ci" {
+	switch {
+	case err == nil:
+	case c.Name() == "ci":
 		return cli.Coded{Err: err, Code: ci.ExitBadFile}
+	case c.CommandPath() == "orlop container run":
+		return cli.Coded{Err: err, Code: oneoff.ExitNotRun}
 	}
 	return err
 }
