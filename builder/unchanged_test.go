@@ -15,11 +15,11 @@ func TestUnchangedInstructions(t *testing.T) {
 		text, target string
 		want         []string
 	}{
-		"one stage":     {"FROM nginx:alpine\nLABEL a=b\nCOPY static /usr/share/nginx/html\n", "", []string{"COPY static /usr/share/nginx/html"}},
-		"an empty base": {several, "", []string{"COPY --from=compile /out /out"}},
+		"one stage":          {"FROM nginx:alpine\nLABEL a=b\nCOPY static /usr/share/nginx/html\n", "", []string{"COPY static /usr/share/nginx/html"}},
+		"an empty base":      {several, "", []string{"COPY --from=compile /out /out"}},
 		"a stage on a stage": {several, "tested", []string{"WORKDIR /src", "COPY . .", "RUN go build -o /out ./...", "RUN go test ./..."}},
-		"no such target":   {several, "absent", nil},
-		"not a Dockerfile": {"FORM x\n", "", nil},
+		"no such target":     {several, "absent", nil},
+		"not a Dockerfile":   {"FORM x\n", "", nil},
 	} {
 		p := &spec.Project{Services: map[string]*spec.Service{"web": {Build: &spec.Build{DockerfileInline: c.text, Target: c.target}}}}
 		if got := UnchangedInstructions(p, "web"); !slices.Equal(got, c.want) {
