@@ -23,6 +23,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/daemon"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/oneoff"
 	"github.com/orlop/orlop/cmd/terminal"
 	"github.com/orlop/orlop/spec"
 )
@@ -40,7 +41,7 @@ func RunWith(ctx context.Context, args []string, w cli.World, ofCluster Verbs) i
 	a := newApp(w)
 	a.args, a.ofCluster = slices.Clone(args), ofCluster
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(joinParallel(root, args))
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
 	root.SetIn(w.Stdin)
@@ -306,8 +307,12 @@ func flagNames(c *cobra.Command) map[string]string {
 // misuse gives a mistake in the command line the exit code that the verb has
 // for it.
 func misuse(c *cobra.Command, err error) error {
-	if err != nil && c.Name() == "ci" {
+	switch {
+	case err == nil:
+	case c.Name() == "ci":
 		return cli.Coded{Err: err, Code: ci.ExitBadFile}
+	case c.CommandPath() == "orlop container run":
+		return cli.Coded{Err: err, Code: oneoff.ExitNotRun}
 	}
 	return err
 }

@@ -84,6 +84,7 @@ func (e *Engine) forgetGone(ctx context.Context, project string) {
 	if len(observed.Containers)+len(observed.Schedules) == 0 {
 		e.runner.ForgetPayloads(project)
 		e.store.Delete(bucketWarned, project)
+		e.history.Forget(project)
 		e.work.Run(heap.Wipe)
 	}
 	e.instances.Forget(project, observed, e.hasImage(ctx))

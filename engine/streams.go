@@ -60,6 +60,7 @@ func (s *server) Create(req *api.CreateRequest, stream api.Engine_CreateServer) 
 		_ = stream.Send(&api.CreateReply{Notice: text}) // one that is gone needs no words
 	})
 	if err != nil {
+		stream.SetTrailer(api.ExitCode(notRun(err)))
 		return err
 	}
 	return stream.Send(made)

@@ -185,6 +185,11 @@ func (c *container) killTask(ctx context.Context, task containerd.Task, end *end
 	if err := c.unpause(ctx); err != nil {
 		return err
 	}
+	return c.awaitKilled(ctx, task, end)
+}
+
+// awaitKilled waits until a process that was sent SIGKILL has ended.
+func (c *container) awaitKilled(ctx context.Context, task containerd.Task, end *ending) error {
 	timer := time.NewTimer(stopTimeout)
 	defer timer.Stop()
 	select {
@@ -201,36 +206,48 @@ func (c *container) killTask(ctx context.Context, task containerd.Task, end *end
 }
 
 // kill sends a signal to the container's process; it is stopped on the user's
-// word if that ends it for certain.
+// word if that ends it for certain. What can't be sent is no event.
 func (c *container) kill(waits context.Context, name string) error {
+	sig, err := proc.ParseSignal(name)
+	if err != nil {
+		return err
+	}
 	ctx := context.WithoutCancel(waits)
 	c.mu.Lock()
 	task, end, state, stop := c.task, c.ending, c.state.State, proc.StopSignal(c.made.StopSignal)
 	running := c.state.HasProcess()
 	c.mu.Unlock()
-	if state == planner.Restarting {
+	sent := supervisor.Signalled{Signal: int(sig), At: c.r.Now()} // before what comes of it
+	switch {
+	case state == planner.Restarting:
 		if err := c.op.Lock(waits); err != nil {
 			return err
 		}
 		defer c.op.Unlock()
-		return c.stop(ctx, Grace{Set: true, Bare: true}, true)
-	}
-	if task == nil || !running {
-		return fmt.Errorf("%s %w", c.name, ErrNotRunning)
-	}
-	sig, err := proc.ParseSignal(name)
-	if err != nil {
-		return err
-	}
-	c.apply(supervisor.Signalled{Signal: int(sig), At: c.r.Now()})
-	if sig != syscall.SIGKILL {
-		if err := c.signal(ctx, task, sig); err != nil || sig != stop {
+		if err := c.stop(ctx, Grace{Set: true, Bare: true}, true); err != nil {
 			return err
 		}
-		return c.unpause(ctx) // it is to end by that
+		c.apply(sent)
+		return nil
+	case task == nil || !running:
+		return fmt.Errorf("%s %w", c.name, ErrNotRunning)
+	case sig == syscall.SIGKILL:
+		c.apply(supervisor.StopAsked{ByUser: true})
 	}
-	c.apply(supervisor.StopAsked{ByUser: true})
-	if err := c.killTask(ctx, task, end); err != nil {
+	if err := c.signal(ctx, task, sig); err != nil {
+		return err
+	}
+	c.apply(sent)
+	if sig != syscall.SIGKILL && sig != stop {
+		return nil
+	}
+	if err := c.unpause(ctx); err != nil { // it is to end by that
+		return err
+	}
+	if sig != syscall.SIGKILL {
+		return nil
+	}
+	if err := c.awaitKilled(ctx, task, end); err != nil {
 		return err
 	}
 	return c.awaitReaped(ctx, end)

@@ -30,22 +30,22 @@ func (inv *Invocation) sayBuiltImages(p *Application, plan *planner.Plan) {
 	}
 	switch {
 	case len(names) == 0:
-	case inv.Progress == "plain": // which has the words of Compose, and the steps
-		inv.sayCachedSteps(p, names)
+	case inv.Progress == "plain": // which has the words of Compose, and the instructions
+		inv.sayUnchanged(p, names)
 	case !plan.IsEmpty() || !p.Options.BuildOnly: // else it is the verdict
 		fmt.Fprintln(inv.Stderr, " "+display.Words{Of: names}.Sentence("", "is built already: no input changed"))
 	}
 }
 
-// sayCachedSteps shows builds that need not run as BuildKit would: each step is cached.
-func (inv *Invocation) sayCachedSteps(p *Application, names []string) {
+// sayUnchanged shows the instructions of builds that need not run. BuildKit is not asked, so that it is not said to have them cached.
+func (inv *Invocation) sayUnchanged(p *Application, names []string) {
 	width := 0
 	for _, name := range names {
 		width = max(width, len(name))
 	}
 	for _, name := range names {
-		for _, step := range builder.CachedSteps(p.Project, name) {
-			fmt.Fprintf(inv.Stderr, " · %-9s %-*s %s: cached\n", "build", width, name, display.Printable(inv.Mask.Text(step)))
+		for _, text := range builder.UnchangedInstructions(p.Project, name) {
+			fmt.Fprintf(inv.Stderr, " · %-9s %-*s unchanged, not run: %s\n", "build", width, name, display.Printable(inv.Mask.Text(text)))
 		}
 		fmt.Fprintf(inv.Stderr, " Image %s Built\n", p.Project.ImageName(name))
 	}

@@ -61,7 +61,11 @@ func CreateOneOff(ctx context.Context, client *api.Client, req *api.CreateReques
 	for {
 		made, err := stream.Recv()
 		if err != nil {
-			return nil, Cause(ctx, err)
+			err = Cause(ctx, err)
+			if code := api.ExitCodeOf(stream.Trailer()); code != 0 {
+				err = Coded{Err: err, Code: code}
+			}
+			return nil, err
 		}
 		if made.Id != "" {
 			return made, nil

@@ -284,10 +284,12 @@ func (b *Board) failures() []*row {
 	return rows
 }
 
+// leastText is how many columns the text of a row has behind a long name, where the line has room.
+const leastText = 24
+
 // line is a row as text, painted, no wider than width; the time stands at the
-// right of 76 columns.
+// right of 76 columns, unless a long name pushes it.
 func (b *Board) line(r *row, now time.Time, frame int, width int, st Style) string {
-	name := b.nameWidth()
 	middle, clockText := r.middle(b, st), ""
 	switch r.mark {
 	case done, failed, cancelled:
@@ -295,8 +297,9 @@ func (b *Board) line(r *row, now time.Time, frame int, width int, st Style) stri
 	case active:
 		clockText = Clock(max(0, now.Sub(r.began)))
 	}
-	head := fmt.Sprintf("%-9s %-*s ", r.verb, name, r.name)
-	room := min(width, 77) - 3 - len([]rune(head)) - len(clockText) - 2
+	head := b.head(r)
+	used := 3 + len([]rune(head)) + len(clockText) + 2
+	room := max(min(width, 77)-used, min(width-used, leastText))
 	if clockText == "" {
 		room = width - 4 - len([]rune(head))
 	}
@@ -314,12 +317,13 @@ func (b *Board) line(r *row, now time.Time, frame int, width int, st Style) stri
 	return strings.TrimRight(out, " ")
 }
 
-func (b *Board) nameWidth() int {
-	width := 17
+// head is what a row begins with: its verb and its name, each with a gap behind it.
+func (b *Board) head(r *row) string {
+	width := 16
 	for _, r := range b.rows {
 		width = max(width, len([]rune(r.name)))
 	}
-	return min(width, 32)
+	return fmt.Sprintf("%-9s %-*s  ", r.verb, min(width, 32), r.name)
 }
 
 // middle is the text of a row: a bar where a total is known.
@@ -400,7 +404,7 @@ func (b *Board) Unfinished(now time.Time) []string {
 			continue
 		}
 		text = Clip(Printable(cmp.Or(text, "runs")), waitColumns)
-		out = append(out, fmt.Sprintf(" · %-9s %-*s %s (%s)", r.verb, b.nameWidth(), r.name, text, Seconds(now.Sub(since))))
+		out = append(out, fmt.Sprintf(" · %s%s (%s)", b.head(r), text, Seconds(now.Sub(since))))
 	}
 	return out
 }

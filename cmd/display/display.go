@@ -193,7 +193,7 @@ func (d *plainDisplay) show(r *row, e planner.Event) {
 
 // at says what a row is at.
 func (d *plainDisplay) at(r *row, text string) string {
-	return fmt.Sprintf(" %s %-9s %-*s %s", d.st.Dim("·"), r.verb, d.board.nameWidth(), r.name, Printable(spec.ShortDigests(text)))
+	return fmt.Sprintf(" %s %s%s", d.st.Dim("·"), d.board.head(r), Printable(spec.ShortDigests(text)))
 }
 
 func (d *plainDisplay) Finish(s Summary) {

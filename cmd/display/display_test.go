@@ -415,3 +415,22 @@ func TestTimesReadBest(t *testing.T) {
 		t.Errorf("125 s in a column is %q", got)
 	}
 }
+
+// TestANameAndWhatIsSaidOfItAreTwoColumns: a name of any length has a gap behind it.
+func TestANameAndWhatIsSaidOfItAreTwoColumns(t *testing.T) {
+	for _, name := range []string{"a-service-of-17/1", "registry.example/shop/web:1", "registry.example/a/path/that/is/longer/than/the/column:1"} {
+		steps := []*planner.Step{{ID: "pull " + name, Action: planner.Pull, Resource: name}, {ID: "pull a", Action: planner.Pull, Resource: "a"}}
+		var out bytes.Buffer
+		d := &plainDisplay{board: NewBoard(began), w: &out, now: func() time.Time { return at(0) }}
+		d.Plan(&planner.Plan{Project: "shop", Steps: steps})
+		for _, s := range steps {
+			d.Event(planner.Event{Time: at(0), Step: s.ID, Action: s.Action, Resource: s.Resource, Kind: planner.Started})
+			d.Event(planner.Event{Time: at(0), Step: s.ID, Action: s.Action, Resource: s.Resource, Kind: planner.Done, Text: "pulled"})
+		}
+		for _, said := range []string{"started", "pulled"} {
+			if !strings.Contains(out.String(), name+"  "+said) {
+				t.Errorf("there is no gap before %q:\n%s", said, out.String())
+			}
+		}
+	}
+}

@@ -53,7 +53,11 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 	return reword((&maker{inv}).runImage(ctx, image, command, o), o.Name)
 }
 
-func (a *maker) runImage(ctx context.Context, image string, command []string, o Image) error {
+func (a *maker) runImage(ctx context.Context, image string, command []string, o Image) (err error) {
+	isMade := false
+	if !o.CreateOnly {
+		defer func() { err = withCode(err, isMade) }()
+	}
 	if o.Detach && o.Terminal && o.Remove {
 		o.Terminal = false
 	}
@@ -94,7 +98,6 @@ func (a *maker) runImage(ctx context.Context, image string, command []string, o 
 	if err != nil {
 		return err
 	}
-	isMade := false
 	o.made = func(made *api.CreateReply) error {
 		isMade = true
 		if ids != nil {
@@ -119,6 +122,23 @@ func (a *maker) runImage(ctx context.Context, image string, command []string, o 
 		return a.createOnly(ctx, project, o)
 	}
 	return a.start(ctx, project, o.Name, o.Options, tty)
+}
+
+// ExitNotRun is the exit code of "container run", as of docker run, for what is no doing of the container's: its own 126 and 127 say that
+// its program can't be run, or is not there.
+const ExitNotRun = 125
+
+// withCode gives an error of "container run" its exit code; once the container is made, a code alone is that of its process.
+func withCode(err error, isMade bool) error {
+	var of cli.Exit
+	var has cli.Coded
+	switch isCode := errors.As(err, &of); {
+	case err == nil, isCode && isMade, errors.As(err, &has), errors.Is(err, cli.ErrInterrupted):
+		return err
+	case isCode:
+		return cli.Exit{Code: ExitNotRun}
+	}
+	return cli.Coded{Err: err, Code: ExitNotRun}
 }
 
 // createOnly makes the container without starting it.

@@ -74,7 +74,7 @@ func (e *explanation) print(w io.Writer, service string) {
 		}
 	}
 	for i := range e.failed {
-		if f := &e.failed[i]; f.Service == service {
+		if f := &e.failed[i]; f.Service == service && e.isStillWanted(f) {
 			e.attempt(w, f)
 		}
 	}
@@ -91,6 +91,23 @@ func (e *explanation) print(w io.Writer, service string) {
 	if len(changes) == 0 {
 		e.row(w, "would change", "nothing: it is as the stack file says")
 	}
+}
+
+// isStillWanted says that the stack file still has what a step was about: an image that is no longer built or pulled is not.
+func (e *explanation) isStillWanted(f *planner.Event) bool {
+	s := e.project.Buildable(f.Service)
+	switch {
+	case s == nil:
+		return false
+	case f.Action == planner.Build:
+		return s.Build != nil
+	case f.Action == planner.Pull:
+		return slices.ContainsFunc(e.project.ImageNames(), func(name string) bool { // of a platform, or pinned
+			rest, is := strings.CutPrefix(f.Resource, name)
+			return is && (rest == "" || rest[0] == ' ' || rest[0] == '@')
+		})
+	}
+	return true
 }
 
 // attempt says how the last try of a step failed, with the last of what was printed.

@@ -59,7 +59,9 @@ func TestExplanation(t *testing.T) {
 		{Time: now.Add(-time.Minute), Action: planner.Build, Resource: "lone", Service: "lone", Text: "exit code: 3", Lines: []string{"cannot go on"}},
 		{Time: now.Add(-time.Hour), Action: planner.Replace, Resource: "lone/1", Service: "lone", Text: "no program"},
 		{Time: now, Action: planner.Create, Resource: "web/1", Service: "web", Text: "of another"},
+		{Time: now, Action: planner.Pull, Resource: "former:1", Service: "lone", Text: "of an image that it had"},
 	}
+	project.Services["lone"].Build = &spec.Build{}
 	(&explanation{project: project, plan: &planner.Plan{}, failed: failed, now: now}).print(&out, "lone")
 	want = ` lone   has no container: "orlop up -d lone" makes it
    lone           the last build of its image failed about a minute ago: exit code: 3
@@ -69,6 +71,14 @@ func TestExplanation(t *testing.T) {
 `
 	if out.String() != want {
 		t.Errorf("why says\n%s\nwant\n%s", out.String(), want)
+	}
+	out.Reset()
+	project.Services["lone"].Build, project.Services["lone"].Image = nil, "lone:2"
+	failed[0].Action, failed[0].Resource = planner.Pull, "lone:2 (linux/arm64)"
+	failed = append(failed[:2], planner.Event{Time: now, Action: planner.Build, Resource: "lone", Service: "lone", Text: "of a build that it had"})
+	(&explanation{project: project, plan: &planner.Plan{}, failed: failed, now: now}).print(&out, "lone")
+	if text := out.String(); !strings.Contains(text, "the last pull of its image failed") || strings.Contains(text, "that it had") {
+		t.Errorf("of what is pulled now why says\n%s", text)
 	}
 	out.Reset()
 	hostile := &planner.Plan{Steps: []*planner.Step{{Action: planner.Replace, Resource: "db/1", Service: "db", Reasons: []planner.Reason{{Path: "services.db.labels.a\x1b[2Jb\x08"}}}}}

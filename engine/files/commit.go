@@ -175,8 +175,7 @@ func (s *Server) Import(stream grpc.ClientStreamingServer[api.ImportInput, api.C
 				return err
 			}
 			defer whole.Close()
-			_, err = io.Copy(out, whole)
-			return err
+			return copyFiles(out, whole)
 		},
 		Change: change,
 	})
@@ -184,4 +183,16 @@ func (s *Server) Import(stream grpc.ClientStreamingServer[api.ImportInput, api.C
 		return fmt.Errorf("cannot import an image: %w", err)
 	}
 	return stream.SendAndClose(&api.CommitReply{Name: made.Name, Digest: made.Digest.String(), Id: made.ID.String()})
+}
+
+// copyFiles copies an archive of files. One of images is an error: as files they would be of no use.
+func copyFiles(out io.Writer, in io.Reader) error {
+	var has image.Contents
+	if err := tarball.Copy(out, in, has.Note); err != nil {
+		return err
+	}
+	if has.AreImages() {
+		return errors.New(`it is an archive of images and not of the files of one: "orlop image load" loads them`)
+	}
+	return nil
 }

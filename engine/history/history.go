@@ -25,6 +25,7 @@ type Source interface {
 // Book is what is remembered.
 type Book struct {
 	from Source
+	now  func() time.Time
 
 	mu    sync.Mutex
 	known happening.Known  // guarded by mu
@@ -37,7 +38,7 @@ type Book struct {
 
 // New is a book that remembers nothing.
 func New(from Source) *Book {
-	return &Book{from: from, known: happening.Known{Now: time.Now}, began: time.Now()}
+	return &Book{from: from, now: time.Now, known: happening.Known{Now: time.Now}, began: time.Now()}
 }
 
 // Record notes what happens to containers until ctx ends.

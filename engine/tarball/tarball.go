@@ -58,6 +58,24 @@ func Open(in io.Reader, verb string) (io.ReadCloser, error) {
 	return out, nil
 }
 
+// Copy copies a tar archive as it is, and tells the names of its files up to where it can't be read as one.
+func Copy(out io.Writer, in io.Reader, name func(string)) error {
+	buffered := bufio.NewWriterSize(out, archive.MessageSize)
+	seen := io.TeeReader(in, buffered)
+	files := tar.NewReader(seen)
+	for {
+		h, err := files.Next()
+		if err != nil {
+			break // who unpacks it says what is wrong with it
+		}
+		name(h.Name)
+	}
+	if _, err := io.Copy(io.Discard, seen); err != nil {
+		return err
+	}
+	return buffered.Flush()
+}
+
 type reader struct {
 	io.Reader
 	close func() error

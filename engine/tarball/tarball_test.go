@@ -142,3 +142,27 @@ func TestDictionaryOfXZ(t *testing.T) {
 		}
 	}
 }
+
+func TestACopyIsTheArchiveAsItIs(t *testing.T) {
+	var whole bytes.Buffer
+	w := tar.NewWriter(&whole)
+	for _, name := range []string{"./a", "b/c"} {
+		text := strings.Repeat(name, 5000)
+		if err := w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text))}); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(w, text)
+	}
+	w.Close()
+	whole.WriteString("behind its end")
+	for what, in := range map[string][]byte{"whole": whole.Bytes(), "cut off": whole.Bytes()[:17_000], "no archive from some point on": append(bytes.Clone(whole.Bytes()[:16_384]), "nothing"...)} {
+		var out bytes.Buffer
+		var names []string
+		if err := Copy(&out, bytes.NewReader(in), func(name string) { names = append(names, name) }); err != nil || !bytes.Equal(out.Bytes(), in) {
+			t.Errorf("%s: %v, %d of %d bytes", what, err, out.Len(), len(in))
+		}
+		if len(names) == 0 || names[0] != "./a" {
+			t.Errorf("%s: its files are %q", what, names)
+		}
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
@@ -33,15 +32,15 @@ const (
 // file once it is within bounds: a few bytes of an archive can stand for a
 // terabyte, of zeros or of memory.
 type screen struct {
-	in       *tar.Reader
-	most     int                     // entries
-	fits     func(bytes int64) error // on the disk
-	out      *tar.Writer             // to ready
-	ready    bytes.Buffer            // what is read next
-	within   bool                    // a file
-	entries  int
-	hasBlobs bool  // it has a file that is a part of an image
-	err      error // of the archive, once ready is read
+	in      *tar.Reader
+	most    int                     // entries
+	fits    func(bytes int64) error // on the disk
+	out     *tar.Writer             // to ready
+	ready   bytes.Buffer            // what is read next
+	within  bool                    // a file
+	entries int
+	has     Contents
+	err     error // of the archive, once ready is read
 }
 
 func newScreen(in io.Reader, most int, fits func(bytes int64) error) *screen {
@@ -96,7 +95,7 @@ func (s *screen) step() error {
 
 func (s *screen) file(h *tar.Header) error {
 	head := &tar.Header{Typeflag: tar.TypeReg, Name: h.Name, Size: h.Size, Format: tar.FormatPAX}
-	s.hasBlobs = s.hasBlobs || strings.HasPrefix(path.Clean(h.Name), ocispec.ImageBlobsDir+"/")
+	s.has.Note(h.Name)
 	switch name := path.Clean(h.Name); name {
 	case dockerManifest, ocispec.ImageIndexFile, ocispec.ImageLayoutFile:
 		if h.Size > mostDocument {

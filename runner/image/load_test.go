@@ -73,7 +73,7 @@ func manifestOf(config ocispec.Descriptor, layers ...ocispec.Descriptor) ocispec
 // Risk archives: a list of images of 1 GB, one of 100,000 names, a sparse file of 1 TB, an index within an index within an index, each listed ten times; manifests and configurations of 5 MB, others' digests and sizes, names that are none, names of 70 KB
 // Held: each is refused in a moment by what is wrong with it; no name of it stays, nor what it brought
 func TestArchivesThatHurt(t *testing.T) {
-	large := strings.Repeat(" ", 5<<20)
+	large, hex := strings.Repeat(" ", 5<<20), strings.Repeat("0a", 32)
 	oci := ocispec.MediaTypeImageManifest
 	sound := func(b *bundle) ocispec.Descriptor {
 		return b.blob(oci, manifestOf(b.blob(ocispec.MediaTypeImageConfig, config)))
@@ -87,12 +87,20 @@ func TestArchivesThatHurt(t *testing.T) {
 			b.add("c.json", config)
 			b.add("manifest.json", `[{"Config":"c.json","RepoTags":["app:1"],"Layers":[]}]`)
 		}, ""},
-		"not one":               {func(b *bundle) { b.add("../../../etc/x", "x"); b.add("/etc/x", "x") }, "an archive of files and of no images"},
-		"cut between two files": {func(b *bundle) { sound(b) }, "the archive ends in the middle"},
-		"no archive":            {func(b *bundle) { b.WriteString(strings.Repeat("no archive", 200)) }, "invalid tar header"},
-		"list of 1 GB":          {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "./manifest.json", Size: 1 << 30, Mode: 0o644}) }, "manifest.json of the archive has 1073741824 bytes, more than the 4393216"},
-		"index of 1 GB":         {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "index.json", Size: 1 << 30, Mode: 0o644}) }, "index.json of the archive has 1073741824 bytes"},
-		"file of 1 TB":          {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "x", Size: 1 << 60, Mode: 0o644}) }, "the archive has a file of 1152921504.6 GB, \"x\": no space"},
+		"not one":                                {func(b *bundle) { b.add("../../../etc/x", "x"); b.add("/etc/x", "x") }, "an archive of files and of no images"},
+		"cut between two files":                  {func(b *bundle) { sound(b) }, "the archive ends in the middle"},
+		"cut after a layer, by Docker before 25": {func(b *bundle) { b.add(hex+"/VERSION", "1.0"); b.add(hex+"/layer.tar", "layer") }, "the archive ends in the middle"},
+		"cut after a configuration, by Docker":   {func(b *bundle) { b.add("./"+hex+".json", config) }, "the archive ends in the middle"},
+		"cut after a layer, by crane":            {func(b *bundle) { b.add(hex+".tar.gz", "layer") }, "the archive ends in the middle"},
+		"files of other names": {func(b *bundle) {
+			b.add("app/"+hex+".json", "{}")
+			b.add("app/lib/layer.tar", "x")
+			b.add("cafe.json", "{}")
+		}, "an archive of files and of no images"},
+		"no archive":    {func(b *bundle) { b.WriteString(strings.Repeat("no archive", 200)) }, "invalid tar header"},
+		"list of 1 GB":  {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "./manifest.json", Size: 1 << 30, Mode: 0o644}) }, "manifest.json of the archive has 1073741824 bytes, more than the 4393216"},
+		"index of 1 GB": {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "index.json", Size: 1 << 30, Mode: 0o644}) }, "index.json of the archive has 1073741824 bytes"},
+		"file of 1 TB":  {func(b *bundle) { _ = b.w.WriteHeader(&tar.Header{Name: "x", Size: 1 << 60, Mode: 0o644}) }, "the archive has a file of 1152921504.6 GB, \"x\": no space"},
 		"100,000 names": {func(b *bundle) {
 			b.add("c.json", config)
 			b.add("manifest.json", `[{"Config":"c.json","Layers":[],"RepoTags":["a`+strings.Repeat(`","a`, 100_000)+`"]}]`)
