@@ -219,6 +219,7 @@ func Next(s State, e Event) (State, []Effect) {
 		return s.onFrozen(e)
 	case Signalled:
 		s.Signal, s.SignalledAt = e.Signal, e.At
+		s.Stopped = s.Stopped || s.State == planner.Exited && s.isEndOfSignal()
 	case Updated:
 		return s.onUpdated(e)
 	case Adopted:
@@ -279,7 +280,7 @@ func (s State) onExited(e Exited) (State, []Effect) {
 	again := s.Wanted && isRestarted(s.restart, e.Code, s.FailedTries)
 	effects := []Effect{StopProbes{}, ResolveNames(false), ParkPorts{Again: again}}
 	if !again {
-		s.State = planner.Exited
+		s.State, s.Stopped = planner.Exited, s.Stopped || s.isEndOfSignal()
 		if e.Lost {
 			s.Error = "its shim was lost"
 		}
@@ -287,6 +288,16 @@ func (s State) onExited(e Exited) (State, []Effect) {
 	}
 	s, retry := s.backOff(e.Now)
 	return s, append(effects, retry...)
+}
+
+// heeded is how long a program may take to end by a signal.
+const heeded = 10 * time.Second
+
+// isEndOfSignal says that a process ended soon after somebody sent it a signal by hand, and as if its work were done: it ended on
+// the user's word, and has completed nothing.
+func (s State) isEndOfSignal() bool {
+	after := s.ExitedAt.Sub(s.SignalledAt)
+	return s.ExitCode == 0 && !s.SignalledAt.IsZero() && !s.SignalledAt.Before(s.StartedAt) && after >= 0 && after < heeded
 }
 
 // isRestarted applies the terms of restarting to a container that has ended by
