@@ -178,12 +178,12 @@ func (v *Verbs) cachePrune() *cobra.Command {
 			"once afterwards; images and containers stay.\n\n" +
 			"With --keep, BuildKit removes whole records, those first that were used longest ago and least often, until the rest\n" +
 			"is smaller.",
-		Example: "  orlop cache prune --keep 10gb\n  orlop cache prune -f --filter until=240h",
+		Example: "  orlop cache prune --keep 10GB\n  orlop cache prune -f --filter until=240h",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if keep != "" {
-				bytes, ok := spec.ParseBytes(keep)
-				if !ok || bytes < 0 {
-					return fmt.Errorf("--keep is %q: it must be a size such as 10gb or 500mb", keep)
+				bytes, ok := display.ParseBytes(keep)
+				if !ok {
+					return fmt.Errorf("--keep is %q: it must be a size such as 10GB or 500MB", keep)
 				}
 				req.ReservedSpace = bytes
 			}
@@ -197,7 +197,7 @@ func (v *Verbs) cachePrune() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&keep, "keep", "", "`size` that stays: what was used last")
+	c.Flags().StringVar(&keep, "keep", "", "`size` that stays, of what was used last: 10GB as sizes are printed, by 1000, or 10GiB, by 1024")
 	c.Flags().BoolVarP(&req.All, "all", "a", false, "what BuildKit has for itself too, and what images share")
 	c.Flags().StringArrayVar(&filters, "filter", nil, "only what was last used before `until=TIME` (10m, 240h, 2026-01-31)")
 	c.Flags().BoolVarP(&force, "force", "f", false, "don't ask")
