@@ -4631,6 +4631,7 @@ func (x *RemoveImageRequest) GetForce() bool {
 
 type RemoveImageReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4663,6 +4664,13 @@ func (x *RemoveImageReply) ProtoReflect() protoreflect.Message {
 // Deprecated: Use RemoveImageReply.ProtoReflect.Descriptor instead.
 func (*RemoveImageReply) Descriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *RemoveImageReply) GetAbsent() bool {
+	if x != nil {
+		return x.Absent
+	}
+	return false
 }
 
 type VolumesRequest struct {
@@ -7542,8 +7550,9 @@ const file_engine_proto_rawDesc = "" +
 	"\bTagReply\">\n" +
 	"\x12RemoveImageRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05force\x18\x02 \x01(\bR\x05force\"\x12\n" +
-	"\x10RemoveImageReply\"\x10\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"*\n" +
+	"\x10RemoveImageReply\x12\x16\n" +
+	"\x06absent\x18\x01 \x01(\bR\x06absent\"\x10\n" +
 	"\x0eVolumesRequest\">\n" +
 	"\fVolumesReply\x12.\n" +
 	"\avolumes\x18\x01 \x03(\v2\x14.orlop.v1.VolumeInfoR\avolumes\"\xb1\x02\n" +

@@ -29,7 +29,7 @@ func (a *app) attachCommand() *cobra.Command {
 			"and signals. The exit code is the container's.",
 		Example: "  orlop attach console                 ctrl-p,ctrl-q lets go of a terminal and leaves it running\n" +
 			"  orlop attach --sig-proxy=false web   Ctrl-C ends the attachment alone",
-		Args:              cobra.ExactArgs(1),
+		Args:              cobra.MatchAll(cli.AtLeast(1, "a service"), cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeOneService,
 		RunE:              func(c *cobra.Command, args []string) error { return a.attach(c.Context(), args[0], f) },
 	}

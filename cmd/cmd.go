@@ -167,6 +167,7 @@ func (a *app) root() *cobra.Command {
 	add(root, groupEngine, a.engineCommand(), a.doctorCommand(), a.diagnoseCommand(), a.gcCommand(), a.traceCommand(), a.containerCommand(), a.imageCommand(), a.volumeCommand(), a.networkCommand(), a.secretCommand(), a.systemCommand(), a.cacheCommand(), a.loginCommand(), a.logoutCommand(), a.versionCommand(), a.completionCommand(),
 		a.guardCommand())
 	inherit(root, root.Flags())
+	sayArguments(root)
 	return root
 }
 

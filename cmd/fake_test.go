@@ -135,6 +135,9 @@ func (f *fakeEngine) Images(context.Context, *api.ImagesRequest) (*api.ImagesRep
 }
 
 func (f *fakeEngine) RemoveImage(_ context.Context, r *api.RemoveImageRequest) (*api.RemoveImageReply, error) {
+	if r.Name == "nosuch" && r.Force {
+		return &api.RemoveImageReply{Absent: true}, nil
+	}
 	if r.Name == "used" && !r.Force {
 		return nil, errors.New("web/1 uses it")
 	}

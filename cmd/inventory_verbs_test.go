@@ -109,6 +109,7 @@ func TestWhatTheEngineHasIsMadeAndRemoved(t *testing.T) {
 		"network rm":                          {"", "orlop network rm needs a network: see orlop network rm --help\n", 1},
 		"image rm busybox used":               {"busybox\n", "web/1 uses it\n", 1},
 		"image rm -f used":                    {"used\n", "", 0},
+		"image rm -f nosuch used":             {"used\n", "", 0},
 		"image tag shop-api registry/api:2":   {"", "", 0},
 		"image tag shop-api":                  {"", "orlop image tag needs a source and a target: see orlop image tag --help\n", 1},
 		"volume ls --filter size=3":           {"", "--filter is \"size=3\": it must be name=TEXT, label=NAME[=VALUE], driver=NAME or dangling=true|false\n", 1},

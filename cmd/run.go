@@ -30,7 +30,7 @@ func (a *app) runCommand() *cobra.Command {
 				f.NoTerminal = !tty
 			}
 			if asked := c.Flags().Changed("tty") || c.Flags().Changed("no-TTY") || c.Flags().Changed("no-tty"); asked && !f.NoTerminal && !f.Detach && !display.IsTerminal(a.Stdin) {
-				return errors.New("a terminal is asked for and the input is none: leave --tty out, or use -T")
+				return errors.New("the input is not a terminal: leave --tty out, or use -T")
 			}
 			return oneoff.Run(c.Context(), a.Invocation, args[0], args[1:], f)
 		},

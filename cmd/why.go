@@ -3,6 +3,7 @@ package cmd
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/why"
 )
 
@@ -13,7 +14,7 @@ func (a *app) whyCommand() *cobra.Command {
 		Example: "  orlop why web\n" +
 			"  orlop why db       after it has restarted, or where others wait for it\n" +
 			"  orlop why api      after an up that failed: what the last try said, and when",
-		Args:              cobra.ExactArgs(1),
+		Args:              cobra.MatchAll(cli.AtLeast(1, "a service"), cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeOneService,
 		RunE:              func(c *cobra.Command, args []string) error { return why.Run(c.Context(), a.Invocation, args[0]) },
 	}

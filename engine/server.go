@@ -360,7 +360,8 @@ func (s *server) TagImage(ctx context.Context, req *api.TagRequest) (*api.TagRep
 
 // RemoveImage removes an image's name.
 func (s *server) RemoveImage(ctx context.Context, req *api.RemoveImageRequest) (*api.RemoveImageReply, error) {
-	return &api.RemoveImageReply{}, s.runner.Inventory().RemoveImage(ctx, req.Name, req.Force)
+	isAbsent, err := s.runner.Inventory().RemoveImage(ctx, req.Name, req.Force)
+	return &api.RemoveImageReply{Absent: isAbsent}, err
 }
 
 // Main runs an engine as the process's own task: flags are parsed, the

@@ -63,7 +63,7 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	case planner.RemoveVolume:
 		return planner.Result{}, r.Inventory().RemoveUnused(s.Name)
 	case planner.RemoveImage:
-		err := r.Inventory().RemoveImage(ctx, s.Name, false)
+		_, err := r.Inventory().RemoveImage(ctx, s.Name, false)
 		if used, isUsed := errors.AsType[*inventory.UsedError](err); isUsed { // another stack's: this one is down all the same
 			return planner.Result{Outcome: planner.Unchanged, Text: "stays: container " + used.Container + " is made of it"}, nil
 		}

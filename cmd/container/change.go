@@ -25,6 +25,8 @@ type change struct {
 	refuse func(m *member) error
 	// fill puts the verb's flags into the request; nil has none.
 	fill func(*api.LifecycleRequest)
+	// ignoresMissing says that names which no container has are no mistake; nil: they are.
+	ignoresMissing func() bool
 }
 
 func (v *Verbs) changes() []*cobra.Command {
@@ -140,7 +142,8 @@ func (v *Verbs) kill() *cobra.Command {
 func (v *Verbs) remove() *cobra.Command {
 	ch := &change{action: planner.Remove, words: display.Words{Done: "is removed", Nothing: "has nothing to remove", Failed: "is not removed"}}
 	c := v.changing("rm", "Remove containers", "  orlop container rm -f shop-web-2", ch)
-	force := c.Flags().BoolP("force", "f", false, "remove those too that run: they are killed")
+	force := c.Flags().BoolP("force", "f", false, "remove those too that run: they are killed; ignore what does not exist")
+	ch.ignoresMissing = func() bool { return *force }
 	volumes := c.Flags().BoolP("volumes", "v", false, "remove anonymous volumes with them")
 	ch.fill = func(r *api.LifecycleRequest) {
 		r.RemoveVolumes, r.HasStopTimeout, r.OnlyStopped = *volumes, *force, !*force
@@ -158,6 +161,9 @@ func (v *Verbs) remove() *cobra.Command {
 func (v *Verbs) change(ctx context.Context, names []string, ch *change) error {
 	return v.Of().WithEngine(ctx, func(ctx context.Context, client *api.Client) error {
 		found, err := find(ctx, client, names)
+		if ch.ignoresMissing != nil && ch.ignoresMissing() {
+			err = withoutMissing(err)
+		}
 		if found == nil && err != nil {
 			return err
 		}

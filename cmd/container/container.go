@@ -114,6 +114,21 @@ func (e *missingError) Error() string {
 	return fmt.Sprintf("no container %q: \"orlop container ls -a\" lists them", e.name)
 }
 
+// withoutMissing is the error of find without the names that no container has.
+func withoutMissing(err error) error {
+	var rest []error
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	for _, e := range joined.Unwrap() {
+		if _, isMissing := errors.AsType[*missingError](e); !isMissing {
+			rest = append(rest, e)
+		}
+	}
+	return errors.Join(rest...)
+}
+
 // with connects, finds the container of a name, and runs f.
 func (v *Verbs) with(ctx context.Context, name string, f func(context.Context, *api.Client, member) error) error {
 	return v.Of().WithEngine(ctx, func(ctx context.Context, client *api.Client) error {

@@ -130,9 +130,27 @@ func with(c *cobra.Command, inv *cli.Invocation, f func(context.Context, *cli.In
 	if err := inherit(c); err != nil {
 		return err
 	}
+	if space := c.Flags().Lookup("namespace"); space != nil && space.Value.String() != "" {
+		if err := checkNamespace("namespace", space.Value.String()); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := inv.Interruptible(c.Context())
 	defer cancel()
 	return f(ctx, inv)
+}
+
+// checkNamespace refuses what can't be the name of a namespace: a label of RFC 1123.
+func checkNamespace(flag, name string) error {
+	own := manifest.DNSName(name)
+	if own == name && name != "" {
+		return nil
+	}
+	err := fmt.Errorf("--%s is %q, which no namespace can be called: use small letters, digits, and - in between, 63 at most", flag, name)
+	if own != "" {
+		err = fmt.Errorf("%w, such as %s", err, own)
+	}
+	return err
 }
 
 // inherit gives a verb below deploy the flags that stand before it: orlop deploy -n shop status.

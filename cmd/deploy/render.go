@@ -2,11 +2,11 @@ package deploy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +17,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	core "github.com/orlop/orlop/deploy"
 	"github.com/orlop/orlop/deploy/manifest"
+	"github.com/orlop/orlop/spec"
 )
 
 func renderCommand(invocation func() *cli.Invocation) *cobra.Command {
@@ -70,6 +71,11 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 	if len(overlays) > 0 && dir == "" {
 		return errors.New("--overlay needs a directory: -o DIR")
 	}
+	for _, name := range overlays {
+		if err := checkNamespace("overlay", name); err != nil {
+			return err
+		}
+	}
 	project, err := load(ctx, inv, &w)
 	if err != nil {
 		return err
@@ -105,10 +111,27 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 		}
 		return nil
 	}
+	at := dir
 	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(inv.Dir, dir)
+		at = filepath.Join(inv.Dir, dir)
 	}
-	return writeKustomize(dir, set, overlays)
+	wrote, err := writeKustomize(at, set, overlays)
+	for _, name := range wrote.removed {
+		fmt.Fprintf(inv.Stderr, "removed %s: the stack has it no more\n", filepath.Join(dir, "base", name))
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(inv.Stderr, "wrote %s to %s: kubectl apply -k %s\n", spec.Plural(wrote.files, "file"), dir, cmp.Or(strings.Join(applied(dir, overlays), " or "), filepath.Join(dir, "base")))
+	return nil
+}
+
+// applied are the directories of overlays.
+func applied(dir string, overlays []string) (all []string) {
+	for _, name := range overlays {
+		all = append(all, filepath.Join(dir, "overlays", name))
+	}
+	return all
 }
 
 func withNamespace(o *manifest.Object, namespace string) map[string]any {
@@ -162,64 +185,4 @@ func encode(body map[string]any) (string, error) {
 		return "", fmt.Errorf("internal error: %w", err)
 	}
 	return b.String(), nil
-}
-
-// writeKustomize writes a base, one file a resource, and overlays on it.
-func writeKustomize(dir string, set *manifest.Set, overlays []string) error {
-	base := filepath.Join(dir, "base")
-	if err := os.MkdirAll(base, 0o755); err != nil {
-		return fmt.Errorf("cannot make %s: %w", base, err)
-	}
-	var files []string
-	for _, r := range set.Resources {
-		var text strings.Builder
-		for i, o := range r.Objects {
-			if i > 0 {
-				text.WriteString("---\n")
-			}
-			one, err := encode(o.Body)
-			if err != nil {
-				return err
-			}
-			text.WriteString(one)
-		}
-		name := r.Kind + "-" + manifest.DNSName(r.Key) + ".yaml"
-		mode := os.FileMode(0o644)
-		if r.Kind == manifest.OfSecret {
-			mode = 0o600
-		}
-		if err := os.WriteFile(filepath.Join(base, name), []byte(text.String()), mode); err != nil {
-			return fmt.Errorf("cannot write %s: %w", name, err)
-		}
-		files = append(files, name)
-	}
-	if err := writeKustomization(base, map[string]any{"resources": files}); err != nil {
-		return err
-	}
-	for _, name := range overlays {
-		over := filepath.Join(dir, "overlays", name)
-		if err := os.MkdirAll(over, 0o755); err != nil {
-			return fmt.Errorf("cannot make %s: %w", over, err)
-		}
-		if _, err := os.Stat(filepath.Join(over, "kustomization.yaml")); err == nil {
-			continue // it is the user's by now
-		}
-		if err := writeKustomization(over, map[string]any{"namespace": name, "resources": []string{"../../base"}}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func writeKustomization(dir string, body map[string]any) error {
-	body["apiVersion"], body["kind"] = "kustomize.config.k8s.io/v1beta1", "Kustomization"
-	text, err := encode(body)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(dir, "kustomization.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return nil
 }

@@ -175,13 +175,15 @@ func (v *Verbs) cachePrune() *cobra.Command {
 	c := &cobra.Command{
 		Use: "prune", Short: "Remove what builds have left for the next ones", Args: cobra.NoArgs,
 		Long: "Remove what builds have left for the next ones, but for what a build that runs is using. Builds are slower\n" +
-			"once afterwards; images and containers stay.",
-		Example: "  orlop cache prune --keep 10gb\n  orlop cache prune -f --filter until=240h",
+			"once afterwards; images and containers stay.\n\n" +
+			"With --keep, BuildKit removes whole records, those first that were used longest ago and least often, until the rest\n" +
+			"is smaller.",
+		Example: "  orlop cache prune --keep 10GB\n  orlop cache prune -f --filter until=240h",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if keep != "" {
-				bytes, ok := spec.ParseBytes(keep)
-				if !ok || bytes < 0 {
-					return fmt.Errorf("--keep is %q: it must be a size such as 10gb or 500mb", keep)
+				bytes, ok := display.ParseBytes(keep)
+				if !ok {
+					return fmt.Errorf("--keep is %q: it must be a size such as 10GB or 500MB", keep)
 				}
 				req.ReservedSpace = bytes
 			}
@@ -195,7 +197,7 @@ func (v *Verbs) cachePrune() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&keep, "keep", "", "`size` that stays: what was used last")
+	c.Flags().StringVar(&keep, "keep", "", "`size` that stays, of what was used last: 10GB as sizes are printed, by 1000, or 10GiB, by 1024")
 	c.Flags().BoolVarP(&req.All, "all", "a", false, "what BuildKit has for itself too, and what images share")
 	c.Flags().StringArrayVar(&filters, "filter", nil, "only what was last used before `until=TIME` (10m, 240h, 2026-01-31)")
 	c.Flags().BoolVarP(&force, "force", "f", false, "don't ask")
@@ -208,9 +210,9 @@ func (v *Verbs) pruneCache(ctx context.Context, client *api.Client, req *control
 		if err != nil {
 			return err
 		}
-		free := removable(list, req, v.Of().Now())
-		what := "up to " + display.Bytes(free) + " of the build cache"
-		if free == 0 {
+		records, bytes := victims(list, req, v.Of().Now())
+		what := fmt.Sprintf("%s of the build cache, about %s", spec.Plural(records, "record"), display.Bytes(bytes))
+		if records == 0 {
 			what = "nothing of the build cache, which takes " + display.Bytes(cacheUse(list).bytes)
 		}
 		if may, err := v.mayRemove(ctx, force, what); !may {
@@ -220,22 +222,6 @@ func (v *Verbs) pruneCache(ctx context.Context, client *api.Client, req *control
 	records, bytes, err := dropCache(ctx, client, req)
 	fmt.Fprintf(v.Of().Stderr, "removed %s of the build cache, %s\n", spec.Plural(records, "record"), display.Bytes(bytes))
 	return err
-}
-
-// removable is how much of the build cache a request would remove, at most: what is used last is kept whole.
-func removable(list []*controlapi.UsageRecord, req *controlapi.PruneRequest, now time.Time) int64 {
-	whole := cacheUse(list).bytes
-	old := slices.DeleteFunc(slices.Clone(list), func(r *controlapi.UsageRecord) bool { return !isOld(r, req.KeepDuration, now) })
-	return max(0, min(cacheUse(old).free, whole-req.ReservedSpace))
-}
-
-// isOld says that a record was not used for a while, in nanoseconds; 0: they all are.
-func isOld(r *controlapi.UsageRecord, age int64, now time.Time) bool {
-	used := r.LastUsedAt
-	if used == nil {
-		used = r.CreatedAt
-	}
-	return age == 0 || used == nil || now.Sub(used.AsTime()) > time.Duration(age)
 }
 
 // dropCache has BuildKit prune, and tells what has gone.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
@@ -161,11 +163,11 @@ func (v *Verbs) imageRm() *cobra.Command {
 				var errs []error
 				for _, name := range names {
 					if v.Of().DryRun {
-						errs = append(errs, v.foreseeImage(ctx, client, name, "- image "+name))
+						errs = append(errs, v.foreseeImageRm(ctx, client, name, force))
 						continue
 					}
-					_, err := client.RemoveImage(ctx, &api.RemoveImageRequest{Name: name, Force: force})
-					if err == nil {
+					reply, err := client.RemoveImage(ctx, &api.RemoveImageRequest{Name: name, Force: force})
+					if err == nil && !reply.Absent {
 						fmt.Fprintln(v.Of().Stdout, display.Printable(name))
 					}
 					errs = append(errs, cli.Cause(ctx, err))
@@ -174,8 +176,22 @@ func (v *Verbs) imageRm() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVarP(&force, "force", "f", false, "even if containers use it")
+	c.Flags().BoolVarP(&force, "force", "f", false, "even if containers use it; ignore what does not exist")
 	return c
+}
+
+// foreseeImageRm says what rm would remove.
+func (v *Verbs) foreseeImageRm(ctx context.Context, client *api.Client, name string, force bool) error {
+	_, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: name})
+	switch {
+	case force && status.Code(err) == codes.NotFound:
+		v.Of().Foresay()
+		return nil
+	case err != nil:
+		return cli.Cause(ctx, err)
+	}
+	v.Of().Foresay("- image " + name)
+	return nil
 }
 
 // foreseeImage says what would be done with an image, if it is here.

@@ -52,7 +52,7 @@ func (s *Server) Prune(ctx context.Context, r *api.PruneRequest) (*api.PruneRepl
 			continue
 		}
 		if !r.DryRun {
-			err := s.Remove(ctx, i.Name, false)
+			_, err := s.Remove(ctx, i.Name, false)
 			if _, isUsed := errors.AsType[*inventory.UsedError](err); isUsed {
 				continue // a container that was made of another image of this name
 			}

@@ -58,12 +58,12 @@ func TestPrune(t *testing.T) {
 			Users: func(digest string) []inventory.ImageUser {
 				return map[string][]inventory.ImageUser{"used": {{Container: "c"}}}[digest]
 			},
-			Remove: func(_ context.Context, ref string, _ bool) error {
+			Remove: func(_ context.Context, ref string, _ bool) (bool, error) {
 				if strings.Contains(ref, "held") {
-					return &inventory.UsedError{Image: ref}
+					return false, &inventory.UsedError{Image: ref}
 				}
 				store.list = slices.DeleteFunc(store.list, func(i image.Info) bool { return i.Name == ref })
-				return nil
+				return false, nil
 			},
 		}
 		reply, err := s.Prune(t.Context(), c.asked)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/runner/image"
@@ -35,7 +37,7 @@ type Server struct {
 	// Users are the containers that are made of an image, by its digest.
 	Users func(digest string) []inventory.ImageUser
 	// Remove removes the name of an image that no container is made of.
-	Remove func(ctx context.Context, ref string, force bool) error
+	Remove func(ctx context.Context, ref string, force bool) (isAbsent bool, err error)
 	// Jobs are the images of jobs that are run when it is time.
 	Jobs func() []string
 	// Trust is what the policy says of an image; nil: nothing.
@@ -47,6 +49,9 @@ type Server struct {
 // Describe implements api.ImagesServer.
 func (s *Server) Describe(ctx context.Context, r *api.DescribeRequest) (*api.ImageDetails, error) {
 	d, err := s.Store.Details(ctx, r.Name, r.Platform)
+	if image.IsAbsent(err) {
+		return nil, status.Error(codes.NotFound, err.Error())
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"bufio"
 	"bytes"
 	"compress/bzip2"
+	"compress/flate"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +18,8 @@ import (
 
 	"github.com/orlop/orlop/api/archive"
 )
+
+var errEmpty = errors.New("there is nothing in the archive")
 
 // Open gives a tar archive as it is without compression. What is none is an error; verb is
 // the command that reads one from its standard input, for who has to decompress it before.
@@ -28,7 +32,7 @@ func Open(in io.Reader, verb string) (io.ReadCloser, error) {
 	out := &reader{close: func() error { return nil }}
 	switch {
 	case len(begin) == 0:
-		return nil, errors.New("there is nothing in the archive")
+		return nil, errEmpty
 	case string(begin) == "\xfd7zXZ\x00":
 		stream, err := unxz(buffered, verb)
 		if err != nil {
@@ -40,7 +44,7 @@ func Open(in io.Reader, verb string) (io.ReadCloser, error) {
 	default:
 		stream, err := compression.DecompressStream(buffered)
 		if err != nil {
-			return nil, fmt.Errorf("cannot read the archive: %w", err)
+			return nil, unreadable(err)
 		}
 		out.Reader, out.close = stream, stream.Close
 	}
@@ -49,7 +53,11 @@ func Open(in io.Reader, verb string) (io.ReadCloser, error) {
 	begin, err = whole.Peek(archive.MessageSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		out.Close()
-		return nil, fmt.Errorf("cannot read the archive: %w", err)
+		return nil, unreadable(err)
+	}
+	if len(begin) == 0 {
+		out.Close()
+		return nil, errEmpty
 	}
 	if _, err := tar.NewReader(bytes.NewReader(begin)).Next(); err != nil && !errors.Is(err, io.EOF) {
 		out.Close()
@@ -81,4 +89,40 @@ type reader struct {
 	close func() error
 }
 
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	return n, explain(err)
+}
+
 func (r *reader) Close() error { return r.close() }
+
+// broken is an archive that can't be decompressed.
+type broken struct {
+	what string
+	err  error // the decompressor's own
+}
+
+func (b *broken) Error() string { return b.what + " fetch or save it again" }
+func (b *broken) Unwrap() error { return b.err }
+
+// unreadable is the error of an archive whose beginning can't be read.
+func unreadable(err error) error {
+	why := explain(err)
+	if _, isBroken := errors.AsType[*broken](why); isBroken {
+		return why
+	}
+	return fmt.Errorf("cannot read the archive: %w", err)
+}
+
+// explain says what is wrong with an archive that can't be decompressed; other errors stay as they are.
+func explain(err error) error {
+	_, isDeflate := errors.AsType[flate.CorruptInputError](err)
+	_, isBzip2 := errors.AsType[bzip2.StructuralError](err)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &broken{"the archive ends in the middle: it was cut off,", err}
+	case isDeflate, isBzip2, errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader):
+		return &broken{"the archive is damaged:", err}
+	}
+	return err
+}

@@ -59,6 +59,44 @@ func TestWhatIsRead(t *testing.T) {
 	}
 }
 
+// TestABrokenArchiveIsSaidToBe: in the words that a plain one has, wherever it is cut or damaged.
+func TestABrokenArchiveIsSaidToBe(t *testing.T) {
+	gzipped := func(text []byte) []byte {
+		var out bytes.Buffer
+		z := gzip.NewWriter(&out)
+		z.Write(text)
+		z.Close()
+		return out.Bytes()
+	}
+	random := make([]byte, 3<<20) // more than is looked at first
+	rand.NewChaCha8([32]byte{}).Read(random)
+	var plain bytes.Buffer
+	w := tar.NewWriter(&plain)
+	if err := w.WriteHeader(&tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(random))}); err != nil {
+		t.Fatal(err)
+	}
+	w.Write(random)
+	w.Close()
+	large, small := gzipped(plain.Bytes()), gzipped(make([]byte, 10240))
+	damaged := slices.Clone(large)
+	damaged[len(damaged)-6] ^= 1 // its checksum
+	const cut = "the archive ends in the middle: it was cut off, fetch or save it again"
+	for name, c := range map[string]struct {
+		in  []byte
+		why string
+	}{
+		"cut late":            {large[:len(large)-1000], cut},
+		"cut in its first":    {small[:len(small)-9], cut},
+		"cut in its head":     {small[:6], cut},
+		"another checksum":    {damaged, "the archive is damaged: fetch or save it again"},
+		"nothing, compressed": {gzipped(nil), "there is nothing in the archive"},
+	} {
+		if err := read(bytes.NewReader(c.in), io.Discard); err == nil || err.Error() != c.why {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestXZAsksForLittleMemoryThroughout: an archive has many streams of many blocks, each with its own dictionary.
 //
 // Risk archives: an archive begins with a block that asks for little memory, and has another one behind it

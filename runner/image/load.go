@@ -54,7 +54,7 @@ func (s *Store) load(ctx context.Context, in io.Reader, layers *unpacking) (name
 	read := newScreen(in, mostEntries, fits)
 	list, err := s.readArchive(ctx, read)
 	if err != nil {
-		return nil, notLoaded(err, read.has.hasParts)
+		return nil, notLoaded(err, read)
 	}
 	defer func() {
 		if err != nil {
@@ -77,11 +77,13 @@ func (s *Store) load(ctx context.Context, in io.Reader, layers *unpacking) (name
 var errCutOff = errors.New("the archive ends in the middle: it was cut off, fetch or save it again")
 
 // notLoaded says why an archive gives no images; what they consist of comes before what names them.
-func notLoaded(err error, hasParts bool) error {
+func notLoaded(err error, read *screen) error {
 	isNone := strings.Contains(err.Error(), "unrecognized image format") // which containerd has no type for
 	switch {
-	case isNone && hasParts, errors.Is(err, io.ErrUnexpectedEOF):
+	case isNone && read.has.hasParts, errors.Is(err, io.ErrUnexpectedEOF):
 		return errCutOff
+	case isNone && read.entries == 0:
+		return errors.New("there is nothing in the archive")
 	case isNone:
 		return errors.New(`it is an archive of files and of no images: it has neither index.json (OCI) nor manifest.json (Docker); "orlop image import" makes an image of files`)
 	}

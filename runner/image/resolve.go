@@ -48,6 +48,12 @@ func (e *absentError) Error() string {
 
 func absent(ref string) error { return &absentError{ref} }
 
+// IsAbsent says that an error is that of an image which is not here.
+func IsAbsent(err error) bool {
+	_, is := errors.AsType[*absentError](err)
+	return is
+}
+
 func (s *Store) byDigest(ctx context.Context, ref string) (images.Image, error) {
 	hash := strings.TrimPrefix(ref, "sha256:")
 	list, err := s.client.ImageService().List(ctx)
@@ -101,7 +107,7 @@ func (s *Store) NameOf(ctx context.Context, ref string) (string, error) {
 	found, err := s.resolve(ctx, ref)
 	switch {
 	case err != nil:
-		if _, isAbsent := errors.AsType[*absentError](err); isAbsent && invalid == nil {
+		if IsAbsent(err) && invalid == nil {
 			return name, nil
 		}
 		return "", err

@@ -307,7 +307,7 @@ func (s *Store) Remove(ctx context.Context, ref string) error {
 	s.forget()
 	err = s.client.ImageService().Delete(ctx, name, images.SynchronousDelete())
 	if errdefs.IsNotFound(err) {
-		return fmt.Errorf("image %s is not here: see \"orlop image ls\"", ref)
+		return absent(ref)
 	}
 	return err
 }

@@ -210,8 +210,15 @@ func (e *UsedError) Error() string {
 }
 
 // RemoveImage removes the name of an image. Without force, an image that
-// containers are made of stays (UsedError).
-func (i *Inventory) RemoveImage(ctx context.Context, ref string, force bool) error {
+// containers are made of stays (UsedError), and one that is not here is an error.
+func (i *Inventory) RemoveImage(ctx context.Context, ref string, force bool) (isAbsent bool, err error) {
+	if err = i.removeImage(ctx, ref, force); force && image.IsAbsent(err) {
+		return true, nil
+	}
+	return false, err
+}
+
+func (i *Inventory) removeImage(ctx context.Context, ref string, force bool) error {
 	name, err := i.images.NameOf(ctx, ref)
 	if err != nil {
 		return err

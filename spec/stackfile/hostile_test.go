@@ -143,6 +143,21 @@ func TestAPipeOnTheCommandLineIsRead(t *testing.T) {
 	}
 }
 
+// TestAFileElsewhereIsCalledAsItWasGiven: an absolute path stays one, and a relative one too.
+func TestAFileElsewhereIsCalledAsItWasGiven(t *testing.T) {
+	outside := t.TempDir()
+	dir := filepath.Join(outside, "sub")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for given, called := range map[string]string{outside: outside, "..": "..", filepath.Join(outside, "no.env"): filepath.Join(outside, "no.env"), "../no.env": "../no.env"} {
+		_, _, err := Load(t.Context(), Options{Dir: dir, Name: "p", Files: []string{"-"}, Stdin: strings.NewReader("{}"), EnvFiles: []string{given}})
+		if err == nil || !strings.Contains(err.Error(), "cannot read the environment file "+called+":") {
+			t.Errorf("%s: %v", given, err)
+		}
+	}
+}
+
 // TestWhatIsNotTextIsRefusedAtItsPlace: JSON would put another character in the place
 // of such bytes, and a mount would lead elsewhere.
 func TestWhatIsNotTextIsRefusedAtItsPlace(t *testing.T) {

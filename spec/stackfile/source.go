@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -106,6 +107,9 @@ func (l *loader) display(path string) string {
 	rel, err := filepath.Rel(l.dir, path)
 	if err != nil || strings.Count(rel, "..") > 2 {
 		return path
+	}
+	if !filepath.IsLocal(rel) && slices.Contains(slices.Concat(l.envFiles(), l.opts.Files), path) {
+		return path // as it was given
 	}
 	return rel
 }

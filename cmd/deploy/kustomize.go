@@ -1,0 +1,130 @@
+package deploy
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	core "github.com/orlop/orlop/deploy"
+	"github.com/orlop/orlop/deploy/manifest"
+)
+
+// written is what a render wrote.
+type written struct {
+	files   int
+	removed []string // of the base, that an earlier render wrote
+}
+
+// writeKustomize writes a base, one file a resource, and overlays on it. What an earlier one wrote for resources that are
+// gone is removed.
+func writeKustomize(dir string, set *manifest.Set, overlays []string) (wrote written, err error) {
+	base := filepath.Join(dir, "base")
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return wrote, fmt.Errorf("cannot make %s: %w", base, err)
+	}
+	before := rendered(base)
+	var files []string
+	for _, r := range set.Resources {
+		var text strings.Builder
+		for i, o := range r.Objects {
+			if i > 0 {
+				text.WriteString("---\n")
+			}
+			one, err := encode(o.Body)
+			if err != nil {
+				return wrote, err
+			}
+			text.WriteString(one)
+		}
+		name := r.Kind + "-" + manifest.DNSName(r.Key) + ".yaml"
+		mode := os.FileMode(0o644)
+		if r.Kind == manifest.OfSecret {
+			mode = 0o600
+		}
+		if err := os.WriteFile(filepath.Join(base, name), []byte(text.String()), mode); err != nil {
+			return wrote, fmt.Errorf("cannot write %s: %w", name, err)
+		}
+		files = append(files, name)
+		wrote.files++
+	}
+	if err := writeKustomization(base, map[string]any{"resources": files}); err != nil {
+		return wrote, err
+	}
+	wrote.files++
+	for _, name := range before {
+		if slices.Contains(files, name) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(base, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return wrote, fmt.Errorf("cannot remove what an earlier render wrote: %w", err)
+		}
+		wrote.removed = append(wrote.removed, name)
+	}
+	for _, name := range overlays {
+		over := filepath.Join(dir, "overlays", name)
+		if err := os.MkdirAll(over, 0o755); err != nil {
+			return wrote, fmt.Errorf("cannot make %s: %w", over, err)
+		}
+		if _, err := os.Stat(filepath.Join(over, "kustomization.yaml")); err == nil {
+			continue // it is the user's by now
+		}
+		if err := writeKustomization(over, map[string]any{"namespace": name, "resources": []string{"../../base"}}); err != nil {
+			return wrote, err
+		}
+		wrote.files++
+	}
+	return wrote, nil
+}
+
+// rendered are the files of a base that a render wrote: those that its kustomization lists, and that have the mark of Orlop.
+func rendered(base string) (files []string) {
+	text, err := os.ReadFile(filepath.Join(base, "kustomization.yaml"))
+	if err != nil {
+		return nil // the first time; else writing it fails as well
+	}
+	var kustomization struct {
+		Resources []string `yaml:"resources"`
+	}
+	if yaml.Unmarshal(text, &kustomization) != nil {
+		return nil
+	}
+	for _, name := range kustomization.Resources {
+		if name != filepath.Base(name) {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(base, name))
+		if err == nil && isRendered(text) {
+			files = append(files, name)
+		}
+	}
+	return files
+}
+
+// isRendered says that a manifest is of an object that Orlop made.
+func isRendered(text []byte) bool {
+	var object struct {
+		Metadata struct {
+			Labels map[string]string `yaml:"labels"`
+		} `yaml:"metadata"`
+	}
+	return yaml.Unmarshal(text, &object) == nil && object.Metadata.Labels[manifest.LabelManager] == core.Tool
+}
+
+func writeKustomization(dir string, body map[string]any) error {
+	body["apiVersion"], body["kind"] = "kustomize.config.k8s.io/v1beta1", "Kustomization"
+	text, err := encode(body)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "kustomization.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package deploy
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	core "github.com/orlop/orlop/deploy"
+	"github.com/orlop/orlop/deploy/manifest"
+)
+
+// TestNamesOfNamespaces: what is none is refused, with what would be one.
+func TestNamesOfNamespaces(t *testing.T) {
+	for _, name := range []string{"shop", "a", "shop-2", "2shop"} {
+		if err := checkNamespace("namespace", name); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, hint := range map[string]string{"Bad_NS": "such as bad-ns", "../../esc": "such as esc", "a b/../x": "", "A B": "such as a-b", "": "", "-": "", "a.b": "such as a-b", strings.Repeat("a", 64): ""} {
+		if err := checkNamespace("overlay", name); err == nil || !strings.HasPrefix(err.Error(), "--overlay is ") || !strings.Contains(err.Error(), hint) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// TestARenderRemovesWhatAnEarlierOneWrote: and nothing that is the user's.
+func TestARenderRemovesWhatAnEarlierOneWrote(t *testing.T) {
+	dir := t.TempDir()
+	set := func(services ...string) *manifest.Set {
+		s := &manifest.Set{}
+		for _, name := range services {
+			body := map[string]any{"kind": "Service", "metadata": map[string]any{"name": name, "labels": map[string]any{manifest.LabelManager: core.Tool}}}
+			s.Resources = append(s.Resources, &manifest.Resource{Kind: manifest.OfService, Key: name, Objects: []*manifest.Object{{Body: body}}})
+		}
+		return s
+	}
+	write := func(s *manifest.Set) written {
+		t.Helper()
+		w, err := writeKustomize(dir, s, []string{"staging"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	if w := write(set("web", "old")); w.files != 4 || len(w.removed) > 0 {
+		t.Errorf("the first wrote %d files, removed %q", w.files, w.removed)
+	}
+	own := "kind: ConfigMap\nmetadata: {name: own}\n"
+	list := filepath.Join(dir, "base", "kustomization.yaml")
+	text, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{
+		filepath.Join(dir, "base", "own.yaml"): own, filepath.Join(dir, "outside.yaml"): "metadata: {labels: {" + manifest.LabelManager + ": orlop}}\n",
+		list: string(text) + "  - own.yaml\n  - ../outside.yaml\n",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w := write(set("web")); w.files != 2 || !slices.Equal(w.removed, []string{"service-old.yaml"}) {
+		t.Errorf("the second wrote %d files, removed %q", w.files, w.removed)
+	}
+	for path, isThere := range map[string]bool{"base/service-web.yaml": true, "base/service-old.yaml": false, "base/own.yaml": true, "outside.yaml": true, "overlays/staging/kustomization.yaml": true} {
+		if _, err := os.Stat(filepath.Join(dir, path)); (err == nil) != isThere {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
