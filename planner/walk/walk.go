@@ -193,23 +193,21 @@ func (w *walk) canMake(n *node) bool {
 	if s.Action != planner.Create || s.NoStart || s.Applied == nil || s.Applied.Service == nil {
 		return false
 	}
-	shared := planner.SharedWith(s.Applied.Service)
+	starting := []planner.Action{planner.Create, planner.Replace, planner.Start, planner.Restart, planner.Update, planner.Unpause}
+	awaiting := []planner.Action{planner.Await, planner.Init}
+	// Where an image, a network or a volume has failed, nothing is made that waits for it, however far; an update that has failed goes no further.
+	if why := n.failed.step; why.Batch != nil || !slices.Contains(starting, why.Action) && !slices.Contains(awaiting, why.Action) {
+		return false
+	}
+	shared := append(planner.SharedWith(s.Applied.Service), s.Service)
 	for _, id := range s.Needs {
 		on := w.byID[id]
 		if on == nil || on.outcome == planner.Done || on.outcome == planner.Unchanged || on.made && on.err == nil {
 			continue
 		}
-		switch on.step.Action {
-		case planner.Await:
-			if on.step.Batch != nil { // an update that has failed goes no further
-				return false
-			}
-		case planner.Init:
-		case planner.Create, planner.Replace, planner.Start, planner.Restart, planner.Update, planner.Unpause:
-			if on.step.Service == s.Service || slices.Contains(shared, on.step.Service) {
-				return false
-			}
-		default:
+		isAwaited := slices.Contains(awaiting, on.step.Action) && on.step.Batch == nil
+		isOther := slices.Contains(starting, on.step.Action) && !slices.Contains(shared, on.step.Service)
+		if !isAwaited && !isOther {
 			return false
 		}
 	}

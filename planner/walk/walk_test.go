@@ -522,6 +522,25 @@ func TestWhatWaitsInVainIsMadeAndNotStarted(t *testing.T) {
 	}
 }
 
+// TestNothingIsMadeWhereAnImageHasFailed, that of what a container starts after neither.
+func TestNothingIsMadeWhereAnImageHasFailed(t *testing.T) {
+	p := &Plan{Project: "g"}
+	image := add(p, &Step{Action: Build, Resource: "db", Service: "db"})
+	db := add(p, &Step{Action: Create, Resource: "db/1", Service: "db", Needs: []string{image.ID}, Applied: &Applied{Service: &spec.Service{}}})
+	add(p, &Step{Action: Create, Resource: "web/1", Service: "web", Needs: []string{db.ID}, Applied: &Applied{Service: &spec.Service{}}})
+	rec, ev := newRecorder(t), &events{}
+	done := start(context.Background(), p, rec, 1, ev)
+	rec.finish(image.ID, Result{}, errors.New("it fails"))
+	select {
+	case begun := <-rec.begun:
+		t.Fatalf("%s begins", begun.step.ID)
+	case err := <-done:
+		if err == nil {
+			t.Error("the walk succeeds")
+		}
+	}
+}
+
 // TestWhatWaitsInVainIsMadeInItsTurn: where no more may be done at once, it waits, and is made all the same.
 func TestWhatWaitsInVainIsMadeInItsTurn(t *testing.T) {
 	p := &Plan{Project: "g"}
