@@ -90,7 +90,7 @@ demo-clean: ## take the shop down, with its data
 	bin/orlop down -v --remove-orphans
 
 .PHONY: test
-test: deps build images foreign cluster ## run every test against the real engine; nothing is skipped
+test: deps build images foreign ## run every test against the real engine; nothing is skipped
 	@.ci/test "$(TESTFLAGS)"
 
 .PHONY: test-foreign
