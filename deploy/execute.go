@@ -33,16 +33,17 @@ type Executor struct {
 	images      map[string]string // that were built
 	generations map[string]int64  // of objects that were applied, by their IDs
 	uids        map[string]string
-	isUnmade    bool          // an image could not be made
-	isTouched   bool          // what runs or has data was applied, or may have been
-	document    *Document     // with the images that were built
-	set         *manifest.Set // of it
+	unmade      map[string]bool // IDs of steps whose image could not be made
+	isTouched   bool            // what runs or has data was applied, or may have been
+	document    *Document       // with the images that were built
+	set         *manifest.Set   // of it
 	mirror      *cluster.Mirror
 }
 
 // Begin writes down the revision that the plan makes, before anything else is changed.
 func (e *Executor) Begin(ctx context.Context) error {
 	e.images, e.generations, e.uids, e.document = map[string]string{}, map[string]int64{}, map[string]string{}, e.Plan.Document
+	e.unmade = map[string]bool{}
 	if err := e.claim(ctx); err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (e *Executor) End(ctx context.Context, failure error) error {
 	if e.mirror != nil {
 		e.mirror.Close()
 	}
-	if failure != nil && e.isUnmade && !e.isTouched {
+	if failure != nil && len(e.unmade) > 0 && !e.isTouched {
 		return e.Client.Remove(ctx, manifest.Secret, revisionName(e.Plan.Project, e.Plan.Number), "")
 	}
 	state := StateDeployed
@@ -87,7 +88,7 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 	w := e.Plan.work[step.ID]
 	switch step.Action {
 	case planner.Build, planner.Push:
-		return e.build(ctx, w.makes, note)
+		return e.build(ctx, step.ID, w.makes, note)
 	case planner.Await:
 		resource, err := e.current(w.resource)
 		if err != nil {
@@ -107,6 +108,9 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 	}
 	if len(w.failures) > 0 {
 		return planner.Result{}, errors.New(strings.Join(w.failures, "; "))
+	}
+	if e.isVain(w) {
+		return planner.Result{Outcome: planner.Unchanged, Text: "left as it was"}, nil
 	}
 	resource, err := e.current(w.resource)
 	if err != nil {
@@ -128,17 +132,26 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 	return planner.Result{}, nil
 }
 
+// isVain says that an image could not be made of each service that uses a resource.
+func (e *Executor) isVain(w *work) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(w.makers) > 0 && !slices.ContainsFunc(w.makers, func(ids []string) bool {
+		return !slices.ContainsFunc(ids, func(id string) bool { return e.unmade[id] })
+	})
+}
+
 // isOther says that an object is not as it was applied last.
 func (e *Executor) isOther(o *manifest.Object) bool {
 	live := e.Plan.Observed.Objects[o.ID()]
 	return live == nil || live.GetAnnotations()[noteHash] != o.Hash()
 }
 
-func (e *Executor) build(ctx context.Context, step string, note func(planner.Event)) (planner.Result, error) {
+func (e *Executor) build(ctx context.Context, id, step string, note func(planner.Event)) (planner.Result, error) {
 	ref, err := e.Build(ctx, step, note)
 	if err != nil {
 		e.mu.Lock()
-		e.isUnmade = true
+		e.unmade[id] = true
 		e.mu.Unlock()
 		return planner.Result{}, err
 	}
