@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -166,6 +167,7 @@ type LogOptions struct {
 	Timestamps bool
 	Tail       int // lines; negative: all
 	Since      time.Time
+	Ago        time.Duration // in place of Since: before now, by the clock of the node, in whole seconds
 }
 
 // Logs reads the log of a container of a pod.
@@ -183,7 +185,10 @@ func (c *Client) Logs(ctx context.Context, pod, container string, o LogOptions) 
 	if o.Tail >= 0 {
 		query.Set("tailLines", strconv.Itoa(o.Tail))
 	}
-	if !o.Since.IsZero() {
+	switch {
+	case o.Ago > 0:
+		query.Set("sinceSeconds", strconv.FormatInt(int64(math.Ceil(o.Ago.Seconds())), 10))
+	case !o.Since.IsZero():
 		query.Set("sinceTime", o.Since.UTC().Format(time.RFC3339))
 	}
 	var body io.ReadCloser
