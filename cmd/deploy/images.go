@@ -50,6 +50,7 @@ type images struct {
 
 	pushes  map[string]pushing // of steps that build or copy
 	toBuild []string
+	notes   spec.Diagnostics  // what is to be said of what was decided
 	done    map[string]string // references of images that were built before, by what they were built of
 
 	mu     sync.Mutex
@@ -85,7 +86,7 @@ func (i *images) engine(ctx context.Context) (*api.Client, error) {
 // decide fills in the images of a document: those that are deployed already stay as they are, of those that are only named
 // registries say the digest. It gives how the rest comes to be: by which step.
 func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revision) (map[string]core.Image, error) {
-	i.pushes, i.toBuild = map[string]pushing{}, nil
+	i.pushes, i.toBuild, i.notes = map[string]pushing{}, nil, nil
 	if err := i.fingerprints(ctx, d); err != nil {
 		return nil, err
 	}
@@ -401,8 +402,13 @@ const gateImage = "orlop-gate"
 
 // gate decides which image waits for dependencies: one of our program, pushed beside the stack's own.
 func (i *images) gate(ctx context.Context, d *core.Document, last *core.Revision) error {
-	waits := slices.ContainsFunc(slices.Collect(maps.Values(i.project.Services)), func(s *spec.Service) bool { return len(s.DependsOn) > 0 })
-	if i.what.noGates || !waits {
+	var waiting []string
+	for _, name := range slices.Sorted(maps.Keys(i.project.Services)) {
+		if len(i.project.Services[name].DependsOn) > 0 {
+			waiting = append(waiting, name)
+		}
+	}
+	if i.what.noGates || len(waiting) == 0 {
 		return nil
 	}
 	if i.what.registry == "" {
@@ -410,7 +416,13 @@ func (i *images) gate(ctx context.Context, d *core.Document, last *core.Revision
 			d.Gate = last.Document.Gate
 			return nil
 		}
-		i.SayNotice("pods don't wait for what they depend on when they are started anew: --registry has a place for the program that does; the deploy itself waits")
+		for _, name := range waiting {
+			path := "services." + name + ".depends_on"
+			i.notes = append(i.notes, spec.Diagnostic{
+				Severity: spec.Warning, Path: path, Place: i.project.Places.Nearest(path), Message: "a deploy waits for it, and pods that are started anew, or by kubectl, do not",
+				Hint: "--registry names a place for the program that waits in them; --no-gates says that they need not",
+			})
+		}
 		return nil
 	}
 	program, tag, err := gateProgram()

@@ -110,6 +110,7 @@ func (d *deployment) complain(found spec.Diagnostics) error {
 	}
 	if !d.told {
 		d.told = true
+		found = slices.Concat(found, d.images.notes)
 		d.Warn(found.Sourced(d.Dir).Warnings(), "orlop deploy render --verbose")
 	}
 	return nil
