@@ -42,6 +42,9 @@ func (p *pushing) wanted() string {
 	return repository(p.name) + "@" + p.pin
 }
 
+// isWhole says that it is copied with all of its platforms: its digest is that of all of them.
+func (p *pushing) isWhole() bool { return p.pin != "" && p.platform == "" }
+
 // images decides which image each container of a deploy has, and makes those that are not there.
 type images struct {
 	*cli.Invocation
@@ -278,12 +281,13 @@ func (i *images) copied(d *core.Document, last *core.Revision, at string, s *spe
 	if p.platform != "" {
 		wanted += " for " + p.platform
 	}
-	if last != nil && last.Document.Named[at] == wanted && isPushed(last.Document.Images[at]) && (p.pin != "" || i.what.pull != "always") {
+	place := strings.TrimSuffix(i.what.registry, "/") + "/" + bare(p.name)
+	if last != nil && last.Document.Named[at] == wanted && isPushed(last.Document.Images[at]) && repository(last.Document.Images[at]) == place && (p.pin != "" || i.what.pull != "always") {
 		d.Images[at], d.Named[at] = last.Document.Images[at], wanted
 		return core.Image{}, nil
 	}
 	sum := sha256.Sum256([]byte(wanted))
-	p.target = strings.TrimSuffix(i.what.registry, "/") + "/" + bare(p.name) + ":" + hex.EncodeToString(sum[:])[:tagLength]
+	p.target = place + ":" + hex.EncodeToString(sum[:])[:tagLength]
 	step := "image " + wanted
 	i.pushes[step] = p
 	d.Images[at], d.Named[at] = p.target, wanted
@@ -543,14 +547,21 @@ func (i *images) build(ctx context.Context, step string, note func(planner.Event
 		}
 	}
 	note(planner.Event{Text: "push " + p.target})
-	return i.push(ctx, client, &api.PushImage{Name: p.target, Service: step, Platform: p.platform}, note)
+	ref, err := i.push(ctx, client, &api.PushImage{Name: p.target, Service: step, Platform: p.platform}, note)
+	if _, digest, _ := strings.Cut(ref, "@"); err == nil && p.isWhole() && digest != p.pin {
+		return "", fmt.Errorf("%s was pushed as %s, and the stack says %s: run \"orlop engine restart\" if the engine is of an older version", p.name, digest, p.pin)
+	}
+	return ref, err
 }
 
 // fetch has the engine pull an image, and says by which name it has it. What is here is not pulled, unless --pull always asks for what
-// a name means now.
+// a name means now. One whose digest is said is fetched with all of its platforms: a part of it has another digest.
 func (i *images) fetch(ctx context.Context, client *api.Client, p *pushing, note func(planner.Event)) (string, error) {
 	wanted := p.wanted()
 	for _, there := range []string{wanted, p.name} {
+		if p.isWhole() {
+			break
+		}
 		details, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: there, Platform: p.platform})
 		if err == nil && (p.pin == "" && i.what.pull != "always" || p.pin != "" && details.Digest == p.pin) {
 			return there, nil
@@ -561,11 +572,13 @@ func (i *images) fetch(ctx context.Context, client *api.Client, p *pushing, note
 		return "", err
 	}
 	defer end()
-	stream, err := client.Registry.Fetch(ctx, &api.FetchRequest{Names: []string{wanted}, Platform: p.platform, Session: session})
+	stream, err := client.Registry.Fetch(ctx, &api.FetchRequest{Names: []string{wanted}, Platform: p.platform, Session: session, Whole: p.isWhole()})
 	if err != nil {
 		return "", cli.Cause(ctx, err)
 	}
-	_, err = cli.Follow(ctx, stream, nil, forward(note))
+	if _, err = cli.Follow(ctx, stream, nil, forward(note)); err != nil && p.isWhole() && ctx.Err() == nil {
+		return "", fmt.Errorf("not all of the platforms of %s are here, which has that digest only with them, and they can't be fetched: %w; with platform: in the service that one alone is copied", wanted, err)
+	}
 	return wanted, err
 }
 
