@@ -255,6 +255,7 @@ func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note 
 	e.mu.Unlock()
 	said := ""
 	var state rollout.State
+	var again settling
 	for {
 		changed := e.mirror.Changed()
 		seen := See(e.mirror, resource.Workload.Kind, resource.Workload.Name)
@@ -262,24 +263,42 @@ func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note 
 			seen = rollout.Seen{}
 		}
 		state = rollout.Look(seen, generation, e.Now())
+		left := again.left(state, e.Now())
 		switch {
-		case state.Done:
+		case state.Done && left <= 0:
 			return nil
 		case state.Failure != "" && !state.Late: // how long it may take is ours to say
-			return e.explain(ctx, state)
+			return Explain(ctx, e.Client, resource.Workload.Name, state)
 		case state.Text != said:
 			said = state.Text
 			note(planner.Event{Text: said})
 		}
-		err := e.mirror.Wait(ctx, changed, 0)
+		err := e.mirror.Wait(ctx, changed, left)
 		if errors.Is(err, errLate) {
 			state.Failure = fmt.Sprintf("not ready after %v: %s", e.Timeout, state.Text)
-			return e.explain(context.WithoutCancel(ctx), state)
+			return Explain(context.WithoutCancel(ctx), e.Client, resource.Workload.Name, state)
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// settling are containers that have to go on for a while until a workload counts as ready.
+type settling struct {
+	of    string // see rollout.State.Young
+	since time.Time
+}
+
+// left is how long they still have to.
+func (s *settling) left(state rollout.State, now time.Time) time.Duration {
+	if !state.Done || state.Young == "" {
+		return 0
+	}
+	if s.of != state.Young {
+		s.of, s.since = state.Young, now
+	}
+	return state.Settle - now.Sub(s.since)
 }
 
 var errLate = errors.New("timed out")
@@ -298,56 +317,6 @@ func See(m *cluster.Mirror, kind manifest.Kind, name string) rollout.Seen {
 	of := map[string]string{manifest.LabelService: seen.Workload.GetLabels()[manifest.LabelService]}
 	seen.Pods, seen.ReplicaSets = m.Objects(cluster.Pod, of), m.Objects(cluster.ReplicaSet, of)
 	return seen
-}
-
-// NotReady is a service whose pods are not ready, with what explains it.
-type NotReady struct {
-	Text  string
-	Shown []string
-}
-
-func (e *NotReady) Error() string { return e.Text }
-
-// Lines are what the container printed last, and what the cluster complains of.
-func (e *NotReady) Lines() []string { return e.Shown }
-
-// shownLines is how many lines of a log explain a failure.
-const shownLines = 8
-
-// explain asks the cluster for what led to a failure.
-func (e *Executor) explain(ctx context.Context, s rollout.State) error {
-	return Explain(ctx, e.Client, s)
-}
-
-// Explain asks the cluster for what led to a failure.
-func Explain(ctx context.Context, c *cluster.Client, s rollout.State) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	text := s.Failure
-	if s.Killed != "" {
-		if killed := c.ProbeKill(ctx, s.Pod, s.Inside); killed != "" {
-			text = strings.Replace(text, s.Killed, killed, 1)
-		}
-	}
-	if s.Pod != "" {
-		where := s.Pod
-		if s.Inside != "" {
-			where += " (" + s.Inside + ")"
-		}
-		text = where + ": " + text
-	}
-	out := &NotReady{Text: text}
-	if s.Pod != "" && s.Inside != "" {
-		out.Shown = c.LastLines(ctx, s.Pod, s.Inside, shownLines)
-	}
-	if s.Pod != "" {
-		warnings := c.Warnings(ctx, s.Pod)
-		const most = 3
-		for _, w := range warnings[max(len(warnings)-most, 0):] {
-			out.Shown = append(out.Shown, "event: "+w)
-		}
-	}
-	return out
 }
 
 // remove removes objects, those first that others are behind.

@@ -54,3 +54,13 @@ func isUsed(o *Object, template map[string]any) bool {
 	}
 	return false
 }
+
+// Image is what the container of a service or job runs.
+func (r *Resource) Image() string {
+	containers, _ := mapping(podTemplate(r.Workload), "spec")["containers"].([]any)
+	if len(containers) == 0 {
+		return ""
+	}
+	ref, _ := containers[0].(map[string]any)["image"].(string)
+	return ref
+}
