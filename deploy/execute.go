@@ -116,6 +116,11 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 	if err != nil {
 		return planner.Result{}, err
 	}
+	if w.stops {
+		if err := e.stop(ctx, e.Plan.liveOf(w.resource), note); err != nil {
+			return planner.Result{}, err
+		}
+	}
 	applied := 0
 	for _, o := range resource.Objects {
 		if isChanged := w.changed[o.ID()]; !isChanged && !w.remade || w.remade && !e.isOther(o) {
@@ -130,6 +135,45 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 		return planner.Result{Outcome: planner.Unchanged}, nil
 	}
 	return planner.Result{}, nil
+}
+
+// stop removes a workload and waits until its pods are gone.
+func (e *Executor) stop(ctx context.Context, live *cluster.Live, note func(planner.Event)) error {
+	kind, _ := manifest.KindOf(groupKind(live))
+	name := strings.ToLower(kind.Kind) + " " + live.GetName()
+	note(planner.Event{Text: "stops the " + name})
+	e.mu.Lock()
+	e.isTouched = true
+	e.mu.Unlock()
+	if err := e.Client.Remove(ctx, kind, live.GetName(), string(live.GetUID())); err != nil {
+		return err
+	}
+	if e.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, e.Timeout, errLate)
+		defer cancel()
+	}
+	of := []string{manifest.LabelProject, manifest.LabelService}
+	for i, label := range of {
+		of[i] = label + "=" + live.GetLabels()[label]
+	}
+	pods, err := e.Client.Follow(ctx, []manifest.Kind{cluster.Pod}, strings.Join(of, ","))
+	if err != nil {
+		return err
+	}
+	defer pods.Close()
+	for {
+		changed := pods.Changed()
+		left := pods.Objects(cluster.Pod, nil)
+		if len(left) == 0 {
+			return nil
+		}
+		if err := pods.Wait(ctx, changed, 0); errors.Is(err, errLate) {
+			return fmt.Errorf("pod %s of the %s is still there after %v, and has the volume: try again when it is gone", left[0].GetName(), name, e.Timeout)
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // isVain says that an image could not be made of each service that uses a resource.

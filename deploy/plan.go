@@ -58,6 +58,7 @@ type work struct {
 	failures []string           // why it can't be carried out
 	makes    string             // of a build or push: see Image
 	remade   bool               // an image of it is made first
+	stops    bool               // a workload of another kind has the volume, and goes before this one comes
 	makers   [][]string         // of what is there and several services use: the steps that each of them needs the image of
 }
 
@@ -172,6 +173,9 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 		if was != nil && was.GetKind() != r.Workload.Kind.Kind { // its pods are another object's from here on
 			isNew, isReplaced = false, true
 			r.Rolls = fmt.Sprintf("a %s in place of a %s", r.Workload.Kind.Kind, was.GetKind())
+			if w.stops = p.hasClaimOf(r, was); w.stops {
+				r.Rolls += ", which is stopped first: its volume is of one pod at a time"
+			}
 		}
 		if !isNew && (isReplaced || w.remade || r.OneShot && w.changed[r.Workload.ID()]) {
 			s.Action, s.Note = planner.Replace, r.Rolls
@@ -276,6 +280,35 @@ func (p *Plan) liveOf(r *manifest.Resource) *cluster.Live {
 		}
 	}
 	return nil
+}
+
+// hasClaimOf says that a workload is to have a claim that one pod has at a time, and another has it.
+func (p *Plan) hasClaimOf(r *manifest.Resource, other *cluster.Live) bool {
+	volumes, _ := fields.At(other.Object, []string{"spec", "template", "spec", "volumes"}).([]any)
+	return slices.ContainsFunc(p.set.Resources, func(claim *manifest.Resource) bool {
+		if claim.Kind != manifest.OfVolume || !claim.IsUsedBy(r) || !isAlone(claim.Objects[0]) {
+			return false
+		}
+		return slices.ContainsFunc(volumes, func(v any) bool { return fields.At(v, []string{"persistentVolumeClaim", "claimName"}) == claim.Objects[0].Name })
+	})
+}
+
+// isAlone says that pods of one node, or one pod, have a claim at a time.
+func isAlone(claim *manifest.Object) bool {
+	modes, _ := fields.At(claim.Body, []string{"spec", "accessModes"}).([]any)
+	return !slices.Contains(modes, any("ReadWriteMany")) && !slices.Contains(modes, any("ReadOnlyMany"))
+}
+
+// Told are the warnings but those that a step fails with.
+func (p *Plan) Told() []string {
+	return slices.DeleteFunc(slices.Clone(p.Warnings), func(text string) bool {
+		for _, w := range p.work {
+			if slices.Contains(w.failures, text) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // hasFailed says that a Job has ended without success.
