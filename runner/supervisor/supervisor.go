@@ -82,8 +82,8 @@ type (
 		Reason string
 		Now    time.Time
 	}
-	// StartAsked: somebody starts it by hand.
-	StartAsked struct{}
+	// StartAsked: somebody starts it by hand, or has it end and run again.
+	StartAsked struct{ Restart bool }
 	// StopAsked: its process is to end, and none is to follow. By the user, or
 	// for the engine's own purposes.
 	StopAsked struct{ ByUser bool }
@@ -103,6 +103,7 @@ type (
 	Updated struct {
 		Terms
 		Recheck bool // its health check is another one
+		At      time.Time
 	}
 	// Adopted: another engine made it; this is what is there of its process.
 	Adopted struct {
@@ -216,7 +217,7 @@ func Next(s State, e Event) (State, []Effect) {
 	case StartFailed:
 		return s.onStartFailed(e)
 	case StartAsked:
-		s.Restarts, s.FailedTries, s.delay = 0, 0, 0
+		s.Restarts, s.FailedTries, s.delay, s.ToRestart = 0, 0, 0, e.Restart
 	case StopAsked:
 		return s.onStopAsked(e)
 	case Frozen:
@@ -256,6 +257,9 @@ func (s State) onStarted(e Started) (State, []Effect) {
 	s.State, s.Paused, s.Wanted, s.Stopped, s.EndAsked = planner.Running, false, true, false, false
 	s.StartedAt, s.ExitCode, s.OOMKilled, s.Error = e.At, 0, false, ""
 	s.RetryAt = time.Time{}
+	if s.ToRestart {
+		s.ToRestart, s.RestartedAt = false, e.At
+	}
 	s.Health = planner.NoHealth
 	s.setHealth()
 	return s, []Effect{CancelRetry{}, ResolveNames(true), RoutePorts{}, StartProbes{}}
@@ -391,7 +395,7 @@ func (s State) onStopAsked(e StopAsked) (State, []Effect) {
 }
 
 func (s State) onUpdated(e Updated) (State, []Effect) {
-	s.Terms = e.Terms
+	s.Terms, s.UpdatedAt = e.Terms, e.At
 	if !s.HasProcess() {
 		return s, nil
 	}
