@@ -4647,7 +4647,9 @@ func (x *RemoveImageRequest) GetForce() bool {
 
 type RemoveImageReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`
+	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`    // there was none, which is an error without force
+	Untagged      []string               `protobuf:"bytes,2,rep,name=untagged,proto3" json:"untagged,omitempty"` // names that were removed
+	Deleted       string                 `protobuf:"bytes,3,opt,name=deleted,proto3" json:"deleted,omitempty"`   // digest of the image, if it is gone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4687,6 +4689,20 @@ func (x *RemoveImageReply) GetAbsent() bool {
 		return x.Absent
 	}
 	return false
+}
+
+func (x *RemoveImageReply) GetUntagged() []string {
+	if x != nil {
+		return x.Untagged
+	}
+	return nil
+}
+
+func (x *RemoveImageReply) GetDeleted() string {
+	if x != nil {
+		return x.Deleted
+	}
+	return ""
 }
 
 type VolumesRequest struct {
@@ -7568,9 +7584,11 @@ const file_engine_proto_rawDesc = "" +
 	"\bTagReply\">\n" +
 	"\x12RemoveImageRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05force\x18\x02 \x01(\bR\x05force\"*\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"`\n" +
 	"\x10RemoveImageReply\x12\x16\n" +
-	"\x06absent\x18\x01 \x01(\bR\x06absent\"\x10\n" +
+	"\x06absent\x18\x01 \x01(\bR\x06absent\x12\x1a\n" +
+	"\buntagged\x18\x02 \x03(\tR\buntagged\x12\x18\n" +
+	"\adeleted\x18\x03 \x01(\tR\adeleted\"\x10\n" +
 	"\x0eVolumesRequest\">\n" +
 	"\fVolumesReply\x12.\n" +
 	"\avolumes\x18\x01 \x03(\v2\x14.orlop.v1.VolumeInfoR\avolumes\"\xb1\x02\n" +
