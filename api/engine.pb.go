@@ -2652,6 +2652,8 @@ type Container struct {
 	Networks        []string               `protobuf:"bytes,35,rep,name=networks,proto3" json:"networks,omitempty"` // that it is on
 	Signal          int32                  `protobuf:"varint,36,opt,name=signal,proto3" json:"signal,omitempty"`    // that was sent to it by hand, last
 	SignalledUnixNs int64                  `protobuf:"varint,37,opt,name=signalled_unix_ns,json=signalledUnixNs,proto3" json:"signalled_unix_ns,omitempty"`
+	RestartedUnixNs int64                  `protobuf:"varint,38,opt,name=restarted_unix_ns,json=restartedUnixNs,proto3" json:"restarted_unix_ns,omitempty"` // by hand, last
+	UpdatedUnixNs   int64                  `protobuf:"varint,39,opt,name=updated_unix_ns,json=updatedUnixNs,proto3" json:"updated_unix_ns,omitempty"`       // when it was changed in place, last
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2941,6 +2943,20 @@ func (x *Container) GetSignal() int32 {
 func (x *Container) GetSignalledUnixNs() int64 {
 	if x != nil {
 		return x.SignalledUnixNs
+	}
+	return 0
+}
+
+func (x *Container) GetRestartedUnixNs() int64 {
+	if x != nil {
+		return x.RestartedUnixNs
+	}
+	return 0
+}
+
+func (x *Container) GetUpdatedUnixNs() int64 {
+	if x != nil {
+		return x.UpdatedUnixNs
 	}
 	return 0
 }
@@ -4631,7 +4647,9 @@ func (x *RemoveImageRequest) GetForce() bool {
 
 type RemoveImageReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`
+	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`    // there was none, which is an error without force
+	Untagged      []string               `protobuf:"bytes,2,rep,name=untagged,proto3" json:"untagged,omitempty"` // names that were removed
+	Deleted       string                 `protobuf:"bytes,3,opt,name=deleted,proto3" json:"deleted,omitempty"`   // digest of the image, if it is gone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4671,6 +4689,20 @@ func (x *RemoveImageReply) GetAbsent() bool {
 		return x.Absent
 	}
 	return false
+}
+
+func (x *RemoveImageReply) GetUntagged() []string {
+	if x != nil {
+		return x.Untagged
+	}
+	return nil
+}
+
+func (x *RemoveImageReply) GetDeleted() string {
+	if x != nil {
+		return x.Deleted
+	}
+	return ""
 }
 
 type VolumesRequest struct {
@@ -7351,7 +7383,7 @@ const file_engine_proto_rawDesc = "" +
 	"fireUnixMs\x12\x1c\n" +
 	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\x85\t\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\xd9\t\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -7392,7 +7424,9 @@ const file_engine_proto_rawDesc = "" +
 	"\aproject\x18\" \x01(\tR\aproject\x12\x1a\n" +
 	"\bnetworks\x18# \x03(\tR\bnetworks\x12\x16\n" +
 	"\x06signal\x18$ \x01(\x05R\x06signal\x12*\n" +
-	"\x11signalled_unix_ns\x18% \x01(\x03R\x0fsignalledUnixNs\x1a9\n" +
+	"\x11signalled_unix_ns\x18% \x01(\x03R\x0fsignalledUnixNs\x12*\n" +
+	"\x11restarted_unix_ns\x18& \x01(\x03R\x0frestartedUnixNs\x12&\n" +
+	"\x0fupdated_unix_ns\x18' \x01(\x03R\rupdatedUnixNs\x1a9\n" +
 	"\vTurnedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +
@@ -7550,9 +7584,11 @@ const file_engine_proto_rawDesc = "" +
 	"\bTagReply\">\n" +
 	"\x12RemoveImageRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05force\x18\x02 \x01(\bR\x05force\"*\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"`\n" +
 	"\x10RemoveImageReply\x12\x16\n" +
-	"\x06absent\x18\x01 \x01(\bR\x06absent\"\x10\n" +
+	"\x06absent\x18\x01 \x01(\bR\x06absent\x12\x1a\n" +
+	"\buntagged\x18\x02 \x03(\tR\buntagged\x12\x18\n" +
+	"\adeleted\x18\x03 \x01(\tR\adeleted\"\x10\n" +
 	"\x0eVolumesRequest\">\n" +
 	"\fVolumesReply\x12.\n" +
 	"\avolumes\x18\x01 \x03(\v2\x14.orlop.v1.VolumeInfoR\avolumes\"\xb1\x02\n" +

@@ -312,7 +312,7 @@ func misuse(c *cobra.Command, err error) error {
 	case err == nil:
 	case c.Name() == "ci":
 		return cli.Coded{Err: err, Code: ci.ExitBadFile}
-	case c.CommandPath() == "orlop container run":
+	case c.CommandPath() == "orlop container run", c.CommandPath() == "orlop container create":
 		return cli.Coded{Err: err, Code: oneoff.ExitNotRun}
 	}
 	return err

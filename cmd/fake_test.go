@@ -142,7 +142,7 @@ func (f *fakeEngine) RemoveImage(_ context.Context, r *api.RemoveImageRequest) (
 		return nil, errors.New("web/1 uses it")
 	}
 	f.removed = append(f.removed, r.Name)
-	return &api.RemoveImageReply{}, nil
+	return &api.RemoveImageReply{Untagged: []string{"docker.io/library/" + r.Name + ":latest"}, Deleted: "sha256:" + r.Name}, nil
 }
 
 func (f *fakeEngine) TagImage(_ context.Context, r *api.TagRequest) (*api.TagReply, error) {

@@ -120,6 +120,8 @@ type Container struct {
 	FrozenAt    time.Time  `json:"frozen_at,omitzero"` // when it was paused, or has gone on, last
 	Signal      int        `json:"signal,omitempty"`   // that was sent to it by hand, last
 	SignalledAt time.Time  `json:"signalled_at,omitzero"`
+	RestartedAt time.Time  `json:"restarted_at,omitzero"` // by hand, last
+	UpdatedAt   time.Time  `json:"updated_at,omitzero"`   // when it was changed in place, last
 	Project     string     `json:"project,omitempty"`
 	Health      Health     `json:"health,omitempty"`
 	ExitCode    int        `json:"exit_code"`

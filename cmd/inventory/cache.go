@@ -18,6 +18,7 @@ import (
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/format"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/size"
 )
 
 // Cache are the verbs about the build cache.
@@ -181,7 +182,7 @@ func (v *Verbs) cachePrune() *cobra.Command {
 		Example: "  orlop cache prune --keep 10GB\n  orlop cache prune -f --filter until=240h",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if keep != "" {
-				bytes, ok := display.ParseBytes(keep)
+				bytes, ok := size.Parse(keep)
 				if !ok {
 					return fmt.Errorf("--keep is %q: it must be a size such as 10GB or 500MB", keep)
 				}

@@ -169,7 +169,7 @@ var wording = []struct {
 	{regexp.MustCompile(`(\S+) cannot share the volumes of (\S+): that has no container`), `cannot share volume with service $2: container missing`},
 	{regexp.MustCompile(`services\.([^.]+)\.build\.platforms.*DOCKER_DEFAULT_PLATFORM is "([^"]+)", which is not one`), `service "$1" build.platforms does not support value set by DOCKER_DEFAULT_PLATFORM: $2`},
 	{regexp.MustCompile(`it can be built: orlop build (\S+)`), "Some service image(s) must be built from source by running: docker compose build $1"},
-	{regexp.MustCompile(`the input is not a terminal: leave`), `cannot attach stdin to a TTY-enabled container because stdin is not a terminal`},
+	{regexp.MustCompile(`the input device is not a TTY: leave`), `cannot attach stdin to a TTY-enabled container because stdin is not a terminal`},
 	{regexp.MustCompile(`^ ✗ up +(\S+)/\d+ +\S+ has no health check to wait for`), `optional dependency "$1" failed to start`},
 	{regexp.MustCompile(`^ ✗ up +(\S+)/(\d+) +exited with code (\d+)`), `dependency failed to start: container PROJECT-$1-$2 exited ($3)`},
 	{regexp.MustCompile(`^ ✗ up +(\S+)/(\d+) +unhealthy after`), `container PROJECT-$1-$2 is unhealthy`},
