@@ -129,7 +129,7 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 	w := &work{resource: r, changed: map[string]bool{}}
 	isNew, isReplaced := true, false
 	var found []fields.Drift
-	var failures []string
+	var failures, missing []string
 	for _, o := range r.Objects {
 		s := states[o.ID()]
 		isNew = isNew && s.live == nil
@@ -140,7 +140,9 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 			continue
 		}
 		w.changed[o.ID()] = true
-		if s.live != nil {
+		if s.live == nil {
+			missing = append(missing, strings.ToLower(o.Kind.Kind)+" "+o.Name)
+		} else {
 			isReplaced = isReplaced || s.template
 			for _, d := range s.drifts {
 				d.Path = fmt.Sprintf("%s %s: %s", strings.ToLower(o.Kind.Kind), o.Name, strings.TrimPrefix(d.Path, "."))
@@ -165,8 +167,9 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 		s.Action = planner.Apply
 	default:
 		s.Service = name
-		s.Action = pick(isNew, planner.Create, planner.Update)
 		was := p.liveOf(r)
+		isNew = isNew || was == nil
+		s.Action = pick(isNew, planner.Create, planner.Update)
 		if r.OneShot && r.Kind == manifest.OfService && was != nil {
 			isNew = false
 		}
@@ -184,7 +187,7 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 	}
 	s.ID = string(s.Action) + " " + s.Resource
 	if !isNew {
-		s.Reasons = p.reasons(r, found, places)
+		s.Reasons = p.reasons(r, found, missing, places)
 	}
 	p.Warnings = append(p.Warnings, failures...)
 	w.failures = failures
@@ -204,8 +207,8 @@ func path(r *manifest.Resource) string {
 	return map[string]string{manifest.OfService: "services.", manifest.OfJob: "jobs.", manifest.OfVolume: "volumes.", manifest.OfNetwork: "networks.", manifest.OfConfig: "configs.", manifest.OfSecret: "secrets."}[r.Kind] + r.Key
 }
 
-// reasons are why a resource that is there changes.
-func (p *Plan) reasons(r *manifest.Resource, found []fields.Drift, places spec.Places) []planner.Reason {
+// reasons are why a resource that is there changes: what the file says otherwise, what others have changed of it, or what is missing.
+func (p *Plan) reasons(r *manifest.Resource, found []fields.Drift, missing []string, places spec.Places) []planner.Reason {
 	var out []planner.Reason
 	if live := p.liveOf(r); live != nil {
 		if was := p.Observed.of(live); was != nil {
@@ -236,6 +239,9 @@ func (p *Plan) reasons(r *manifest.Resource, found []fields.Drift, places spec.P
 		for _, d := range found[:min(len(found), most)] {
 			out = append(out, planner.Reason{Text: "on the cluster, " + d.String()})
 		}
+	}
+	if len(out) == 0 && len(missing) > 0 {
+		out = append(out, planner.Reason{Text: "not there: " + strings.Join(missing, ", ")})
 	}
 	if len(out) == 0 {
 		out = append(out, planner.Reason{Text: "it is written otherwise than it was"})

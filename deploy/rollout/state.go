@@ -50,7 +50,10 @@ func Look(s Seen, generation int64, now time.Time) State {
 	}
 	pods := s.current()
 	st := State{Wanted: wanted(s.Workload), Ready: ready(pods)}
-	if s.Workload.GetKind() != "Job" {
+	if s.Workload.GetKind() == "Job" {
+		n, _, _ := unstructured.NestedInt64(s.Workload.Object, "status", "succeeded")
+		st.Ready = int(n)
+	} else {
 		st.Before = max(ready(s.Pods)-st.Ready, 0)
 	}
 	result, err := status.Compute(s.Workload)
