@@ -18,9 +18,6 @@ SHOP_PORT ?= 8080
 # Scripts wait more than they compute: two for each processor.
 TESTFLAGS ?= -count=1 -timeout 25m -parallel $(shell echo $$((2 * $$(nproc))))
 
-# Packages with goroutines of their own: tested a second time under the race detector.
-RACED := ./api/... ./spec/... ./planner ./builder/... ./runner/... ./engine/... ./keeper ./cmd/...
-
 export SHOP_PORT
 
 PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs openssh-client openssh-server openssl pkg-config procps shellcheck strace util-linux \
@@ -93,8 +90,8 @@ demo-clean: ## take the shop down, with its data
 	bin/orlop down -v --remove-orphans
 
 .PHONY: test
-test: deps build images foreign cluster ## run every test against the real engine; nothing is skipped
-	@.ci/test "$(TESTFLAGS)" $(RACED)
+test: deps build images foreign ## run every test against the real engine; nothing is skipped
+	@.ci/test "$(TESTFLAGS)"
 
 .PHONY: test-foreign
 test-foreign: deps build images ## run docker/compose's own end-to-end tests against the engine

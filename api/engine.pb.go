@@ -2255,7 +2255,7 @@ type ProjectInfo struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Running        int32                  `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
-	Exited         int32                  `protobuf:"varint,3,opt,name=exited,proto3" json:"exited,omitempty"`
+	Exited         int32                  `protobuf:"varint,3,opt,name=exited,proto3" json:"exited,omitempty"` // those that don't run
 	Files          []string               `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
 	WorkingDir     string                 `protobuf:"bytes,5,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
 	Instance       string                 `protobuf:"bytes,100,opt,name=instance,proto3" json:"instance,omitempty"` // which copy of a stack it is; "" is the stack itself
@@ -2267,6 +2267,8 @@ type ProjectInfo struct {
 	Scheduled      int32                  `protobuf:"varint,106,opt,name=scheduled,proto3" json:"scheduled,omitempty"`                                     // jobs that the engine runs
 	NextFireUnixMs int64                  `protobuf:"varint,107,opt,name=next_fire_unix_ms,json=nextFireUnixMs,proto3" json:"next_fire_unix_ms,omitempty"` // of the first of them; 0: none
 	Paused         int32                  `protobuf:"varint,108,opt,name=paused,proto3" json:"paused,omitempty"`                                           // of those that run
+	Restarting     int32                  `protobuf:"varint,109,opt,name=restarting,proto3" json:"restarting,omitempty"`                                   // of those that run
+	Created        int32                  `protobuf:"varint,110,opt,name=created,proto3" json:"created,omitempty"`                                         // of those that don't
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2395,6 +2397,20 @@ func (x *ProjectInfo) GetNextFireUnixMs() int64 {
 func (x *ProjectInfo) GetPaused() int32 {
 	if x != nil {
 		return x.Paused
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetRestarting() int32 {
+	if x != nil {
+		return x.Restarting
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetCreated() int32 {
+	if x != nil {
+		return x.Created
 	}
 	return 0
 }
@@ -7347,7 +7363,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fObserveReply\x12\x1a\n" +
 	"\bobserved\x18\x01 \x01(\fR\bobserved\",\n" +
 	"\x0fProjectsRequest\x12\x19\n" +
-	"\bdisk_use\x18d \x01(\bR\adiskUse\"\x9f\x03\n" +
+	"\bdisk_use\x18d \x01(\bR\adiskUse\"\xd9\x03\n" +
 	"\vProjectInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12\x16\n" +
@@ -7365,7 +7381,11 @@ const file_engine_proto_rawDesc = "" +
 	"\x06images\x18i \x03(\tR\x06images\x12\x1c\n" +
 	"\tscheduled\x18j \x01(\x05R\tscheduled\x12)\n" +
 	"\x11next_fire_unix_ms\x18k \x01(\x03R\x0enextFireUnixMs\x12\x16\n" +
-	"\x06paused\x18l \x01(\x05R\x06paused\"B\n" +
+	"\x06paused\x18l \x01(\x05R\x06paused\x12\x1e\n" +
+	"\n" +
+	"restarting\x18m \x01(\x05R\n" +
+	"restarting\x12\x18\n" +
+	"\acreated\x18n \x01(\x05R\acreated\"B\n" +
 	"\rProjectsReply\x121\n" +
 	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"\xbc\x01\n" +
 	"\x0fContainerChange\x121\n" +

@@ -164,6 +164,7 @@ type FetchRequest struct {
 	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
 	Platform      string                 `protobuf:"bytes,2,opt,name=platform,proto3" json:"platform,omitempty"` // "": the machine's own
 	Session       string                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	Whole         bool                   `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"` // with all platforms and attestations, of names with a digest; nothing is unpacked
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -217,6 +218,13 @@ func (x *FetchRequest) GetSession() string {
 		return x.Session
 	}
 	return ""
+}
+
+func (x *FetchRequest) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
 }
 
 type LoginRequest struct {
@@ -629,11 +637,12 @@ const file_registry_proto_rawDesc = "" +
 	"\tPushImage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x1a\n" +
-	"\bplatform\x18\x03 \x01(\tR\bplatform\"Z\n" +
+	"\bplatform\x18\x03 \x01(\tR\bplatform\"p\n" +
 	"\fFetchRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x18\n" +
-	"\asession\x18\x03 \x01(\tR\asession\"Z\n" +
+	"\asession\x18\x03 \x01(\tR\asession\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\"Z\n" +
 	"\fLoginRequest\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +

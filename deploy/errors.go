@@ -53,7 +53,7 @@ func placed(err error, set *manifest.Set, places spec.Places) error {
 			}
 			switch where := path(r); {
 			case r.Kind == manifest.OfGate:
-				missing.For = "what waits for depends_on"
+				missing.For = "what waits for depends_on (--no-gates goes without it)"
 			case o.Kind == manifest.Ingress || o.Kind == manifest.HTTPRoute:
 				missing.For = where + ".x-orlop.expose" + placeOf(places.Nearest(where+".x-orlop.expose"))
 			default:

@@ -33,16 +33,17 @@ type Executor struct {
 	images      map[string]string // that were built
 	generations map[string]int64  // of objects that were applied, by their IDs
 	uids        map[string]string
-	isUnmade    bool          // an image could not be made
-	isTouched   bool          // what runs or has data was applied, or may have been
-	document    *Document     // with the images that were built
-	set         *manifest.Set // of it
+	unmade      map[string]bool // IDs of steps whose image could not be made
+	isTouched   bool            // what runs or has data was applied, or may have been
+	document    *Document       // with the images that were built
+	set         *manifest.Set   // of it
 	mirror      *cluster.Mirror
 }
 
 // Begin writes down the revision that the plan makes, before anything else is changed.
 func (e *Executor) Begin(ctx context.Context) error {
 	e.images, e.generations, e.uids, e.document = map[string]string{}, map[string]int64{}, map[string]string{}, e.Plan.Document
+	e.unmade = map[string]bool{}
 	if err := e.claim(ctx); err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (e *Executor) End(ctx context.Context, failure error) error {
 	if e.mirror != nil {
 		e.mirror.Close()
 	}
-	if failure != nil && e.isUnmade && !e.isTouched {
+	if failure != nil && len(e.unmade) > 0 && !e.isTouched {
 		return e.Client.Remove(ctx, manifest.Secret, revisionName(e.Plan.Project, e.Plan.Number), "")
 	}
 	state := StateDeployed
@@ -87,7 +88,7 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 	w := e.Plan.work[step.ID]
 	switch step.Action {
 	case planner.Build, planner.Push:
-		return e.build(ctx, w.makes, note)
+		return e.build(ctx, step.ID, w.makes, note)
 	case planner.Await:
 		resource, err := e.current(w.resource)
 		if err != nil {
@@ -108,9 +109,17 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 	if len(w.failures) > 0 {
 		return planner.Result{}, errors.New(strings.Join(w.failures, "; "))
 	}
+	if e.isVain(w) {
+		return planner.Result{Outcome: planner.Unchanged, Text: "left as it was"}, nil
+	}
 	resource, err := e.current(w.resource)
 	if err != nil {
 		return planner.Result{}, err
+	}
+	if w.stops {
+		if err := e.stop(ctx, e.Plan.liveOf(w.resource), note); err != nil {
+			return planner.Result{}, err
+		}
 	}
 	applied := 0
 	for _, o := range resource.Objects {
@@ -128,17 +137,65 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 	return planner.Result{}, nil
 }
 
+// stop removes a workload and waits until its pods are gone.
+func (e *Executor) stop(ctx context.Context, live *cluster.Live, note func(planner.Event)) error {
+	kind, _ := manifest.KindOf(groupKind(live))
+	name := strings.ToLower(kind.Kind) + " " + live.GetName()
+	note(planner.Event{Text: "stops the " + name})
+	e.mu.Lock()
+	e.isTouched = true
+	e.mu.Unlock()
+	if err := e.Client.Remove(ctx, kind, live.GetName(), string(live.GetUID())); err != nil {
+		return err
+	}
+	if e.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, e.Timeout, errLate)
+		defer cancel()
+	}
+	of := []string{manifest.LabelProject, manifest.LabelService}
+	for i, label := range of {
+		of[i] = label + "=" + live.GetLabels()[label]
+	}
+	pods, err := e.Client.Follow(ctx, []manifest.Kind{cluster.Pod}, strings.Join(of, ","))
+	if err != nil {
+		return err
+	}
+	defer pods.Close()
+	for {
+		changed := pods.Changed()
+		left := pods.Objects(cluster.Pod, nil)
+		if len(left) == 0 {
+			return nil
+		}
+		if err := pods.Wait(ctx, changed, 0); errors.Is(err, errLate) {
+			return fmt.Errorf("pod %s of the %s is still there after %v, and has the volume: try again when it is gone", left[0].GetName(), name, e.Timeout)
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// isVain says that an image could not be made of each service that uses a resource.
+func (e *Executor) isVain(w *work) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(w.makers) > 0 && !slices.ContainsFunc(w.makers, func(ids []string) bool {
+		return !slices.ContainsFunc(ids, func(id string) bool { return e.unmade[id] })
+	})
+}
+
 // isOther says that an object is not as it was applied last.
 func (e *Executor) isOther(o *manifest.Object) bool {
 	live := e.Plan.Observed.Objects[o.ID()]
 	return live == nil || live.GetAnnotations()[noteHash] != o.Hash()
 }
 
-func (e *Executor) build(ctx context.Context, step string, note func(planner.Event)) (planner.Result, error) {
+func (e *Executor) build(ctx context.Context, id, step string, note func(planner.Event)) (planner.Result, error) {
 	ref, err := e.Build(ctx, step, note)
 	if err != nil {
 		e.mu.Lock()
-		e.isUnmade = true
+		e.unmade[id] = true
 		e.mu.Unlock()
 		return planner.Result{}, err
 	}
@@ -242,6 +299,7 @@ func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note 
 	e.mu.Unlock()
 	said := ""
 	var state rollout.State
+	var again settling
 	for {
 		changed := e.mirror.Changed()
 		seen := See(e.mirror, resource.Workload.Kind, resource.Workload.Name)
@@ -249,24 +307,42 @@ func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note 
 			seen = rollout.Seen{}
 		}
 		state = rollout.Look(seen, generation, e.Now())
+		left := again.left(state, e.Now())
 		switch {
-		case state.Done:
+		case state.Done && left <= 0:
 			return nil
 		case state.Failure != "" && !state.Late: // how long it may take is ours to say
-			return e.explain(ctx, state)
+			return Explain(ctx, e.Client, resource.Workload.Name, state)
 		case state.Text != said:
 			said = state.Text
 			note(planner.Event{Text: said})
 		}
-		err := e.mirror.Wait(ctx, changed, 0)
+		err := e.mirror.Wait(ctx, changed, left)
 		if errors.Is(err, errLate) {
 			state.Failure = fmt.Sprintf("not ready after %v: %s", e.Timeout, state.Text)
-			return e.explain(context.WithoutCancel(ctx), state)
+			return Explain(context.WithoutCancel(ctx), e.Client, resource.Workload.Name, state)
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// settling are containers that have to go on for a while until a workload counts as ready.
+type settling struct {
+	of    string // see rollout.State.Young
+	since time.Time
+}
+
+// left is how long they still have to.
+func (s *settling) left(state rollout.State, now time.Time) time.Duration {
+	if !state.Done || state.Young == "" {
+		return 0
+	}
+	if s.of != state.Young {
+		s.of, s.since = state.Young, now
+	}
+	return state.Settle - now.Sub(s.since)
 }
 
 var errLate = errors.New("timed out")
@@ -285,56 +361,6 @@ func See(m *cluster.Mirror, kind manifest.Kind, name string) rollout.Seen {
 	of := map[string]string{manifest.LabelService: seen.Workload.GetLabels()[manifest.LabelService]}
 	seen.Pods, seen.ReplicaSets = m.Objects(cluster.Pod, of), m.Objects(cluster.ReplicaSet, of)
 	return seen
-}
-
-// NotReady is a service whose pods are not ready, with what explains it.
-type NotReady struct {
-	Text  string
-	Shown []string
-}
-
-func (e *NotReady) Error() string { return e.Text }
-
-// Lines are what the container printed last, and what the cluster complains of.
-func (e *NotReady) Lines() []string { return e.Shown }
-
-// shownLines is how many lines of a log explain a failure.
-const shownLines = 8
-
-// explain asks the cluster for what led to a failure.
-func (e *Executor) explain(ctx context.Context, s rollout.State) error {
-	return Explain(ctx, e.Client, s)
-}
-
-// Explain asks the cluster for what led to a failure.
-func Explain(ctx context.Context, c *cluster.Client, s rollout.State) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	text := s.Failure
-	if s.Killed != "" {
-		if killed := c.ProbeKill(ctx, s.Pod, s.Inside); killed != "" {
-			text = strings.Replace(text, s.Killed, killed, 1)
-		}
-	}
-	if s.Pod != "" {
-		where := s.Pod
-		if s.Inside != "" {
-			where += " (" + s.Inside + ")"
-		}
-		text = where + ": " + text
-	}
-	out := &NotReady{Text: text}
-	if s.Pod != "" && s.Inside != "" {
-		out.Shown = c.LastLines(ctx, s.Pod, s.Inside, shownLines)
-	}
-	if s.Pod != "" {
-		warnings := c.Warnings(ctx, s.Pod)
-		const most = 3
-		for _, w := range warnings[max(len(warnings)-most, 0):] {
-			out.Shown = append(out.Shown, "event: "+w)
-		}
-	}
-	return out
 }
 
 // remove removes objects, those first that others are behind.

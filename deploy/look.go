@@ -77,6 +77,12 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 			}
 			group.Go(func() error {
 				held, err := p.try(ctx, c, o, s, isSame)
+				if cluster.IsInvalid(err) { // what else there is may be changed all the same
+					s.changed, s.failure, err = true, err.Error(), nil
+					if o.Kind == manifest.VolumeClaim {
+						s.failure += fmt.Sprintf(": write %s%s as it was, take another volume, or remove this one with its data: \"orlop deploy volume rm %s\"", path(r), placeOf(p.places.Nearest(path(r))), r.Key)
+					}
+				}
 				if len(held) > 0 {
 					results <- result{o.ID(), held, o}
 				}

@@ -58,6 +58,8 @@ type work struct {
 	failures []string           // why it can't be carried out
 	makes    string             // of a build or push: see Image
 	remade   bool               // an image of it is made first
+	stops    bool               // a workload of another kind has the volume, and goes before this one comes
+	makers   [][]string         // of what is there and several services use: the steps that each of them needs the image of
 }
 
 // Converge makes the plan that brings the cluster to a document. It asks the cluster what it would make of objects that
@@ -127,7 +129,7 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 	w := &work{resource: r, changed: map[string]bool{}}
 	isNew, isReplaced := true, false
 	var found []fields.Drift
-	var failures []string
+	var failures, missing []string
 	for _, o := range r.Objects {
 		s := states[o.ID()]
 		isNew = isNew && s.live == nil
@@ -138,7 +140,9 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 			continue
 		}
 		w.changed[o.ID()] = true
-		if s.live != nil {
+		if s.live == nil {
+			missing = append(missing, strings.ToLower(o.Kind.Kind)+" "+o.Name)
+		} else {
 			isReplaced = isReplaced || s.template
 			for _, d := range s.drifts {
 				d.Path = fmt.Sprintf("%s %s: %s", strings.ToLower(o.Kind.Kind), o.Name, strings.TrimPrefix(d.Path, "."))
@@ -163,14 +167,18 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 		s.Action = planner.Apply
 	default:
 		s.Service = name
-		s.Action = pick(isNew, planner.Create, planner.Update)
 		was := p.liveOf(r)
+		isNew = isNew || was == nil
+		s.Action = pick(isNew, planner.Create, planner.Update)
 		if r.OneShot && r.Kind == manifest.OfService && was != nil {
 			isNew = false
 		}
 		if was != nil && was.GetKind() != r.Workload.Kind.Kind { // its pods are another object's from here on
 			isNew, isReplaced = false, true
 			r.Rolls = fmt.Sprintf("a %s in place of a %s", r.Workload.Kind.Kind, was.GetKind())
+			if w.stops = p.hasClaimOf(r, was); w.stops {
+				r.Rolls += ", which is stopped first: its volume is of one pod at a time"
+			}
 		}
 		if !isNew && (isReplaced || w.remade || r.OneShot && w.changed[r.Workload.ID()]) {
 			s.Action, s.Note = planner.Replace, r.Rolls
@@ -179,7 +187,7 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 	}
 	s.ID = string(s.Action) + " " + s.Resource
 	if !isNew {
-		s.Reasons = p.reasons(r, found, places)
+		s.Reasons = p.reasons(r, found, missing, places)
 	}
 	p.Warnings = append(p.Warnings, failures...)
 	w.failures = failures
@@ -199,8 +207,8 @@ func path(r *manifest.Resource) string {
 	return map[string]string{manifest.OfService: "services.", manifest.OfJob: "jobs.", manifest.OfVolume: "volumes.", manifest.OfNetwork: "networks.", manifest.OfConfig: "configs.", manifest.OfSecret: "secrets."}[r.Kind] + r.Key
 }
 
-// reasons are why a resource that is there changes.
-func (p *Plan) reasons(r *manifest.Resource, found []fields.Drift, places spec.Places) []planner.Reason {
+// reasons are why a resource that is there changes: what the file says otherwise, what others have changed of it, or what is missing.
+func (p *Plan) reasons(r *manifest.Resource, found []fields.Drift, missing []string, places spec.Places) []planner.Reason {
 	var out []planner.Reason
 	if live := p.liveOf(r); live != nil {
 		if was := p.Observed.of(live); was != nil {
@@ -231,6 +239,9 @@ func (p *Plan) reasons(r *manifest.Resource, found []fields.Drift, places spec.P
 		for _, d := range found[:min(len(found), most)] {
 			out = append(out, planner.Reason{Text: "on the cluster, " + d.String()})
 		}
+	}
+	if len(out) == 0 && len(missing) > 0 {
+		out = append(out, planner.Reason{Text: "not there: " + strings.Join(missing, ", ")})
 	}
 	if len(out) == 0 {
 		out = append(out, planner.Reason{Text: "it is written otherwise than it was"})
@@ -277,6 +288,35 @@ func (p *Plan) liveOf(r *manifest.Resource) *cluster.Live {
 	return nil
 }
 
+// hasClaimOf says that a workload is to have a claim that one pod has at a time, and another has it.
+func (p *Plan) hasClaimOf(r *manifest.Resource, other *cluster.Live) bool {
+	volumes, _ := fields.At(other.Object, []string{"spec", "template", "spec", "volumes"}).([]any)
+	return slices.ContainsFunc(p.set.Resources, func(claim *manifest.Resource) bool {
+		if claim.Kind != manifest.OfVolume || !claim.IsUsedBy(r) || !isAlone(claim.Objects[0]) {
+			return false
+		}
+		return slices.ContainsFunc(volumes, func(v any) bool { return fields.At(v, []string{"persistentVolumeClaim", "claimName"}) == claim.Objects[0].Name })
+	})
+}
+
+// isAlone says that pods of one node, or one pod, have a claim at a time.
+func isAlone(claim *manifest.Object) bool {
+	modes, _ := fields.At(claim.Body, []string{"spec", "accessModes"}).([]any)
+	return !slices.Contains(modes, any("ReadWriteMany")) && !slices.Contains(modes, any("ReadOnlyMany"))
+}
+
+// Told are the warnings but those that a step fails with.
+func (p *Plan) Told() []string {
+	return slices.DeleteFunc(slices.Clone(p.Warnings), func(text string) bool {
+		for _, w := range p.work {
+			if slices.Contains(w.failures, text) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // hasFailed says that a Job has ended without success.
 func hasFailed(live *cluster.Live) bool {
 	list, _ := fields.At(live.Object, []string{"status", "conditions"}).([]any)
@@ -300,12 +340,6 @@ func (p *Plan) awaits(set *manifest.Set) {
 			byService[s.Service] = s
 		}
 	}
-	var prelude []string
-	for _, s := range p.Steps {
-		if s.Service == "" && s.Action != planner.Push {
-			prelude = append(prelude, s.ID)
-		}
-	}
 	var waits []*planner.Step
 	for _, r := range set.Resources {
 		s := byService[r.Key]
@@ -315,7 +349,6 @@ func (p *Plan) awaits(set *manifest.Set) {
 		if s == nil || r.Kind != manifest.OfService && r.Kind != manifest.OfJob {
 			continue
 		}
-		s.Needs = append(s.Needs, prelude...)
 		for _, other := range slices.Sorted(maps.Keys(r.Needs)) {
 			if byService[other] != nil || p.isUnsettled() {
 				if id := awaitID(other); r.Needs[other].Required {
@@ -343,8 +376,77 @@ func (p *Plan) awaits(set *manifest.Set) {
 			waits = append(waits, w)
 		}
 	}
+	p.shared(set, byService)
 	p.Steps = append(p.Steps, waits...)
 	p.sort()
+}
+
+// shared puts what services use before them, and behind what all of its services need: where an image of those can't be made, what they
+// use is left as it was, too. What is there and pods have by now changes only when one of its services is known to go on.
+func (p *Plan) shared(set *manifest.Set, byService map[string]*planner.Step) {
+	before := map[string][]string{} // what services need, by their names
+	for name, s := range byService {
+		before[name] = slices.Clone(s.Needs)
+	}
+	for _, s := range p.Steps {
+		w := p.work[s.ID]
+		if w == nil || w.resource == nil || w.resource.Workload != nil {
+			continue
+		}
+		var needs []string
+		isFirst, isFree := true, false
+		for _, r := range set.Resources {
+			if !w.resource.IsUsedBy(r) {
+				continue
+			}
+			user := byService[r.Key]
+			if user != nil {
+				user.Needs = append(user.Needs, s.ID)
+			}
+			makers := p.makersBehind(r.Key, set, byService)
+			w.makers, isFree = append(w.makers, makers), isFree || len(makers) == 0
+			if isFirst {
+				needs, isFirst = slices.Clone(before[r.Key]), false
+			}
+			needs = slices.DeleteFunc(needs, func(id string) bool { return !slices.Contains(before[r.Key], id) })
+		}
+		s.Needs = append(s.Needs, needs...)
+		if isFree || p.liveOf(w.resource) == nil {
+			w.makers = nil
+			continue
+		}
+		for _, makers := range w.makers {
+			s.After = append(s.After, makers...)
+		}
+		slices.Sort(s.After)
+		s.After = slices.Compact(s.After)
+	}
+}
+
+// makersBehind are the steps that make the images that a service needs: its own, and those of what it depends on.
+func (p *Plan) makersBehind(service string, set *manifest.Set, byService map[string]*planner.Step) (ids []string) {
+	seen := map[string]bool{}
+	var add func(key string)
+	add = func(key string) {
+		if seen[key] || byService[key] == nil {
+			return
+		}
+		seen[key] = true
+		for _, r := range set.Resources {
+			if r.Key != key || r.Workload == nil {
+				continue
+			}
+			ids = append(ids, p.made(r)...)
+			for other, how := range r.Needs {
+				if how.Required {
+					add(other)
+				}
+			}
+		}
+	}
+	add(service)
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // isUnsettled says that the deploy before has failed, or was cut off: what it applied may not be ready.

@@ -52,7 +52,7 @@ func Statuses(m *cluster.Mirror, o *Observed, services []string, now time.Time) 
 			if r.Workload == nil || r.Key != service && !(r.Kind == manifest.OfJob && r.Key == service+"-1") {
 				continue
 			}
-			row.Name = r.Workload.Name
+			row.Name, row.Image = r.Workload.Name, r.Image()
 			if r.Workload.Kind == manifest.CronJob {
 				row.Kind, row.State.Done = manifest.CronJob.Kind, true
 				continue
@@ -63,9 +63,6 @@ func Statuses(m *cluster.Mirror, o *Observed, services []string, now time.Time) 
 				row.Kind = seen.Workload.GetKind()
 			} else {
 				row.State.Failure = "it is not there: orlop deploy brings it there"
-			}
-			if list, is := fields.At(r.Workload.Body, []string{"spec", "template", "spec", "containers"}).([]any); is && len(list) > 0 {
-				row.Image, _ = list[0].(map[string]any)["image"].(string)
 			}
 			for _, pod := range seen.Pods {
 				containers, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")

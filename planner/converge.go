@@ -48,23 +48,24 @@ type converger struct {
 	observed *Observed
 	opts     Options
 	plan     *Plan
-	image    map[string]*Step   // service -> its build or pull step
-	over     map[string]string  // service -> the step that tells whether its update has failed, which may be taken back
-	last     []*Step            // awaits after the last batch of an update, and what takes it back
-	mounted  map[string][]*Step // service -> steps of images that it mounts
-	network  map[string]*Step   // network key -> step
-	volume   map[string]*Step   // volume key -> step
-	ups      map[string][]*Step // service -> steps of its containers
-	back     map[string][]*Step // service -> steps that bring its containers back to networks that are made anew
-	await    map[string]*Step   // service and condition -> step
-	imaged   map[string]bool    // services whose image was planned
-	pulls    map[string]*Step   // reference -> its pull
-	anew     map[string]string  // references that some service wants pulled though they are here -> why
-	makers   map[string]string  // reference -> the first service that builds it
-	removals []*Step            // of containers that go, for what takes over their ports and names
-	going    []*Container       // the containers of removals
-	absent   []*absent          // host paths that are mounted and not there
-	refused  []error            // why there is no plan: external things that are not there, guests
+	image    map[string]*Step        // service -> its build or pull step
+	over     map[string]string       // service -> the step that tells whether its update has failed, which may be taken back
+	last     []*Step                 // awaits after the last batch of an update, and what takes it back
+	mounted  map[string][]*Step      // service -> steps of images that it mounts
+	network  map[string]*Step        // network key -> step
+	volume   map[string]*Step        // volume key -> step
+	ups      map[string][]*Step      // service -> steps of its containers
+	stay     map[string][]*Container // service -> its containers that it goes on with
+	back     map[string][]*Step      // service -> steps that bring its containers back to networks that are made anew
+	await    map[string]*Step        // service and condition -> step
+	imaged   map[string]bool         // services whose image was planned
+	pulls    map[string]*Step        // reference -> its pull
+	anew     map[string]string       // references that some service wants pulled though they are here -> why
+	makers   map[string]string       // reference -> the first service that builds it
+	removals []*Step                 // of containers that go, for what takes over their ports and names
+	going    []*Container            // the containers of removals
+	absent   []*absent               // host paths that are mounted and not there
+	refused  []error                 // why there is no plan: external things that are not there, guests
 }
 
 // Reach are the services whose containers a plan may make; none where it makes images only,
@@ -83,7 +84,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	c := &converger{
 		project: project, observed: observed, opts: opts, plan: &Plan{Project: project.Name, Steps: []*Step{}, Limit: opts.Limit},
 		image: map[string]*Step{}, mounted: map[string][]*Step{}, network: map[string]*Step{}, volume: map[string]*Step{},
-		ups: map[string][]*Step{}, back: map[string][]*Step{}, await: map[string]*Step{}, over: map[string]string{},
+		ups: map[string][]*Step{}, stay: map[string][]*Container{}, back: map[string][]*Step{}, await: map[string]*Step{}, over: map[string]string{},
 		imaged: map[string]bool{}, pulls: map[string]*Step{}, anew: map[string]string{}, makers: map[string]string{},
 	}
 	order, err := c.order()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/orlop/orlop/planner/difference"
 	"github.com/orlop/orlop/spec"
@@ -22,8 +23,16 @@ func (c *converger) policy(s *spec.Service) string {
 	return s.PullPolicy
 }
 
-// isMissing says that an image which is here is not pulled, even where pulls are asked for.
-func isMissing(policy string) bool { return policy == "missing" || policy == "if_not_present" }
+// isLeft says that an image which is here is not pulled, even where pulls are asked for: a name with the tag latest, which is meant to
+// move, is (Compose Specification, services, pull_policy).
+func isLeft(ref, policy string) bool {
+	if policy != "missing" && policy != "if_not_present" {
+		return false
+	}
+	name := ref[strings.LastIndexByte(ref, '/')+1:]
+	_, tag, hasTag := strings.Cut(name, ":")
+	return strings.Contains(name, "@") || hasTag && tag != "latest"
+}
 
 // readImages notes what services say of images that they share: one that is
 // built by a service serves all that name it, and one that is pulled each time
@@ -135,7 +144,7 @@ func (c *converger) planPull(name, ref string) error {
 		return fmt.Errorf("image %s for %s is not here and pull_policy is %s: load it with \"orlop image load\" or allow the pull", shown, name, policy)
 	case c.anew[ref] != "":
 		why.Text = c.anew[ref]
-	case c.opts.PullOnly && policy != "never" && !(present && isMissing(policy)):
+	case c.opts.PullOnly && policy != "never" && !(present && isLeft(ref, policy)):
 		why.Text = "pull is asked for each time"
 	case !present:
 		why.Text = "the image is not here yet"

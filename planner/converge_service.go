@@ -15,18 +15,19 @@ func (c *converger) planService(name string) error {
 	want := Wanted(c.project, name, c.opts.Files)
 	needs, after := c.needs(name, s)
 	taken := map[int]bool{}
-	for _, k := range c.containers(name) {
-		if k.Number <= s.Replicas() && !taken[k.Number] {
-			taken[k.Number] = true
-			c.planReplica(s, name, k, want, needs, after)
-		}
+	for _, k := range c.staying(name) {
+		taken[k.Number] = true
+		c.planReplica(s, name, k, want, needs, after)
 	}
 	why := Reason{Path: "services." + name, Text: "it does not exist yet", Place: c.project.Places.Nearest("services." + name)}
 	if len(taken) > 0 {
 		why = c.scaled(name)
 	}
-	for n := 1; n <= s.Replicas(); n++ {
-		if taken[n] || c.opts.isFire() && len(c.containers(name)) > 0 {
+	for n, missing := 1, s.Replicas()-len(taken); missing > 0; n++ {
+		if taken[n] {
+			continue
+		}
+		if missing--; c.opts.isFire() && len(c.containers(name)) > 0 {
 			continue
 		}
 		c.up(&Step{
@@ -36,6 +37,48 @@ func (c *converger) planService(name string) error {
 	}
 	c.planBatches(name, s)
 	return c.planInit(name, s, needs, after)
+}
+
+// staying are the containers of a service that it goes on with, by number. Of too many, those stay that run, before them those that need not
+// be replaced, and then those with the lower numbers: what runs is not given up for what may never start. Where others share a container of it, which is the first one, the lower numbers alone count.
+func (c *converger) staying(name string) []*Container {
+	if stay, ok := c.stay[name]; ok {
+		return stay
+	}
+	s := c.project.Services[name]
+	stay := slices.CompactFunc(c.containers(name), func(a, b *Container) bool { return a.Number == b.Number })
+	if n := len(stay); n > 0 && stay[n-1].Number > s.Replicas() { // else there are none too many
+		isLent := c.isLent(name)
+		toDo := map[int]int{}
+		if want := Wanted(c.project, name, c.opts.Files); !isLent && !c.forced(name) {
+			for _, k := range stay {
+				if ch, ifChanged := c.changes(s, name, k, want); len(ch.replace) > 0 && !ifChanged {
+					toDo[k.Number] = 1
+				}
+				if k.State != Running && k.State != Restarting {
+					toDo[k.Number] += 2
+				}
+			}
+		}
+		slices.SortStableFunc(stay, func(a, b *Container) int { return toDo[a.Number] - toDo[b.Number] })
+		if isLent {
+			stay = slices.DeleteFunc(stay, func(k *Container) bool { return k.Number > s.Replicas() })
+		}
+		stay = stay[:min(len(stay), s.Replicas())]
+		slices.SortFunc(stay, func(a, b *Container) int { return a.Number - b.Number })
+	}
+	c.stay[name] = stay
+	return stay
+}
+
+// isLent says that containers of other services share something of those of this one.
+func (c *converger) isLent(name string) bool {
+	for _, s := range c.project.Services {
+		if slices.Contains(SharedWith(s), name) {
+			return true
+		}
+	}
+	return false
 }
 
 // scaled is the reason of replicas that come or go.
@@ -278,15 +321,15 @@ func (c *converger) planRemovals(order []string) {
 		if name == c.opts.Prepare || c.opts.isFire() { // whose project has the run's own number of containers
 			continue
 		}
-		taken := map[int]bool{}
+		stay := c.staying(name)
 		for _, k := range c.containers(name) {
 			switch {
-			case k.Number > c.project.Services[name].Replicas():
-				c.remove(k, c.scaled(name))
-			case taken[k.Number]:
+			case slices.Contains(stay, k):
+			case slices.ContainsFunc(stay, func(other *Container) bool { return other.Number == k.Number }):
 				c.remove(k, Reason{Text: "a second container of the same number"})
+			default:
+				c.remove(k, c.scaled(name))
 			}
-			taken[k.Number] = true
 		}
 	}
 	for i := range c.observed.Containers {

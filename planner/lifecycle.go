@@ -128,6 +128,9 @@ func Lifecycle(name string, observed *Observed, action Action, services []string
 		if starting {
 			links = linksOf(k, steps, follows)
 		}
+		if action == Start {
+			links = append(links, unwell(k, observed, steps)...)
+		}
 		if left {
 			follows[k.Service] = append(follows[k.Service], links...)
 			continue
@@ -178,6 +181,21 @@ func (p *Plan) AwaitReady(observed *Observed, services []string) {
 type link struct {
 	service, condition string
 	required           bool
+}
+
+// unwell are the services that a container waits to be healthy, and that run, and are not.
+func unwell(k *Container, observed *Observed, steps map[string][]string) []link {
+	var links []link
+	for _, dep := range dependsOn(k) {
+		how := k.Applied.Service.DependsOn[dep]
+		isUnwell := func(other Container) bool {
+			return other.Service == dep && !other.OneOff && other.State == Running && other.Health != Healthy
+		}
+		if len(steps[dep]) == 0 && how.Condition == spec.ServiceHealthy && slices.ContainsFunc(observed.Containers, isUnwell) {
+			links = append(links, link{service: dep, condition: how.Condition, required: how.Required})
+		}
+	}
+	return links
 }
 
 // linksOf are those among the services that have steps that a container

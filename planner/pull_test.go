@@ -69,23 +69,28 @@ func TestAnImageIsPulledAnewWhenItsPolicySaysSo(t *testing.T) {
 // TestAPullLeavesWhatIsHereWhereMissingImagesAreAskedForAlone, by the file or by the flag.
 func TestAPullLeavesWhatIsHereWhereMissingImagesAreAskedForAlone(t *testing.T) {
 	for _, test := range []struct {
-		policy, option string
-		isHere, want   bool
+		image, policy, option string
+		isHere, want          bool
 	}{
-		{"", "", true, true}, {"daily", "", true, true}, {"missing", "", true, false}, {"if_not_present", "", true, false}, {"missing", "", false, true},
-		{"", "missing", true, false}, {"always", "missing", true, false}, {"missing", "always", true, true}, {"never", "", true, false},
+		{"redis:7", "", "", true, true}, {"redis:7", "daily", "", true, true}, {"redis:7", "missing", "", true, false},
+		{"redis:7", "if_not_present", "", true, false}, {"redis:7", "missing", "", false, true}, {"redis:7", "", "missing", true, false},
+		{"redis:7", "always", "missing", true, false}, {"redis:7", "missing", "always", true, true}, {"redis:7", "never", "", true, false},
+		// The tag latest is meant to move.
+		{"redis", "missing", "", true, true}, {"redis:latest", "", "missing", true, true}, {"host:5000/redis", "missing", "", true, true},
+		{"host:5000/redis:1", "missing", "", true, false}, {"redis@sha256:1", "missing", "", true, false}, {"redis:latest@sha256:1", "missing", "", true, false},
+		{"redis", "never", "", true, false},
 	} {
-		project := &spec.Project{Name: "p", Services: map[string]*spec.Service{"a": {Name: "a", Image: "redis:7", PullPolicy: test.policy}}}
+		project := &spec.Project{Name: "p", Services: map[string]*spec.Service{"a": {Name: "a", Image: test.image, PullPolicy: test.policy}}}
 		observed := &Observed{Images: map[string]Image{}}
 		if test.isHere {
-			observed.Images["redis:7"] = Image{Digest: "sha256:1"}
+			observed.Images[test.image] = Image{Digest: "sha256:1"}
 		}
 		plan, err := Converge(project, observed, Options{PullOnly: true, Pull: test.option})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := plan.Count(Pull) == 1; got != test.want {
-			t.Errorf("%q (option %q), here %t: pulled %t", test.policy, test.option, test.isHere, got)
+			t.Errorf("%s, %q (option %q), here %t: pulled %t", test.image, test.policy, test.option, test.isHere, got)
 		}
 	}
 }

@@ -109,13 +109,12 @@ func (r *Runner) up(waits context.Context, o *Order, s *planner.Step, note func(
 		return planner.Result{}, complaint.Placed(err, s.Applied.Service, o.Places)
 	}
 	defer c.op.Unlock()
+	if s.NoStart { // its ports are bound by its start
+		return planner.Result{Text: "created"}, nil
+	}
 	if err := r.publish(ctx, o, c); err != nil {
 		r.removeFailed(ctx, c)
 		return planner.Result{}, complaint.Placed(err, s.Applied.Service, o.Places)
-	}
-	if s.NoStart {
-		c.unroute(false) // who asks its ports need not wait: nobody may ever start it
-		return planner.Result{Text: "created"}, nil
 	}
 	if err := c.begin(ctx, waits, note); err != nil {
 		if !hook.Is(err) { // whose container has run, and stays to be looked at

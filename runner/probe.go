@@ -48,6 +48,9 @@ func (c *container) probeLoop(ctx context.Context, p *health.Check, task contain
 	defer c.r.Helper.Use()()
 	series := p.Begin(started, c.id)
 	var doc *specs.Process // of the container's process that runs, as long as it does
+	if !routines.Pause(ctx, series.First(c.r.Now())) {
+		return
+	}
 	for {
 		info := c.probeOnce(ctx, p, task, &doc)
 		if ctx.Err() != nil {

@@ -95,7 +95,11 @@ func history(ctx context.Context, inv *cli.Invocation, p place, format string, n
 		case l.Revision != lines[0].Revision || l.Revision > 1:
 			text = "nothing of the stack file"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", l.Revision, l.State, display.Ago(inv.Now(), l.At), l.By, display.Printable(text))
+		state := l.State
+		if state == core.StateDeploying && l.Revision != lines[len(lines)-1].Revision {
+			state = "cut off" // another has followed
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", l.Revision, state, display.Ago(inv.Now(), l.At), l.By, display.Printable(text))
 	}
 	return w.Flush()
 }

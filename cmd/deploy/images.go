@@ -42,6 +42,9 @@ func (p *pushing) wanted() string {
 	return repository(p.name) + "@" + p.pin
 }
 
+// isWhole says that it is copied with all of its platforms: its digest is that of all of them.
+func (p *pushing) isWhole() bool { return p.pin != "" && p.platform == "" }
+
 // images decides which image each container of a deploy has, and makes those that are not there.
 type images struct {
 	*cli.Invocation
@@ -50,6 +53,7 @@ type images struct {
 
 	pushes  map[string]pushing // of steps that build or copy
 	toBuild []string
+	notes   spec.Diagnostics  // what is to be said of what was decided
 	done    map[string]string // references of images that were built before, by what they were built of
 
 	mu     sync.Mutex
@@ -85,7 +89,7 @@ func (i *images) engine(ctx context.Context) (*api.Client, error) {
 // decide fills in the images of a document: those that are deployed already stay as they are, of those that are only named
 // registries say the digest. It gives how the rest comes to be: by which step.
 func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revision) (map[string]core.Image, error) {
-	i.pushes, i.toBuild = map[string]pushing{}, nil
+	i.pushes, i.toBuild, i.notes = map[string]pushing{}, nil, nil
 	if err := i.fingerprints(ctx, d); err != nil {
 		return nil, err
 	}
@@ -277,12 +281,13 @@ func (i *images) copied(d *core.Document, last *core.Revision, at string, s *spe
 	if p.platform != "" {
 		wanted += " for " + p.platform
 	}
-	if last != nil && last.Document.Named[at] == wanted && isPushed(last.Document.Images[at]) && (p.pin != "" || i.what.pull != "always") {
+	place := strings.TrimSuffix(i.what.registry, "/") + "/" + bare(p.name)
+	if last != nil && last.Document.Named[at] == wanted && isPushed(last.Document.Images[at]) && repository(last.Document.Images[at]) == place && (p.pin != "" || i.what.pull != "always") {
 		d.Images[at], d.Named[at] = last.Document.Images[at], wanted
 		return core.Image{}, nil
 	}
 	sum := sha256.Sum256([]byte(wanted))
-	p.target = strings.TrimSuffix(i.what.registry, "/") + "/" + bare(p.name) + ":" + hex.EncodeToString(sum[:])[:tagLength]
+	p.target = place + ":" + hex.EncodeToString(sum[:])[:tagLength]
 	step := "image " + wanted
 	i.pushes[step] = p
 	d.Images[at], d.Named[at] = p.target, wanted
@@ -401,8 +406,13 @@ const gateImage = "orlop-gate"
 
 // gate decides which image waits for dependencies: one of our program, pushed beside the stack's own.
 func (i *images) gate(ctx context.Context, d *core.Document, last *core.Revision) error {
-	waits := slices.ContainsFunc(slices.Collect(maps.Values(i.project.Services)), func(s *spec.Service) bool { return len(s.DependsOn) > 0 })
-	if i.what.noGates || !waits {
+	var waiting []string
+	for _, name := range slices.Sorted(maps.Keys(i.project.Services)) {
+		if len(i.project.Services[name].DependsOn) > 0 {
+			waiting = append(waiting, name)
+		}
+	}
+	if i.what.noGates || len(waiting) == 0 {
 		return nil
 	}
 	if i.what.registry == "" {
@@ -410,7 +420,13 @@ func (i *images) gate(ctx context.Context, d *core.Document, last *core.Revision
 			d.Gate = last.Document.Gate
 			return nil
 		}
-		i.SayNotice("pods don't wait for what they depend on when they are started anew: --registry has a place for the program that does; the deploy itself waits")
+		for _, name := range waiting {
+			path := "services." + name + ".depends_on"
+			i.notes = append(i.notes, spec.Diagnostic{
+				Severity: spec.Warning, Path: path, Place: i.project.Places.Nearest(path), Message: "a deploy waits for it, and pods that are started anew, or by kubectl, do not",
+				Hint: "--registry names a place for the program that waits in them; --no-gates says that they need not",
+			})
+		}
 		return nil
 	}
 	program, tag, err := gateProgram()
@@ -531,14 +547,21 @@ func (i *images) build(ctx context.Context, step string, note func(planner.Event
 		}
 	}
 	note(planner.Event{Text: "push " + p.target})
-	return i.push(ctx, client, &api.PushImage{Name: p.target, Service: step, Platform: p.platform}, note)
+	ref, err := i.push(ctx, client, &api.PushImage{Name: p.target, Service: step, Platform: p.platform}, note)
+	if _, digest, _ := strings.Cut(ref, "@"); err == nil && p.isWhole() && digest != p.pin {
+		return "", fmt.Errorf("%s was pushed as %s, and the stack says %s: run \"orlop engine restart\" if the engine is of an older version", p.name, digest, p.pin)
+	}
+	return ref, err
 }
 
 // fetch has the engine pull an image, and says by which name it has it. What is here is not pulled, unless --pull always asks for what
-// a name means now.
+// a name means now. One whose digest is said is fetched with all of its platforms: a part of it has another digest.
 func (i *images) fetch(ctx context.Context, client *api.Client, p *pushing, note func(planner.Event)) (string, error) {
 	wanted := p.wanted()
 	for _, there := range []string{wanted, p.name} {
+		if p.isWhole() {
+			break
+		}
 		details, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: there, Platform: p.platform})
 		if err == nil && (p.pin == "" && i.what.pull != "always" || p.pin != "" && details.Digest == p.pin) {
 			return there, nil
@@ -549,11 +572,13 @@ func (i *images) fetch(ctx context.Context, client *api.Client, p *pushing, note
 		return "", err
 	}
 	defer end()
-	stream, err := client.Registry.Fetch(ctx, &api.FetchRequest{Names: []string{wanted}, Platform: p.platform, Session: session})
+	stream, err := client.Registry.Fetch(ctx, &api.FetchRequest{Names: []string{wanted}, Platform: p.platform, Session: session, Whole: p.isWhole()})
 	if err != nil {
 		return "", cli.Cause(ctx, err)
 	}
-	_, err = cli.Follow(ctx, stream, nil, forward(note))
+	if _, err = cli.Follow(ctx, stream, nil, forward(note)); err != nil && p.isWhole() && ctx.Err() == nil {
+		return "", fmt.Errorf("not all of the platforms of %s are here, which has that digest only with them, and they can't be fetched: %w; with platform: in the service that one alone is copied", wanted, err)
+	}
 	return wanted, err
 }
 

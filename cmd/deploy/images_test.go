@@ -25,6 +25,7 @@ type registry struct {
 	here    map[string]string // digests of what the engine has, by names
 	there   map[string]string // of what registries have
 	fetched []string
+	isWhole bool // what was fetched last
 }
 
 func (r *registry) Describe(_ context.Context, req *api.DescribeRequest, _ ...grpc.CallOption) (*api.ImageDetails, error) {
@@ -37,6 +38,7 @@ func (r *registry) Describe(_ context.Context, req *api.DescribeRequest, _ ...gr
 
 func (r *registry) Fetch(_ context.Context, req *api.FetchRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[api.Progress], error) {
 	r.fetched = append(r.fetched, req.Names...)
+	r.isWhole = req.Whole
 	return &progress{verdict: &api.Verdict{Ok: true}}, nil
 }
 
@@ -47,6 +49,13 @@ func (r *registry) Push(_ context.Context, req *api.PushRequest, _ ...grpc.CallO
 		r.there[image.Name] = "sha256:of-another-push"
 	}
 	return &progress{verdict: verdict}, nil
+}
+
+// tagging is an engine that gives images names.
+type tagging struct{ api.EngineClient }
+
+func (tagging) TagImage(context.Context, *api.TagRequest, ...grpc.CallOption) (*api.TagReply, error) {
+	return &api.TagReply{}, nil
 }
 
 func (r *registry) Resolve(_ context.Context, req *api.ResolveRequest, _ ...grpc.CallOption) (*api.ResolveReply, error) {
@@ -85,25 +94,43 @@ func TestWhichImageIsCopied(t *testing.T) {
 	for name, c := range map[string]struct {
 		here    map[string]string
 		pull    string
-		pin     string
+		of      pushing
 		fetched string // "": it is not asked for
 		source  string
 	}{
-		"one that is here":                 {map[string]string{"db:1": "sha256:a"}, "missing", "", "", "db:1"},
-		"one that is not":                  {nil, "missing", "", "db:1", "db:1"},
-		"what the name means now":          {map[string]string{"db:1": "sha256:a"}, "always", "", "db:1", "db:1"},
-		"the locked one, not what is here": {map[string]string{"db:1": "sha256:a"}, "missing", pin, pinned, pinned},
-		"the locked one under its name":    {map[string]string{"db:1": pin}, "always", pin, "", "db:1"},
-		"the locked one by its digest":     {map[string]string{"db:1": "sha256:a", pinned: pin}, "always", pin, "", pinned},
+		"one that is here":                   {map[string]string{"db:1": "sha256:a"}, "missing", pushing{}, "", "db:1"},
+		"one that is not":                    {nil, "missing", pushing{}, "db:1", "db:1"},
+		"what the name means now":            {map[string]string{"db:1": "sha256:a"}, "always", pushing{}, "db:1", "db:1"},
+		"the locked one, not what is here":   {map[string]string{"db:1": "sha256:a"}, "missing", pushing{pin: pin}, pinned, pinned},
+		"the locked one, whatever is here":   {map[string]string{"db:1": pin, pinned: pin}, "missing", pushing{pin: pin}, pinned, pinned},
+		"a platform of it under its name":    {map[string]string{"db:1": pin}, "always", pushing{pin: pin, platform: "linux/arm64"}, "", "db:1"},
+		"a platform of it by its digest":     {map[string]string{"db:1": "sha256:a", pinned: pin}, "always", pushing{pin: pin, platform: "linux/arm64"}, "", pinned},
+		"a platform of it that is not there": {nil, "missing", pushing{pin: pin, platform: "linux/arm64"}, pinned, pinned},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &registry{here: c.here}
 			i := &images{Invocation: &cli.Invocation{}, what: &what{pull: c.pull}}
-			source, err := i.fetch(t.Context(), &api.Client{Registry: r, Image: r}, &pushing{name: "db:1", pin: c.pin}, quiet)
+			c.of.name = "db:1"
+			source, err := i.fetch(t.Context(), &api.Client{Registry: r, Image: r}, &c.of, quiet)
 			if fetched := strings.Join(r.fetched, " "); err != nil || fetched != c.fetched || source != c.source {
 				t.Errorf("it is %s, %q was fetched (%v), want %s and %q", source, fetched, err, c.source, c.fetched)
 			}
+			if want := c.of.pin != "" && c.of.platform == ""; r.isWhole != want {
+				t.Errorf("all of its platforms are fetched: %v, want %v", r.isWhole, want)
+			}
 		})
+	}
+}
+
+func TestWhatIsPinnedIsDeployedAsThatOrNotAtAll(t *testing.T) {
+	const pin = "sha256:9d75f0d7c398df565d7ac04c6819b62d6d8b9560f5eb4672596ecd8f7e96ae91"
+	for pushed, isRight := range map[string]bool{pin: true, "sha256:of-one-platform": false} {
+		r := &registry{here: map[string]string{"r.example/db:1": pushed}, there: map[string]string{}}
+		i := &images{Invocation: &cli.Invocation{}, what: &what{}, pushes: map[string]pushing{"image db": {target: "r.example/db:1", name: "db:1", pin: pin}}, client: &api.Client{Registry: r, Image: r, EngineClient: tagging{}}}
+		ref, err := i.build(t.Context(), "image db", quiet)
+		if isRight != (err == nil && ref == "r.example/db@"+pin) {
+			t.Errorf("%s was pushed, and is %q (%v)", pushed, ref, err)
+		}
 	}
 }
 
@@ -120,9 +147,14 @@ func TestWhatIsCopiedIsCopiedAgainWhenTheLockSaysSo(t *testing.T) {
 		"locked, and asked for always": {one, "always", false},
 		"locked otherwise":             {two, "missing", true},
 		"locked no more":               {"", "missing", true},
+		"to another registry":          {one, "missing", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			i := &images{what: &what{registry: "r", pull: c.pull, copyImages: true}, pushes: map[string]pushing{}}
+			registry := "r"
+			if name == "to another registry" {
+				registry = "s"
+			}
+			i := &images{what: &what{registry: registry, pull: c.pull, copyImages: true}, pushes: map[string]pushing{}}
 			d := core.NewDocument(&spec.Project{}, nil)
 			how, err := i.copied(d, copied, "services.db", image, map[string]string{"db:1": c.locked})
 			if err != nil || (how.Action == planner.Push) != c.again {

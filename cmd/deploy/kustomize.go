@@ -21,15 +21,40 @@ type written struct {
 	removed []string // of the base, that an earlier render wrote
 }
 
+// files writes and removes files, or only says that it can.
+type files struct {
+	isForetold bool // nothing is changed
+}
+
+func (f files) write(path, text string, mode os.FileMode) error {
+	if f.isForetold {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("cannot make %s: %w", filepath.Dir(path), err)
+	}
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}
+
+func (f files) remove(path string) error {
+	if f.isForetold {
+		return nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot remove what an earlier render wrote: %w", err)
+	}
+	return nil
+}
+
 // writeKustomize writes a base, one file a resource, and overlays on it. What an earlier one wrote for resources that are
 // gone is removed.
-func writeKustomize(dir string, set *manifest.Set, overlays []string) (wrote written, err error) {
+func writeKustomize(to files, dir string, set *manifest.Set, overlays []string) (wrote written, err error) {
 	base := filepath.Join(dir, "base")
-	if err := os.MkdirAll(base, 0o755); err != nil {
-		return wrote, fmt.Errorf("cannot make %s: %w", base, err)
-	}
 	before := rendered(base)
-	var files []string
+	var names []string
 	for _, r := range set.Resources {
 		var text strings.Builder
 		for i, o := range r.Objects {
@@ -43,38 +68,38 @@ func writeKustomize(dir string, set *manifest.Set, overlays []string) (wrote wri
 			text.WriteString(one)
 		}
 		name := r.Kind + "-" + manifest.DNSName(r.Key) + ".yaml"
+		for n := 2; slices.Contains(names, name); n++ {
+			name = fmt.Sprintf("%s-%s-%d.yaml", r.Kind, manifest.DNSName(r.Key), n)
+		}
 		mode := os.FileMode(0o644)
 		if r.Kind == manifest.OfSecret {
 			mode = 0o600
 		}
-		if err := os.WriteFile(filepath.Join(base, name), []byte(text.String()), mode); err != nil {
-			return wrote, fmt.Errorf("cannot write %s: %w", name, err)
+		if err := to.write(filepath.Join(base, name), text.String(), mode); err != nil {
+			return wrote, err
 		}
-		files = append(files, name)
+		names = append(names, name)
 		wrote.files++
 	}
-	if err := writeKustomization(base, map[string]any{"resources": files}); err != nil {
+	if err := to.kustomization(base, map[string]any{"resources": names}); err != nil {
 		return wrote, err
 	}
 	wrote.files++
 	for _, name := range before {
-		if slices.Contains(files, name) {
+		if slices.Contains(names, name) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(base, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return wrote, fmt.Errorf("cannot remove what an earlier render wrote: %w", err)
+		if err := to.remove(filepath.Join(base, name)); err != nil {
+			return wrote, err
 		}
 		wrote.removed = append(wrote.removed, name)
 	}
 	for _, name := range overlays {
 		over := filepath.Join(dir, "overlays", name)
-		if err := os.MkdirAll(over, 0o755); err != nil {
-			return wrote, fmt.Errorf("cannot make %s: %w", over, err)
-		}
 		if _, err := os.Stat(filepath.Join(over, "kustomization.yaml")); err == nil {
 			continue // it is the user's by now
 		}
-		if err := writeKustomization(over, map[string]any{"namespace": name, "resources": []string{"../../base"}}); err != nil {
+		if err := to.kustomization(over, map[string]any{"namespace": name, "resources": []string{"../../base"}}); err != nil {
 			return wrote, err
 		}
 		wrote.files++
@@ -116,15 +141,11 @@ func isRendered(text []byte) bool {
 	return yaml.Unmarshal(text, &object) == nil && object.Metadata.Labels[manifest.LabelManager] == core.Tool
 }
 
-func writeKustomization(dir string, body map[string]any) error {
+func (f files) kustomization(dir string, body map[string]any) error {
 	body["apiVersion"], body["kind"] = "kustomize.config.k8s.io/v1beta1", "Kustomization"
 	text, err := encode(body)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, "kustomization.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return nil
+	return f.write(filepath.Join(dir, "kustomization.yaml"), text, 0o644)
 }

@@ -49,7 +49,7 @@ func logsCommand(invocation func() *cli.Invocation) *cobra.Command {
 	c.Flags().StringVar(&f.tail, "tail", "all", "`lines` to show of each pod; it has no short form here: -n is --namespace")
 	f.pod.flags(c.Flags(), "")
 	c.Flags().StringVar(&f.since, "since", "", "from this `time` on: 10m, 2026-01-31T15:04:05Z, or seconds of Unix time")
-	c.Flags().StringVar(&f.until, "until", "", "to this `time`")
+	c.Flags().StringVar(&f.until, "until", "", "to this `time`; a span is counted from now by this machine's clock")
 	c.Flags().BoolVarP(&f.print.Times, "timestamps", "t", false, "show the time of each line")
 	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show lines without the pod's name")
 	c.Flags().BoolVar(&f.print.NoColor, "no-color", false, "show lines without colours")
@@ -65,12 +65,8 @@ func logs(ctx context.Context, inv *cli.Invocation, f logFlags, named []string) 
 		}
 		o.Tail = n
 	}
-	since, err := cli.Moment("since", f.since, inv.Now())
-	if err != nil {
+	if err := f.from(&o, inv.Now()); err != nil {
 		return err
-	}
-	if since != 0 {
-		o.Since = time.Unix(0, since)
 	}
 	until, err := cli.Moment("until", f.until, inv.Now())
 	if err != nil {
@@ -119,6 +115,19 @@ func logs(ctx context.Context, inv *cli.Invocation, f logFlags, named []string) 
 		return nil
 	}
 	return l.run(ctx, mirror)
+}
+
+// from sets where logs begin. What is said as a span is left to the nodes, whose clocks the lines have their times of.
+func (f *logFlags) from(o *cluster.LogOptions, now time.Time) error {
+	if span, err := time.ParseDuration(f.since); err == nil && span > 0 {
+		o.Ago = span
+		return nil
+	}
+	since, err := cli.Moment("since", f.since, now)
+	if err == nil && since != 0 {
+		o.Since = time.Unix(0, since)
+	}
+	return err
 }
 
 // errUntil ends what is followed at the time of --until.
@@ -253,9 +262,8 @@ func (l *logReader) copy(ctx context.Context, pod, container, service string) er
 // all prints a log. One that is followed goes on over lost connections, without a line lost or printed twice.
 func (c *copied) all(ctx context.Context, open func(cluster.LogOptions) (io.ReadCloser, error)) error {
 	defer c.flush()
-	options := c.options
+	options, first := c.options, c.now()
 	for {
-		asked := c.now()
 		body, err := open(options)
 		if err != nil {
 			return err
@@ -268,12 +276,11 @@ func (c *copied) all(ctx context.Context, open func(cluster.LogOptions) (io.Read
 		}
 		switch {
 		case !c.upTo.IsZero():
-			options.Since, options.Tail = c.upTo, -1
-		case options.Tail >= 0: // there was nothing of what it asks for: whatever came since is new
-			options.Tail = -1
-			if asked.After(options.Since) {
-				options.Since = asked
-			}
+			options.Since, options.Ago, options.Tail = c.upTo, 0, -1
+		case c.options.Tail >= 0: // there was nothing of what it asks for: whatever came since is new
+			options.Since, options.Ago, options.Tail = time.Time{}, c.now().Sub(first), -1
+		case c.options.Ago > 0: // from the same time on
+			options.Ago = c.options.Ago + c.now().Sub(first)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -145,17 +146,49 @@ func TestLinesThatNoConnectionHasSeenAreShownWhateverTheTail(t *testing.T) {
 		if err != nil || out.String() != "web-0 | one\nweb-0 | two\n" {
 			t.Errorf("--tail %d: printed is %q (%v)", tail, out.String(), err)
 		}
-		since := time.Unix(100, 0)
-		if tail < 0 {
-			since = time.Time{} // all that there is
-		}
-		for _, o := range asked[1:] {
-			if o.Tail != -1 || !o.Since.Equal(since) {
-				t.Errorf("--tail %d: asked is for %d lines since %v, want all since %v", tail, o.Tail, o.Since, since)
+		for n, o := range asked[1:] {
+			ago := time.Duration(n+1) * (time.Minute + time.Second)
+			if tail < 0 {
+				ago = 0 // all that there is
+			}
+			if o.Tail != -1 || o.Ago != ago || !o.Since.IsZero() {
+				t.Errorf("--tail %d: asked is for %d lines since %v ago (%v), want all since %v ago", tail, o.Tail, o.Ago, o.Since, ago)
 			}
 		}
 		if asked[0].Tail != tail {
 			t.Errorf("--tail %d: asked is for %d lines first", tail, asked[0].Tail)
 		}
+	}
+}
+
+func TestASpanIsCountedByTheClockOfTheNode(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for since, want := range map[string]cluster.LogOptions{
+		"5m": {Ago: 5 * time.Minute}, "0s": {Since: now}, "-1h": {Since: now.Add(time.Hour)}, "500": {Since: time.Unix(500, 0)}, "": {},
+	} {
+		var o cluster.LogOptions
+		if err := (&logFlags{since: since}).from(&o, now); err != nil || o != want {
+			t.Errorf("--since %q asks for %+v (%v), want %+v", since, o, err, want)
+		}
+	}
+
+	// Over a lost connection it begins where it began.
+	var out bytes.Buffer
+	c := printing(&out)
+	clock := time.Unix(1000, 0)
+	c.now = func() time.Time { return clock }
+	c.options.Follow, c.options.Tail, c.options.Ago = true, -1, 5*time.Minute
+	var asked []time.Duration
+	logs := []io.Reader{iotest.ErrReader(errors.New("connection reset")), strings.NewReader("")}
+	if err := c.all(t.Context(), func(o cluster.LogOptions) (io.ReadCloser, error) {
+		asked = append(asked, o.Ago)
+		next := logs[0]
+		logs = logs[1:]
+		return &closer{next, func() { clock = clock.Add(time.Minute) }}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []time.Duration{5 * time.Minute, 6 * time.Minute}; !slices.Equal(asked, want) {
+		t.Errorf("asked is for what is no older than %v, want %v", asked, want)
 	}
 }

@@ -81,7 +81,8 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 		return err
 	}
 	d := &deployment{Invocation: inv, what: w, project: project}
-	d.what.planOnly, d.what.offline = true, !w.build
+	isBuilt := w.build && !inv.DryRun
+	d.what.planOnly, d.what.offline = !isBuilt, !isBuilt
 	d.images = &images{Invocation: inv, what: &d.what, project: project}
 	defer d.images.close()
 	document := core.NewDocument(project, look)
@@ -90,7 +91,7 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 	if err != nil {
 		return err
 	}
-	if w.build {
+	if isBuilt {
 		if err := d.images.makeAll(ctx, document, made); err != nil {
 			return err
 		}
@@ -115,14 +116,18 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 	if !filepath.IsAbs(dir) {
 		at = filepath.Join(inv.Dir, dir)
 	}
-	wrote, err := writeKustomize(at, set, overlays)
-	for _, name := range wrote.removed {
-		fmt.Fprintf(inv.Stderr, "removed %s: the stack has it no more\n", filepath.Join(dir, "base", name))
+	done, err := writeKustomize(files{inv.DryRun}, at, set, overlays)
+	wrote, removed := "wrote", "removed"
+	if inv.DryRun {
+		wrote, removed = "would write", "would remove"
+	}
+	for _, name := range done.removed {
+		inv.SayNotice(fmt.Sprintf("%s %s: the stack has it no more", removed, filepath.Join(dir, "base", name)))
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(inv.Stderr, "wrote %s to %s: kubectl apply -k %s\n", spec.Plural(wrote.files, "file"), dir, cmp.Or(strings.Join(applied(dir, overlays), " or "), filepath.Join(dir, "base")))
+	inv.SayNotice(fmt.Sprintf("%s %s to %s: kubectl apply -k %s", wrote, spec.Plural(done.files, "file"), dir, cmp.Or(strings.Join(applied(dir, overlays), " or "), filepath.Join(dir, "base"))))
 	return nil
 }
 

@@ -38,7 +38,7 @@ func TestARenderRemovesWhatAnEarlierOneWrote(t *testing.T) {
 	}
 	write := func(s *manifest.Set) written {
 		t.Helper()
-		w, err := writeKustomize(dir, s, []string{"staging"})
+		w, err := writeKustomize(files{}, dir, s, []string{"staging"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,6 +67,28 @@ func TestARenderRemovesWhatAnEarlierOneWrote(t *testing.T) {
 	for path, isThere := range map[string]bool{"base/service-web.yaml": true, "base/service-old.yaml": false, "base/own.yaml": true, "outside.yaml": true, "overlays/staging/kustomization.yaml": true} {
 		if _, err := os.Stat(filepath.Join(dir, path)); (err == nil) != isThere {
 			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func TestTwoResourcesHaveAFileEach(t *testing.T) {
+	dir := t.TempDir()
+	set := &manifest.Set{}
+	for _, name := range []string{"a_b", "a.b"} {
+		set.Resources = append(set.Resources, &manifest.Resource{Kind: manifest.OfConfig, Key: name, Objects: []*manifest.Object{{Body: map[string]any{"kind": "ConfigMap"}}}})
+	}
+	if _, err := writeKustomize(files{isForetold: true}, dir, set, []string{"staging"}); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := os.ReadDir(dir); err != nil || len(there) > 0 {
+		t.Errorf("what was only foretold is there: %v (%v)", there, err)
+	}
+	if _, err := writeKustomize(files{}, dir, set, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"config-a-b.yaml", "config-a-b-2.yaml"} {
+		if _, err := os.Stat(filepath.Join(dir, "base", name)); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -110,6 +110,7 @@ func (d *deployment) complain(found spec.Diagnostics) error {
 	}
 	if !d.told {
 		d.told = true
+		found = slices.Concat(found, d.images.notes)
 		d.Warn(found.Sourced(d.Dir).Warnings(), "orlop deploy render --verbose")
 	}
 	return nil
@@ -277,7 +278,7 @@ func show(ctx context.Context, inv *cli.Invocation, c *cluster.Client, p *core.P
 	go func() {
 		defer close(s.messages)
 		s.messages <- &api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(&shown)}}
-		for _, text := range p.Warnings {
+		for _, text := range p.Told() {
 			s.messages <- &api.Progress{Of: &api.Progress_Event{Event: api.NewEvent(planner.Event{Time: inv.Now(), Kind: planner.Warned, Text: text})}}
 		}
 		err := work(func(e planner.Event) { s.messages <- &api.Progress{Of: &api.Progress_Event{Event: api.NewEvent(e)}} })

@@ -113,7 +113,7 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 	}
 	last := observed.Last()
 	fmt.Fprintf(inv.Stdout, " %s on %s  revision %d, %s\n", inv.StyleOf(inv.Stdout).Bold(observed.Project), client.Where(), last.Number, last.State+" "+ago(inv, last.At))
-	if !slices.ContainsFunc(rows, func(r core.Status) bool { return r.Kind != "" }) {
+	if len(rows) > 1 && !slices.ContainsFunc(rows, func(r core.Status) bool { return r.Kind != "" }) {
 		fmt.Fprintln(inv.Stdout, " nothing of it is there: \"orlop deploy\" starts it, \"orlop deploy plan\" shows what that would make")
 		return exitIf(failed)
 	}
@@ -124,7 +124,7 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 	}
 	fmt.Fprintln(w, header)
 	for _, r := range rows {
-		line := fmt.Sprintf(" %s\t%s\t%d/%d\t%d\t%s\t%s", r.Service, r.Kind, r.State.Ready, r.State.Wanted, r.Restarts, image(r.Image), display.Printable(r.Text()+before(&r)))
+		line := fmt.Sprintf(" %s\t%s\t%d/%d\t%d\t%s\t%s", r.Service, r.Kind, r.State.Ready, r.State.Wanted, r.Restarts, image(r.Image), display.Printable(spec.ShortDigests(r.Text())+before(&r)))
 		if isPublished {
 			line += "\t" + display.Printable(strings.Join(r.Addresses, ", "))
 		}
@@ -137,11 +137,11 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 		if r.State.Failure == "" {
 			continue
 		}
-		explained := core.Explain(ctx, client, r.State)
-		fmt.Fprintf(inv.Stdout, "\n %s: %s\n", r.Service, display.Printable(explained.Error()))
+		explained := core.Explain(ctx, client, r.Name, r.State)
+		fmt.Fprintf(inv.Stdout, "\n %s: %s\n", r.Service, display.Printable(spec.ShortDigests(explained.Error())))
 		if with, is := explained.(*core.NotReady); is {
 			for _, line := range with.Shown {
-				fmt.Fprintln(inv.Stdout, "     | "+display.Printable(line))
+				fmt.Fprintln(inv.Stdout, "     | "+display.Printable(spec.ShortDigests(line)))
 			}
 		}
 	}
@@ -170,6 +170,9 @@ func exitIf(failed bool) error {
 }
 
 func image(ref string) string {
+	if ref == "" {
+		return ""
+	}
 	_, digest, _ := strings.Cut(ref, "@")
 	if digest == "" {
 		return bare(ref)

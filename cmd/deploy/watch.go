@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -53,6 +54,7 @@ func keep(ctx context.Context, inv *cli.Invocation, w what, flags watch.Flags) e
 	if err := d.makeNamespace(ctx); err != nil {
 		return err
 	}
+	fit(inv, d.project)
 	behind := false
 	if !flags.NoUp {
 		_, err := d.deploy(ctx, "", func() (*core.Plan, error) { return d.plan(ctx, "") })
@@ -338,7 +340,37 @@ func (x *syncer) Reload(ctx context.Context) (p *spec.Project, files []string, e
 	if err != nil {
 		return nil, files, err
 	}
+	fit(x.Invocation, p)
 	return p, files, cli.Rescale(p, x.what.replicasNow)
+}
+
+// fit makes rules for containers that are started again such for pods, which are replaced: those have the files of their images.
+func fit(inv *cli.Invocation, p *spec.Project) {
+	var found spec.Diagnostics
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		s := p.Services[name]
+		if s.Develop == nil {
+			continue
+		}
+		s.Develop.Watch = slices.Clone(s.Develop.Watch)
+		for i := range s.Develop.Watch {
+			rule := &s.Develop.Watch[i]
+			if rule.Action != spec.WatchSyncRestart {
+				continue
+			}
+			path := fmt.Sprintf("services.%s.develop.watch[%d].action", name, i)
+			d := spec.Diagnostic{Severity: spec.Warning, Path: path, Place: p.Places.Nearest(path), Message: "a pod that is started again has the files of its image alone"}
+			if s.Build != nil {
+				rule.Action, rule.Target = spec.WatchRebuild, ""
+				d.Hint = "it is built and rolled out in place of that"
+			} else {
+				rule.Action = spec.WatchSync
+				d.Hint = "the files are synced, and nothing is started again"
+			}
+			found = append(found, d)
+		}
+	}
+	inv.Warn(found.Sourced(inv.Dir), "orlop deploy watch --verbose")
 }
 
 // Apply deploys the project that was loaded last.

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -315,7 +314,7 @@ func Span(d time.Duration) string {
 
 // ContainerTable prints containers as ps does; whole leaves commands uncut.
 func ContainerTable(w io.Writer, containers []Container, whole bool) error {
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	t := NewTable(w)
 	isSized := slices.ContainsFunc(containers, func(c Container) bool { return c.isSized })
 	size := func(text string) string {
 		if isSized {
@@ -329,6 +328,15 @@ func ContainerTable(w io.Writer, containers []Container, whole bool) error {
 			c = c.Cut()
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", c.Name, c.Image, c.Command, c.Service, c.RunningFor, c.Status, c.Ports, size(c.Size))
+	}
+	return t.Flush()
+}
+
+// ContainerIDs prints the IDs of containers, a line each.
+func ContainerIDs(w io.Writer, containers []Container) error {
+	t := NewTable(w)
+	for i := range containers {
+		fmt.Fprintln(t, containers[i].ID)
 	}
 	return t.Flush()
 }

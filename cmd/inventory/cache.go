@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
@@ -127,7 +126,7 @@ func (v *Verbs) printCache(list []*controlapi.UsageRecord, f *format.Format[cach
 }
 
 func cacheTable(w io.Writer, list []*controlapi.UsageRecord, now time.Time) error {
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	t := display.NewTable(w)
 	fmt.Fprintln(t, "CACHE ID\tSIZE\tLAST USED\tUSAGE\tSTATE\tDESCRIPTION")
 	for _, r := range list {
 		l := cacheLineOf(r, now)

@@ -8,7 +8,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -128,7 +127,7 @@ func (v *Verbs) printImages(images []*api.ImageInfo, quiet bool, f *format.Forma
 	if !quiet && !f.IsTable() {
 		return f.Print(v.Of().Stdout, lines)
 	}
-	t := tabwriter.NewWriter(v.Of().Stdout, 0, 0, 3, ' ', 0)
+	t := display.NewTable(v.Of().Stdout)
 	if !quiet {
 		fmt.Fprintln(t, "NAME\tDIGEST\tCREATED\tSIZE\tSHARED\tUNIQUE\tUSED BY")
 	}

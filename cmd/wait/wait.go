@@ -106,6 +106,7 @@ func (w *waiting) compare() (isOver bool) {
 // begin decides who is waited for: those that run, or all if none does.
 func (w *waiting) begin() (isOver bool, err error) {
 	w.begun = true
+	w.there = slices.DeleteFunc(w.there, func(c planner.Container) bool { return c.State == planner.Created }) // nobody may ever start them
 	if len(w.there) == 0 {
 		return false, fmt.Errorf("%s has no container to wait for: start it with \"orlop up\"", strings.Join(w.services, ", "))
 	}
@@ -125,17 +126,13 @@ func (w *waiting) begin() (isOver bool, err error) {
 	return false, nil
 }
 
-// isUp says that the program of a container runs, or is to for the first time.
 func isUp(c *planner.Container) bool {
-	return c.State == planner.Running || c.State == planner.Stopping || c.State == planner.Created
+	return c.State == planner.Running || c.State == planner.Stopping
 }
 
 // look looks whether a container that is waited for has ended.
 func (w *waiting) look(c *planner.Container, isGone bool) (isOver bool) {
 	started, isPending := w.pending[c.ID]
-	if isPending && started.IsZero() { // it had not been started
-		started, w.pending[c.ID] = c.StartedAt, c.StartedAt
-	}
 	if !isPending {
 		return false
 	}

@@ -36,7 +36,8 @@ func TestWaiting(t *testing.T) {
 		"others do not matter": {there: []planner.Container{running("web"), of("other", planner.Exited, 1)}, then: []planner.Container{of("other", planner.Exited, 1)}, ends: -1},
 		"restarted":            {there: []planner.Container{running("web")}, then: []planner.Container{again}, ends: 1, code: 3, told: 1},
 		"restarting":           {there: []planner.Container{running("web")}, then: []planner.Container{of("web", planner.Restarting, 5)}, ends: 1, code: 5, told: 1},
-		"not started yet":      {there: []planner.Container{created}, then: []planner.Container{running("web"), of("web", planner.Exited, 0)}, ends: 2, told: 1},
+		"never started":        {there: []planner.Container{created}, failed: true, ends: -1},
+		"one never started":    {there: []planner.Container{created, running("db")}, then: []planner.Container{of("db", planner.Exited, 3)}, ends: 1, code: 3, told: 1},
 		"none":                 {failed: true, ends: -1},
 	} {
 		told := 0

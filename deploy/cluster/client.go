@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -61,6 +63,9 @@ func Connect(o Options) (*Client, error) {
 		name = raw.CurrentContext
 	}
 	config, err := loader.ClientConfig()
+	if o.Context != "" && len(raw.Contexts) > 0 && raw.Contexts[o.Context] == nil {
+		return nil, fmt.Errorf("the kubeconfig has no context %q: it has %s", o.Context, strings.Join(slices.Sorted(maps.Keys(raw.Contexts)), ", "))
+	}
 	if clientcmd.IsEmptyConfig(err) {
 		return nil, errors.New("no cluster is known: write a kubeconfig (~/.kube/config or KUBECONFIG), or name a context with --context")
 	}

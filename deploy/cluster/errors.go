@@ -139,7 +139,26 @@ func (c *Client) explain(verb string, k manifest.Kind, name string, err error) e
 	case s.Code == http.StatusNotFound && name != "" && verb == "patch":
 		return &refused{fmt.Sprintf("the cluster knows no %s: its extension is not installed", k.GroupKind()), err}
 	}
-	return &refused{fmt.Sprintf("cannot %s: %s", what, s.Message), err}
+	return &refused{fmt.Sprintf("cannot %s: %s", what, causes(&s)), err}
+}
+
+// causes are why an object is not valid, a line in all: the API server adds what it would have changed.
+func causes(s *metav1.Status) string {
+	if s.Code != http.StatusUnprocessableEntity || s.Details == nil || len(s.Details.Causes) == 0 {
+		return s.Message
+	}
+	var list []string
+	for _, c := range s.Details.Causes {
+		first, _, _ := strings.Cut(c.Message, "\n")
+		list = append(list, strings.TrimPrefix(c.Field+": ", ": ")+first)
+	}
+	return strings.Join(list, "; ")
+}
+
+// IsInvalid says that the API server takes no such object.
+func IsInvalid(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code == http.StatusUnprocessableEntity
 }
 
 // refused is an error of the API server in our words.

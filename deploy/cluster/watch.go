@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -166,6 +167,7 @@ type LogOptions struct {
 	Timestamps bool
 	Tail       int // lines; negative: all
 	Since      time.Time
+	Ago        time.Duration // in place of Since: before now, by the clock of the node, in whole seconds
 }
 
 // Logs reads the log of a container of a pod.
@@ -183,7 +185,10 @@ func (c *Client) Logs(ctx context.Context, pod, container string, o LogOptions) 
 	if o.Tail >= 0 {
 		query.Set("tailLines", strconv.Itoa(o.Tail))
 	}
-	if !o.Since.IsZero() {
+	switch {
+	case o.Ago > 0:
+		query.Set("sinceSeconds", strconv.FormatInt(int64(math.Ceil(o.Ago.Seconds())), 10))
+	case !o.Since.IsZero():
 		query.Set("sinceTime", o.Since.UTC().Format(time.RFC3339))
 	}
 	var body io.ReadCloser
@@ -240,26 +245,27 @@ func (c *Client) LastLines(ctx context.Context, pod, container string, n int) []
 	return nil
 }
 
+// Warning is what the cluster has to complain of.
+type Warning struct{ Reason, Message string }
+
 // Warnings are what the cluster has to complain of about an object, the newest last.
-func (c *Client) Warnings(ctx context.Context, name string) []string {
+func (c *Client) Warnings(ctx context.Context, name string) []Warning {
 	list, err := c.of(Event).List(ctx, v1.ListOptions{FieldSelector: "type=Warning,involvedObject.name=" + name})
 	if err != nil {
 		return nil
 	}
-	var out []string
+	var out []Warning
 	for _, e := range list.Items {
 		reason, _, _ := unstructured.NestedString(e.Object, "reason")
 		message, _, _ := unstructured.NestedString(e.Object, "message")
-		text := reason + ": " + strings.ReplaceAll(message, "\n", " ")
-		if len(out) == 0 || out[len(out)-1] != text {
-			out = append(out, text)
-		}
+		out = append(out, Warning{reason, strings.ReplaceAll(message, "\n", " ")})
 	}
 	return out
 }
 
-// ProbeKill says that a container was killed because a probe failed, with what the probe said; "" if it was not, as far as events tell.
-func (c *Client) ProbeKill(ctx context.Context, pod, container string) string {
+// WhyKilled says that a container was killed because a probe failed, with what the probe said, or its hook; "" if it was not, as far as
+// events tell.
+func (c *Client) WhyKilled(ctx context.Context, pod, container string) string {
 	list, err := c.of(Event).List(ctx, v1.ListOptions{FieldSelector: "involvedObject.name=" + pod})
 	if err != nil {
 		return ""
@@ -272,6 +278,9 @@ func (c *Client) ProbeKill(ctx context.Context, pod, container string) string {
 		field, _, _ := unstructured.NestedString(e.Object, "involvedObject", "fieldPath")
 		if field != "spec.containers{"+container+"}" {
 			continue
+		}
+		if reason == "Killing" && message == "FailedPostStartHook" {
+			return "killed, as its post_start failed"
 		}
 		for _, probe := range []string{"startup", "liveness"} {
 			switch {

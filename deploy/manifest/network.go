@@ -297,7 +297,7 @@ func (w *workload) networkLabels() map[string]string {
 func networkLabel(n *spec.Network) string { return LabelNetwork + DNSName(n.Name) }
 
 // networks makes policies that keep networks apart as on one machine: a pod is reached by those that are on a
-// network with it, and at the ports that it publishes or exposes by all. From internal networks
+// network with it, and, see policies, at the ports that it publishes or exposes by all. From internal networks
 // nobody leads out.
 func (b *build) networks() {
 	for _, key := range slices.Sorted(maps.Keys(b.project.Networks)) {
@@ -328,7 +328,6 @@ func (b *build) networks() {
 		}
 		b.set.Resources = append(b.set.Resources, r)
 	}
-	b.opened()
 }
 
 // inside keeps those that are on internal networks alone from leading out. Names are asked of the cluster, and
@@ -366,43 +365,40 @@ func (b *build) isJoined(key string) bool {
 	return false
 }
 
-// opened lets all reach the ports that are published or exposed, and nobody those without a network.
-func (b *build) opened() {
-	for _, name := range slices.Sorted(maps.Keys(b.project.Services)) {
-		w := b.workload("services."+name, name, b.project.Services[name])
-		var ports []any
-		open := func(target int, protocol string) {
-			entry := map[string]any{"port": int64(target), "protocol": strings.ToUpper(protocol)}
-			if protocol == "" {
-				entry["protocol"] = "TCP"
-			}
-			if !slices.ContainsFunc(ports, func(p any) bool { return hash(p) == hash(entry) }) {
-				ports = append(ports, entry)
-			}
+// policies let all reach the ports that a service publishes or exposes, and nobody a service without a network.
+func (w *workload) policies() []*Object {
+	var ports []any
+	open := func(target int, protocol string) {
+		entry := map[string]any{"port": int64(target), "protocol": strings.ToUpper(protocol)}
+		if protocol == "" {
+			entry["protocol"] = "TCP"
 		}
-		for _, p := range w.service.Ports {
-			if !isLoopback(p.HostIP) { // also where they can be reached in the cluster alone
-				open(p.Target, p.Protocol)
-			}
-		}
-		if len(w.own.Expose) > 0 {
-			port := w.own.ExposePort
-			if list := servicePorts(w.service); port == 0 && len(list) > 0 {
-				port = list[0].Target
-			}
-			if port > 0 {
-				open(port, spec.ProtocolTCP)
-			}
-		}
-		selector := map[string]any{"matchLabels": b.selector(name)}
-		if w.service.NetworkMode == "none" {
-			o := b.object(NetworkPolicy, DNSName(b.names[name]+"-alone"), name, map[string]any{"spec": map[string]any{"podSelector": selector, "policyTypes": []any{"Ingress", "Egress"}}})
-			b.set.Resources = append(b.set.Resources, &Resource{Kind: OfNetwork, Key: name + " (none)", Objects: []*Object{o}})
-		} else if len(ports) > 0 {
-			o := b.object(NetworkPolicy, DNSName(b.names[name]+"-published"), name, map[string]any{"spec": map[string]any{
-				"podSelector": selector, "policyTypes": []any{"Ingress"}, "ingress": []any{map[string]any{"ports": ports}},
-			}})
-			b.set.Resources = append(b.set.Resources, &Resource{Kind: OfNetwork, Key: name + " (published)", Objects: []*Object{o}})
+		if !slices.ContainsFunc(ports, func(p any) bool { return hash(p) == hash(entry) }) {
+			ports = append(ports, entry)
 		}
 	}
+	for _, p := range w.service.Ports {
+		if !isLoopback(p.HostIP) { // also where they can be reached in the cluster alone
+			open(p.Target, p.Protocol)
+		}
+	}
+	if len(w.own.Expose) > 0 {
+		port := w.own.ExposePort
+		if list := servicePorts(w.service); port == 0 && len(list) > 0 {
+			port = list[0].Target
+		}
+		if port > 0 {
+			open(port, spec.ProtocolTCP)
+		}
+	}
+	body := map[string]any{"podSelector": map[string]any{"matchLabels": w.selector(w.name)}}
+	switch {
+	case w.service.NetworkMode == "none":
+		body["policyTypes"] = []any{"Ingress", "Egress"}
+		return []*Object{w.object(NetworkPolicy, DNSName(w.names[w.name]+"-alone"), w.name, map[string]any{"spec": body})}
+	case len(ports) > 0:
+		body["policyTypes"], body["ingress"] = []any{"Ingress"}, []any{map[string]any{"ports": ports}}
+		return []*Object{w.object(NetworkPolicy, DNSName(w.names[w.name]+"-published"), w.name, map[string]any{"spec": body})}
+	}
+	return nil
 }

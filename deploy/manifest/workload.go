@@ -45,6 +45,7 @@ func (b *build) service(name string) *Resource {
 	meta := w.podMeta()
 	template := map[string]any{"metadata": meta, "spec": pod}
 	r.Objects = append(r.Objects, w.files...)
+	r.Objects = append(r.Objects, w.policies()...)
 	r.Objects = append(r.Objects, w.services(kind == Job)...)
 	o := w.object(kind, b.names[name], name, nil)
 	switch kind {

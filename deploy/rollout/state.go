@@ -5,8 +5,10 @@ package rollout
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -32,6 +34,9 @@ type State struct {
 	Ready   int    `json:"ready"`
 	Wanted  int    `json:"wanted"`
 	Before  int    `json:"before,omitempty"` // pods of an older form that are ready, and go on
+
+	Young  string        `json:"-"` // of what is done: the containers that were started a short time ago and have no check, and how often; "": none
+	Settle time.Duration `json:"-"` // how long those have to go on
 }
 
 const (
@@ -45,7 +50,10 @@ func Look(s Seen, generation int64, now time.Time) State {
 	}
 	pods := s.current()
 	st := State{Wanted: wanted(s.Workload), Ready: ready(pods)}
-	if s.Workload.GetKind() != "Job" {
+	if s.Workload.GetKind() == "Job" {
+		n, _, _ := unstructured.NestedInt64(s.Workload.Object, "status", "succeeded")
+		st.Ready = int(n)
+	} else {
 		st.Before = max(ready(s.Pods)-st.Ready, 0)
 	}
 	result, err := status.Compute(s.Workload)
@@ -53,13 +61,19 @@ func Look(s Seen, generation int64, now time.Time) State {
 	case err != nil:
 		st.Failure = fmt.Sprintf("its status can't be read: %v", err)
 		return st
-	case result.Status == status.CurrentStatus && !isUnfinished(s.Workload):
+	case result.Status == status.CurrentStatus && !isUnfinished(s.Workload) && (s.Workload.GetKind() == "Job" || ready(pods) == len(pods)): // what is told of pods comes first
 		st.Done = true
+		if s.Workload.GetKind() != "Job" {
+			st.Young, st.Settle = young(pods, now)
+		}
 		return st
 	}
 	st.Text = fmt.Sprintf("%d of %d ready", st.Ready, st.Wanted)
 	if s.Workload.GetKind() == "Job" {
 		st.Text = "runs"
+	}
+	if message := conditionMessage(s.Workload, "ReplicaFailure"); message != "" && len(pods) < st.Wanted {
+		st.Text = "its pods can't be made: " + message
 	}
 	for _, pod := range pods {
 		why := lookAt(pod, s.Workload.GetKind() == "Job", now)
@@ -208,7 +222,8 @@ var hopeless = map[string]string{
 
 func lookAt(pod *unstructured.Unstructured, isJob bool, now time.Time) finding {
 	if reason := conditionField(pod, "PodScheduled", "reason"); reason == "Unschedulable" {
-		return finding{text: "no node takes it: " + conditionField(pod, "PodScheduled", "message")}
+		message, _, _ := strings.Cut(conditionField(pod, "PodScheduled", "message"), " preemption: ")
+		return finding{text: "no node takes it: " + message}
 	}
 	inits, _, _ := unstructured.NestedSlice(pod.Object, "status", "initContainerStatuses")
 	mains, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
@@ -219,14 +234,21 @@ func lookAt(pod *unstructured.Unstructured, isJob bool, now time.Time) finding {
 		waiting, _, _ := unstructured.NestedStringMap(c, "state", "waiting")
 		if words, is := hopeless[waiting["reason"]]; is {
 			if waiting["reason"] == "ErrImagePull" && !strings.Contains(waiting["message"], "not found") { // once is no more than a moment's trouble
-				return finding{container: name, text: words + ": " + waiting["message"]}
+				return finding{container: name, text: words + ": " + Plain(waiting["message"])}
 			}
-			return finding{container: name, failure: join(words, waiting["message"])}
+			return finding{container: name, failure: join(words, Plain(waiting["message"]))}
 		}
-		if code, reason, has := last(c); has && !isJob && restarts >= restartsUntilFailed && waiting["reason"] == "CrashLoopBackOff" {
-			return finding{container: name, killed: killed(code, reason), failure: exit(code, reason) + fmt.Sprintf(", %d times", restarts+1)}
+		if end, has := last(c); has && !isJob && restarts >= restartsUntilFailed && waiting["reason"] == "CrashLoopBackOff" {
+			return finding{container: name, killed: end.killed(), failure: end.String() + fmt.Sprintf(", %d times", restarts+1)}
 		} else if has && waiting["reason"] != "" {
-			return finding{container: name, killed: killed(code, reason), text: exit(code, reason) + ", starts again"}
+			return finding{container: name, killed: end.killed(), text: end.String() + ", starts again"}
+		}
+		if ended, is, _ := unstructured.NestedMap(c, "state", "terminated"); is && ended != nil && i >= len(inits) && !isJob {
+			end, _ := last(c)
+			return finding{container: name, killed: end.killed(), text: end.String()}
+		}
+		if reason := waiting["reason"]; reason == "ContainerCreating" || reason == "PodInitializing" {
+			return finding{text: "its containers are not made yet"}
 		}
 		if i < len(inits) && name == "gate" {
 			if running, has, _ := unstructured.NestedMap(c, "state", "running"); has && running != nil {
@@ -239,8 +261,8 @@ func lookAt(pod *unstructured.Unstructured, isJob bool, now time.Time) finding {
 					return finding{container: name, text: "is not ready: its health check fails"}
 				}
 				text := "its health check has not succeeded yet"
-				if code, reason, has := last(c); has {
-					return finding{container: name, killed: killed(code, reason), text: exit(code, reason) + ", started again: " + text}
+				if end, has := last(c); has {
+					return finding{container: name, killed: end.killed(), text: end.String() + ", started again: " + text}
 				}
 				return finding{container: name, text: "starts: " + text}
 			}
@@ -256,31 +278,98 @@ func join(words, message string) string {
 	return words + ": " + message
 }
 
-// last is how a container ended before it was started again.
-func last(c map[string]any) (code int64, reason string, has bool) {
-	for _, at := range []string{"state", "lastState"} {
-		if t, is, _ := unstructured.NestedMap(c, at, "terminated"); is {
-			reason, _ = t["reason"].(string)
-			return asInt(t["exitCode"]), reason, true
-		}
-	}
-	return 0, "", false
+// end is how a container ended.
+type end struct {
+	code            int64
+	reason, message string
 }
 
-func exit(code int64, reason string) string {
-	if reason == "OOMKilled" {
-		return "killed: it used more memory than it may"
+// last is how a container ended before it was started again.
+func last(c map[string]any) (e end, has bool) {
+	for _, at := range []string{"state", "lastState"} {
+		if t, is, _ := unstructured.NestedMap(c, at, "terminated"); is {
+			e.reason, _ = t["reason"].(string)
+			e.message, _ = t["message"].(string)
+			e.code = asInt(t["exitCode"])
+			return e, true
+		}
 	}
-	return fmt.Sprintf("exited with code %d", code)
+	return e, false
+}
+
+// String says it in words.
+func (e end) String() string {
+	switch {
+	case e.reason == "OOMKilled":
+		return "killed: it used more memory than it may"
+	case e.reason == "StartError" || e.reason == "ContainerCannotRun":
+		return join(hopeless["RunContainerError"], Plain(e.message))
+	}
+	return fmt.Sprintf("exited with code %d", e.code)
 }
 
 // killed is how a container ended that may have been made to, by SIGTERM or SIGKILL; "" of one that has ended by itself.
-func killed(code int64, reason string) string {
+func (e end) killed() string {
 	const byTerm, byKill = 143, 137
-	if reason != "OOMKilled" && (code == 0 || code == byTerm || code == byKill) {
-		return exit(code, reason)
+	if e.reason != "OOMKilled" && (e.code == 0 || e.code == byTerm || e.code == byKill) {
+		return e.String()
 	}
 	return ""
+}
+
+// How long containers have to go on that were started recently. Without a check they are ready at once, also those that end at once: a
+// kubelet looks each second, and starts one that failed again.
+const (
+	recently    = time.Minute
+	settle      = 1500 * time.Millisecond
+	settleAgain = 5 * time.Second // of one that has failed before
+)
+
+// young are the containers that were started recently and have no check, or have failed before, and how long they have to go on.
+func young(pods []*unstructured.Unstructured, now time.Time) (which string, long time.Duration) {
+	var list []string
+	for _, pod := range pods {
+		checked := map[any]bool{}
+		specs, _, _ := unstructured.NestedSlice(pod.Object, "spec", "containers")
+		for _, item := range specs {
+			c, _ := item.(map[string]any)
+			checked[c["name"]] = c["readinessProbe"] != nil
+		}
+		mains, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
+		for _, item := range mains {
+			c, _ := item.(map[string]any)
+			end, has := last(c)
+			hasFailed := has && end.code != 0
+			text, _, _ := unstructured.NestedString(c, "state", "running", "startedAt")
+			if began, err := time.Parse(time.RFC3339, text); err != nil || now.Sub(began) >= recently || checked[c["name"]] && !hasFailed {
+				continue
+			}
+			long = max(long, settle)
+			if hasFailed {
+				long = settleAgain
+			}
+			list = append(list, fmt.Sprint(pod.GetName(), " ", c["name"], " ", c["restartCount"]))
+		}
+	}
+	return strings.Join(list, ", "), long
+}
+
+// jargon is what kubelets and runtimes put before a cause: names of their own functions and states.
+var jargon = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:rpc error: code = \w+ desc = |(?:Error|Failed to pull image "[^"]*"|failed to pull and unpack image "[^"]*"|` +
+		`failed to resolve (?:image|reference "[^"]*")|failed to (?:create|start) (?:containerd task|shim task|container|init process)|failed to generate (?:container "[^"]*" )?spec|` +
+		`OCI runtime create failed|runc create failed|unable to start container process|error during container init|failed to do request|Back-off pulling image "[^"]*": ErrImagePull): *)`)
+})
+
+// Plain is a message of a kubelet without what comes before its cause.
+func Plain(message string) string {
+	for {
+		rest := jargon().ReplaceAllString(message, "")
+		if rest == message || rest == "" {
+			return message
+		}
+		message = rest
+	}
 }
 
 // ended is how the container of a pod of a job ended.
@@ -289,9 +378,9 @@ func ended(pod *unstructured.Unstructured) (container, text string) {
 	mains, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
 	for _, item := range slices.Concat(inits, mains) {
 		c, _ := item.(map[string]any)
-		if code, reason, has := last(c); has && code != 0 {
+		if end, has := last(c); has && end.code != 0 {
 			name, _ := c["name"].(string)
-			return name, exit(code, reason)
+			return name, end.String()
 		}
 	}
 	return "", ""

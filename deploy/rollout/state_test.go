@@ -42,6 +42,7 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		text       string
 	}{
 		"done":                       {status: done, generation: 2, done: true},
+		"done, and ended by now":     {status: done, generation: 2, pods: []string{pod("new", `{"type":"Ready","status":"False"}`, `{"name":"web","state":{"terminated":{"exitCode":3}}}`)}, text: "exited with code 3"},
 		"not heard of yet":           {status: done, generation: 3, text: "waits for the cluster"},
 		"not seen by its controller": {status: strings.Replace(rolling, `"observedGeneration":2`, `"observedGeneration":1`, 1), generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff"}}}`)}, text: "waits for the cluster"},
 		"rolling":                    {status: rolling, generation: 2, pods: []string{pod("old", `{"type":"Ready","status":"True"}`, "")}, text: "0 of 1 ready"},
@@ -49,12 +50,16 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		"its image can't be pulled":  {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff","message":"not found"}}}`)}, failure: "its image can't be pulled: not found"},
 		"it crashes again and again": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":2,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)},
 			failure: "exited with code 3, 3 times"},
-		"it crashed once":     {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":1,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)}, text: "exited with code 3, starts again"},
-		"out of memory":       {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":4,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}`)}, failure: "killed: it used more memory than it may, 5 times"},
-		"no node takes it":    {status: rolling, generation: 2, pods: []string{pod("new", `{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/1 nodes"}`, "")}, text: "no node takes it: 0/1 nodes"},
-		"its probe fails":     {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":true,"ready":false,"state":{"running":{}}}`)}, text: "is not ready: its health check fails"},
-		"it has not started":  {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":false,"ready":false,"state":{"running":{}}}`)}, text: "starts: its health check has not succeeded yet"},
-		"deadline of its own": {status: strings.Replace(rolling, `"status":"True","reason":"ReplicaSetUpdated"`, `"status":"False","reason":"ProgressDeadlineExceeded","message":"late"`, 1), generation: 2, failure: "Progress deadline exceeded", late: true, text: "0 of 1 ready"},
+		"it crashed once":               {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":1,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)}, text: "exited with code 3, starts again"},
+		"out of memory":                 {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":4,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}`)}, failure: "killed: it used more memory than it may, 5 times"},
+		"no node takes it":              {status: rolling, generation: 2, pods: []string{pod("new", `{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/1 nodes"}`, "")}, text: "no node takes it: 0/1 nodes"},
+		"its probe fails":               {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":true,"ready":false,"state":{"running":{}}}`)}, text: "is not ready: its health check fails"},
+		"it has not started":            {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":false,"ready":false,"state":{"running":{}}}`)}, text: "starts: its health check has not succeeded yet"},
+		"deadline of its own":           {status: strings.Replace(rolling, `"status":"True","reason":"ReplicaSetUpdated"`, `"status":"False","reason":"ProgressDeadlineExceeded","message":"late"`, 1), generation: 2, failure: "Progress deadline exceeded", late: true, text: "0 of 1 ready"},
+		"its containers are being made": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ContainerCreating"}}}`)}, text: "its containers are not made yet"},
+		"its program is not there": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":2,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":128,"reason":"StartError","message":"failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"x\": not found"}}}`)},
+			failure: `it can't be started: exec: "x": not found, 3 times`},
+		"no pod can be made": {status: strings.Replace(rolling, `"conditions":[`, `"conditions":[{"type":"ReplicaFailure","status":"True","message":"exceeded quota"},`, 1), generation: 2, text: "its pods can't be made: exceeded quota"},
 		"started again": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":false,"ready":false,"restartCount":1,"state":{"running":{}},"lastState":{"terminated":{"exitCode":137}}}`)},
 			text: "exited with code 137, started again: its health check has not succeeded yet", killed: "exited with code 137"},
 		"killed": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":1,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":137}}}`)},
@@ -73,6 +78,59 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 				t.Errorf("it is %+v, want done %v, failure %q, text %q", got, c.done, c.failure, c.text)
 			}
 		})
+	}
+}
+
+func TestWhatHasNoCheckHasToGoOn(t *testing.T) {
+	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	const (
+		fine    = `{"name":"web","ready":true,"restartCount":0,"state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}}}`
+		ended   = `{"name":"web","ready":true,"restartCount":1,"state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}},"lastState":{"terminated":{"exitCode":0}}}`
+		crashed = `{"name":"web","ready":true,"restartCount":1,"state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}},"lastState":{"terminated":{"exitCode":3}}}`
+	)
+	for name, c := range map[string]struct {
+		status  string
+		checked bool
+		after   time.Duration
+		young   string
+		settle  time.Duration
+	}{
+		"started now":                   {fine, false, time.Second, "web-new web 0", settle},
+		"started an hour ago":           {fine, false, time.Hour, "", 0},
+		"with a check":                  {fine, true, time.Second, "", 0},
+		"started again":                 {ended, false, time.Second, "web-new web 1", settle},
+		"started again after a failure": {crashed, false, time.Second, "web-new web 1", settleAgain},
+		"the same with a check":         {crashed, true, time.Second, "web-new web 1", settleAgain},
+		"the same an hour ago":          {crashed, false, time.Hour, "", 0},
+	} {
+		p := object(t, pod("new", `{"type":"Ready","status":"True"}`, c.status))
+		container := map[string]any{"name": "web"}
+		if c.checked {
+			container["readinessProbe"] = map[string]any{}
+		}
+		if err := unstructured.SetNestedSlice(p.Object, []any{container}, "spec", "containers"); err != nil {
+			t.Fatal(err)
+		}
+		seen := Seen{
+			Workload: object(t, strings.Replace(deployment, "STATUS", done, 1)), ReplicaSets: []*unstructured.Unstructured{object(t, newSet)}, Pods: []*unstructured.Unstructured{p},
+		}
+		if got := Look(seen, 2, began.Add(c.after)); !got.Done || got.Young != c.young || got.Settle != c.settle {
+			t.Errorf("%s: it is %+v, want %q for %v", name, got, c.young, c.settle)
+		}
+	}
+}
+
+func TestAMessageBeginsWithItsCause(t *testing.T) {
+	for message, want := range map[string]string{
+		`rpc error: code = NotFound desc = failed to pull and unpack image "r/a:1": failed to resolve image: r/a:1: not found`: "r/a:1: not found",
+		`Failed to pull image "r/a:1": rpc error: code = Unknown desc = failed to resolve reference "r/a:1": no such host`:     "no such host",
+		`Error: failed to create containerd task: OCI runtime create failed: exec: "x": permission denied`:                     `exec: "x": permission denied`,
+		`secret "key" not found`: `secret "key" not found`,
+		"Error: ":                "Error: ",
+	} {
+		if got := Plain(message); got != want {
+			t.Errorf("%s is %q, want %q", message, got, want)
+		}
 	}
 }
 

@@ -3,7 +3,9 @@
 package heap
 
 import (
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"sync"
 	"time"
 )
@@ -14,6 +16,7 @@ import (
 const (
 	idle = 60
 	busy = 200
+	room = 40 << 20 // bytes that a heap may grow by, for as long as that is more than the percentage of an idle engine
 )
 
 // rest is how long nobody must be at work for the heap to be small again: a change of the
@@ -25,6 +28,7 @@ type Governor struct {
 	mu      sync.Mutex  // held while the percentage is set: calls that meet must not cross
 	going   int         // guarded by mu
 	isLarge bool        // guarded by mu: it may grow
+	follows bool        // guarded by mu: the next collection is told
 	resting *time.Timer // guarded by mu: until it is to be small again
 }
 
@@ -49,10 +53,43 @@ func (g *Governor) Grow() (done func()) {
 		g.resting.Stop()
 	}
 	if !g.isLarge {
-		debug.SetGCPercent(busy)
 		g.isLarge = true
+		debug.SetGCPercent(percent(live()))
+		g.follow()
 	}
 	return g.done
+}
+
+// follow adjusts how much the heap may grow after each collection, as long as it may grow: one that has become large need not become
+// three times as large. The caller holds mu.
+func (g *Governor) follow() {
+	if g.follows {
+		return
+	}
+	g.follows = true
+	type mark struct{ _ [16]byte } // large enough to be an object of its own
+	runtime.AddCleanup(new(mark), func(g *Governor) {
+		go func() { // cleanups wait for each other
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if g.follows = false; g.isLarge {
+				debug.SetGCPercent(percent(live()))
+				g.follow()
+			}
+		}()
+	}, g)
+}
+
+// percent is how much a heap may grow of which so many bytes are in use, while many objects are made.
+func percent(live uint64) int {
+	return int(max(idle, min(busy, 100*room/max(live, 1))))
+}
+
+// live is what the last collection has left, in bytes.
+func live() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 func (g *Governor) done() {

@@ -1,6 +1,7 @@
 package heap
 
 import (
+	"runtime"
 	"runtime/debug"
 	"testing"
 	"testing/synctest"
@@ -36,4 +37,40 @@ func TestGrow(t *testing.T) {
 		time.Sleep(2 * rest)
 		is("after a while", idle)
 	})
+}
+
+// A large heap may grow by less than a small one of what it is.
+func TestPercent(t *testing.T) {
+	for live, want := range map[uint64]int{0: busy, 1 << 20: busy, 20 << 20: busy, 40 << 20: 100, 50 << 20: 80, 80 << 20: idle, 1 << 40: idle} {
+		if got := percent(live); got != want {
+			t.Errorf("of %d MB: %d %%, want %d", live>>20, got, want)
+		}
+	}
+}
+
+// What the heap may grow by follows from what is in use of it after each collection.
+func TestFollow(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	var g Governor
+	defer g.KeepSmall()
+	defer g.Grow()()
+	is := func(want func(int) bool) bool {
+		for range 100 {
+			runtime.GC()
+			now := debug.SetGCPercent(-1)
+			if debug.SetGCPercent(now); want(now) {
+				return true
+			}
+			time.Sleep(10 * time.Millisecond) // cleanups run when they are due, and tell nobody
+		}
+		return false
+	}
+	used := make([]byte, 60<<20)
+	if !is(func(percent int) bool { return percent < 100 }) {
+		t.Error("a large heap may be twice as large")
+	}
+	runtime.KeepAlive(used)
+	if !is(func(percent int) bool { return percent == busy }) {
+		t.Error("one that is small again may not grow as a small one")
+	}
 }

@@ -68,7 +68,7 @@ func (s *Server) Fetch(r *api.FetchRequest, stream grpc.ServerStreamingServer[ap
 				plan.Steps = append(plan.Steps, step)
 			}
 		}
-		verdict := s.walk(stream.Context(), plan, &puller{s, r.Session}, box)
+		verdict := s.walk(stream.Context(), plan, &puller{s, r.Session, r.Whole}, box)
 		box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
 		return nil
 	})
@@ -142,6 +142,7 @@ func (p *pusher) push(ctx context.Context, s *planner.Step, note func(planner.Ev
 type puller struct {
 	*Server
 	session string
+	isWhole bool // with all platforms
 }
 
 // Execute implements planner.Executor.
@@ -149,9 +150,16 @@ func (p *puller) Execute(ctx context.Context, s *planner.Step, note func(planner
 	if err := p.Room(s.Action); err != nil {
 		return planner.Result{}, err
 	}
-	changed, err := p.Images.Pull(ctx, s.Name, s.Platform, p.Credentials(ctx, p.session), func(current, total int64, doing string) {
+	progress := func(current, total int64, doing string) {
 		note(planner.Event{Current: current, Total: total, Text: doing})
-	})
+	}
+	pull := func() (bool, error) {
+		return p.Images.Pull(ctx, s.Name, s.Platform, p.Credentials(ctx, p.session), progress)
+	}
+	if p.isWhole {
+		pull = func() (bool, error) { return p.Images.PullWhole(ctx, s.Name, p.Credentials(ctx, p.session), progress) }
+	}
+	changed, err := pull()
 	if err != nil {
 		return planner.Result{}, p.Explain(err)
 	}

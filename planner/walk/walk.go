@@ -34,6 +34,7 @@ type node struct {
 	index   int     // position in the plan
 	begun   time.Time
 	failed  *node // the root cause that this one is skipped for
+	made    bool  // of a skipped one: its container is made all the same
 	eased   bool  // what it follows turned out unchanged: another action does
 	outcome planner.Outcome
 	result  planner.Result
@@ -144,10 +145,14 @@ func (w *walk) void(ctx context.Context, n *node) bool {
 	}
 	if n.failed != nil {
 		n.outcome = planner.Skipped
-		e := w.event(n, planner.Skipped)
-		e.Cause = n.failed.step.ID
-		e.Text = "waits for " + n.failed.step.Resource
-		w.emit(e)
+		n.made = ctx.Err() == nil && (n.made || w.canMake(n)) // it may have waited for its turn
+		if n.made {
+			step := *n.step
+			step.NoStart = true
+			n.step = &step
+			return false
+		}
+		w.skip(n)
 		return true
 	}
 	if w.isVain(n) {
@@ -173,6 +178,42 @@ func (w *walk) void(ctx context.Context, n *node) bool {
 	return false
 }
 
+// skip tells of a step that was not carried out, and why.
+func (w *walk) skip(n *node) {
+	e := w.event(n, planner.Skipped)
+	e.Cause = n.failed.step.ID
+	e.Text = "waits for " + n.failed.step.Resource
+	w.emit(e)
+}
+
+// canMake says that the container of a step which is skipped can be made, without being started: what it is made of and what it shares is
+// there, and only what comes before its start has failed. Who looks afterwards finds it as Compose leaves it, and can start it by hand.
+func (w *walk) canMake(n *node) bool {
+	s := n.step
+	if s.Action != planner.Create || s.NoStart || s.Applied == nil || s.Applied.Service == nil {
+		return false
+	}
+	starting := []planner.Action{planner.Create, planner.Replace, planner.Start, planner.Restart, planner.Update, planner.Unpause}
+	awaiting := []planner.Action{planner.Await, planner.Init}
+	// Where an image, a network or a volume has failed, nothing is made that waits for it, however far; an update that has failed goes no further.
+	if why := n.failed.step; why.Batch != nil || !slices.Contains(starting, why.Action) && !slices.Contains(awaiting, why.Action) {
+		return false
+	}
+	shared := append(planner.SharedWith(s.Applied.Service), s.Service)
+	for _, id := range s.Needs {
+		on := w.byID[id]
+		if on == nil || on.outcome == planner.Done || on.outcome == planner.Unchanged || on.made && on.err == nil {
+			continue
+		}
+		isAwaited := slices.Contains(awaiting, on.step.Action) && on.step.Batch == nil
+		isOther := slices.Contains(starting, on.step.Action) && !slices.Contains(shared, on.step.Service)
+		if !isAwaited && !isOther {
+			return false
+		}
+	}
+	return true
+}
+
 // unchanged says that every step that n follows left things as they were: the
 // one of its image or, for a restart, the replacements of what it depends on.
 func (w *walk) unchanged(n *node) bool {
@@ -196,8 +237,13 @@ func (w *walk) unchanged(n *node) bool {
 
 func (w *walk) carry(ctx context.Context, n *node) {
 	n.begun = w.now()
-	w.emit(w.event(n, planner.Started))
+	if !n.made {
+		w.emit(w.event(n, planner.Started))
+	}
 	n.result, n.err = w.executor.Execute(ctx, n.step, func(e planner.Event) {
+		if n.made && e.Kind != planner.Warned {
+			return
+		}
 		e.Time, e.Step, e.Action, e.Resource, e.Service = w.now(), n.step.ID, n.step.Action, n.step.Resource, n.step.Service
 		if e.Kind == "" {
 			e.Kind = planner.Progressed
@@ -209,6 +255,10 @@ func (w *walk) carry(ctx context.Context, n *node) {
 
 // finish records how a carried step ended.
 func (w *walk) finish(ctx context.Context, n *node) {
+	if n.made { // that it can't be made would only hide why it was skipped
+		w.skip(n)
+		return
+	}
 	n.outcome = planner.Done
 	if n.result.Outcome != "" {
 		n.outcome = n.result.Outcome

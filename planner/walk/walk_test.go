@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner/walk"
+	"github.com/orlop/orlop/spec"
 
 	. "github.com/orlop/orlop/planner"
 )
@@ -458,6 +459,118 @@ func TestFailureTellsItsOutputAndItsPlace(t *testing.T) {
 	}
 	if e := out["web"]; e.Kind != Skipped || e.Cause != "db" || e.Text != "waits for db/1" {
 		t.Errorf("web is %+v", e)
+	}
+}
+
+// TestWhatWaitsInVainIsMadeAndNotStarted: a container is made though what it waits for has failed, unless what it is made of has, or what it
+// shares; nothing is said of it but that it is skipped.
+func TestWhatWaitsInVainIsMadeAndNotStarted(t *testing.T) {
+	for name, c := range map[string]struct {
+		failed Step
+		shares string
+		made   bool
+	}{
+		"a dependency that is not healthy":   {Step{Action: Await, Service: "db"}, "", true},
+		"its pre_start":                      {Step{Action: Init, Service: "web"}, "", true},
+		"the container that it starts after": {Step{Action: Create, Service: "db"}, "", true},
+		"the container whose network it has": {Step{Action: Create, Service: "db"}, "service:db", false},
+		"its image":                          {Step{Action: Build, Service: "web"}, "", false},
+		"its volume":                         {Step{Action: CreateVolume}, "", false},
+		"the batch before it":                {Step{Action: Await, Service: "web", Batch: &Batch{}}, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &Plan{Project: "g"}
+			c.failed.Resource = "first"
+			var replaced *Step
+			if c.failed.Batch != nil {
+				replaced = add(p, &Step{Action: Replace, Resource: "web/2", Service: "web", Number: 2})
+				c.failed.After = []string{replaced.ID}
+			}
+			first := add(p, &c.failed)
+			web := add(p, &Step{Action: Create, Resource: "web/1", Service: "web", Needs: []string{first.ID}, Applied: &Applied{Service: &spec.Service{NetworkMode: c.shares}}})
+			last := add(p, &Step{Action: Create, Resource: "last/1", Service: "last", Needs: []string{web.ID}})
+			rec, ev := newRecorder(t), &events{}
+			done := start(context.Background(), p, rec, 1, ev)
+			if replaced != nil {
+				rec.finish(replaced.ID, Result{}, nil)
+			}
+			rec.finish(first.ID, Result{}, errors.New("it fails"))
+			if c.made {
+				begun := <-rec.begun
+				if begun.step.ID != web.ID || !begun.step.NoStart {
+					t.Errorf("%s begins, not started: %t", begun.step.ID, begun.step.NoStart)
+				}
+				begun.end <- errors.New("which is no cause")
+			}
+			if err := <-done; err == nil || strings.Contains(err.Error(), "no cause") {
+				t.Errorf("the walk says %v", err)
+			}
+			for id, e := range ev.outcomes(t) {
+				if id != first.ID && (replaced == nil || id != replaced.ID) && (e.Kind != Skipped || e.Cause != first.ID || e.Text != "waits for first") {
+					t.Errorf("%s: %+v", id, e)
+				}
+			}
+			for _, e := range ev.list {
+				if e.Step == web.ID && e.Kind != Skipped {
+					t.Errorf("of %s is told %s", web.ID, e.Kind)
+				}
+			}
+			if web.NoStart || last.NoStart {
+				t.Error("the plan is another now")
+			}
+		})
+	}
+}
+
+// TestNothingIsMadeWhereAnImageHasFailed, that of what a container starts after neither.
+func TestNothingIsMadeWhereAnImageHasFailed(t *testing.T) {
+	p := &Plan{Project: "g"}
+	image := add(p, &Step{Action: Build, Resource: "db", Service: "db"})
+	db := add(p, &Step{Action: Create, Resource: "db/1", Service: "db", Needs: []string{image.ID}, Applied: &Applied{Service: &spec.Service{}}})
+	add(p, &Step{Action: Create, Resource: "web/1", Service: "web", Needs: []string{db.ID}, Applied: &Applied{Service: &spec.Service{}}})
+	rec, ev := newRecorder(t), &events{}
+	done := start(context.Background(), p, rec, 1, ev)
+	rec.finish(image.ID, Result{}, errors.New("it fails"))
+	select {
+	case begun := <-rec.begun:
+		t.Fatalf("%s begins", begun.step.ID)
+	case err := <-done:
+		if err == nil {
+			t.Error("the walk succeeds")
+		}
+	}
+}
+
+// TestWhatWaitsInVainIsMadeInItsTurn: where no more may be done at once, it waits, and is made all the same.
+func TestWhatWaitsInVainIsMadeInItsTurn(t *testing.T) {
+	p := &Plan{Project: "g"}
+	await := add(p, &Step{Action: Await, Resource: "db healthy", Service: "db"})
+	other := add(p, &Step{Action: Build, Resource: "other", Service: "other"})
+	web := add(p, &Step{Action: Create, Resource: "web/1", Service: "web", Needs: []string{await.ID}, Applied: &Applied{Service: &spec.Service{}}})
+	rec, ev := newRecorder(t), &events{}
+	done, failed := make(chan error, 1), make(chan struct{})
+	go func() {
+		done <- walk.Plan(context.Background(), p, rec, 1, clock(), func(e Event) {
+			ev.add(e)
+			if e.Kind == Failed {
+				close(failed)
+			}
+		})
+	}()
+	calls := map[string]*call{}
+	for range 2 {
+		c := <-rec.begun
+		calls[c.step.ID] = c
+	}
+	calls[await.ID].end <- errors.New("unhealthy")
+	<-failed
+	calls[other.ID].end <- nil
+	rec.finish(web.ID, Result{}, nil)
+	if err := <-done; err == nil {
+		t.Error("the walk succeeds")
+	}
+	if kind := ev.outcomes(t)[web.ID].Kind; kind != Skipped {
+		t.Errorf("web is %s", kind)
 	}
 }
 

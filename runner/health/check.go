@@ -34,6 +34,7 @@ const (
 	probeInterval = 30 * time.Second
 	probeTimeout  = 30 * time.Second
 	probeRetries  = 3
+	probeFirst    = 20 * time.Millisecond // after the start: before it, a file of the run before might still be there
 	probeEarliest = 50 * time.Millisecond // between the first tries of a container that starts
 )
 
@@ -94,7 +95,7 @@ func setDuration(to *time.Duration, v *spec.Duration) {
 // Series is the probes of one process: how long to wait before the next one, and
 // whether a failure of the last one counts. A container that starts is probed soon and then
 // less and less often, up to its interval, so that it is known to be healthy
-// as soon as it is; failures count only for probes that an interval apart, and
+// as soon as it is, unless its start_interval says how often; failures count only for probes that an interval apart, and
 // outside of the start period.
 type Series struct {
 	check   *Check
@@ -112,6 +113,11 @@ func (c *Check) Begin(started time.Time, id string) *Series {
 	h := fnv.New32a()
 	h.Write([]byte(id))
 	return &Series{check: c, started: started, first: c.Interval - c.Interval/2/1000*time.Duration(h.Sum32()%1000)}
+}
+
+// First is the pause before the first probe.
+func (s *Series) First(now time.Time) time.Duration {
+	return min(probeFirst, probeFirst-now.Sub(s.started)) // the clock may have been set back
 }
 
 // Next says, of a probe that has just ended, what the container's health is by it,
@@ -138,7 +144,7 @@ func (s *Series) pause(health planner.Health, now time.Time) time.Duration {
 		return pause
 	}
 	if s.check.StartInterval > 0 && now.Sub(s.started) < s.check.StartPeriod {
-		return min(s.check.StartInterval, s.nextEarly())
+		return s.check.StartInterval // which somebody has chosen
 	}
 	return min(s.check.Interval, s.nextEarly())
 }

@@ -97,6 +97,19 @@ func TestProbesOfAContainerThatStarts(t *testing.T) {
 	}
 }
 
+func TestTheFirstProbeLeavesAMomentToTheProgram(t *testing.T) {
+	start := time.Now()
+	series := (&Check{Interval: time.Second, Retries: 3}).Begin(start, "")
+	for since, want := range map[time.Duration]time.Duration{0: probeFirst, 5 * time.Millisecond: probeFirst - 5*time.Millisecond, -time.Hour: probeFirst} {
+		if got := series.First(start.Add(since)); got != want {
+			t.Errorf("%s after the start it is probed after %s, not %s", since, got, want)
+		}
+	}
+	if got := series.First(start.Add(time.Minute)); got > 0 {
+		t.Errorf("one that has run for long is probed after %s", got)
+	}
+}
+
 // TestProbesInTheStartPeriod: in it probes come by its own interval.
 //
 // Fault 25: a service fails its probes while it starts
@@ -106,7 +119,7 @@ func TestProbesInTheStartPeriod(t *testing.T) {
 	p := &Check{Interval: 10 * time.Second, Retries: 2, StartPeriod: time.Minute, StartInterval: 2 * time.Second}
 	at, counted := run(p, -1, 60)
 	for i := 1; i < len(at); i++ {
-		if gap := at[i] - at[i-1]; at[i-1] < p.StartPeriod && gap > p.StartInterval {
+		if gap := at[i] - at[i-1]; at[i-1] < p.StartPeriod && gap != p.StartInterval {
 			t.Errorf("in the start period a probe comes after %s", gap)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -67,7 +68,7 @@ func RegistryError(what, ref string, err error) error {
 		return fmt.Errorf("%s%s speaks http without TLS: if that is meant, set registries: {%q: {http: true}} in engine.yaml", what, domainOf(ref), domainOf(ref))
 	case isAs[x509.UnknownAuthorityError](err):
 		return fmt.Errorf("%sthe certificate of %s is not trusted: name its authority with registries: {%q: {ca: [FILE]}} in engine.yaml", what, domainOf(ref), domainOf(ref))
-	case strings.Contains(text, "no such host"), strings.Contains(text, "connection refused"),
+	case isAs[*net.DNSError](err), strings.Contains(text, "no such host"), strings.Contains(text, "connection refused"),
 		strings.Contains(text, "i/o timeout"), strings.Contains(text, "network is unreachable"), errdefs.IsUnavailable(err):
 		return fmt.Errorf("%s%w %s", what, rootCause(err), mirrorHint)
 	}

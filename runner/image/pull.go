@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
@@ -32,11 +33,23 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, credentials func
 	if err != nil {
 		return false, err
 	}
-	before, err := s.Digest(ctx, ref)
+	matcher, err := matcherOf(platform)
 	if err != nil {
 		return false, err
 	}
-	matcher, err := matcherOf(platform)
+	return s.fetch(ctx, ref, name, matcher, credentials, progress, func(ctx context.Context, watch *pullWatch, opts ...containerd.RemoteOpt) (images.Image, error) {
+		img, err := s.client.Pull(ctx, name, append(opts, containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
+			containerd.WithUnpackOpts([]containerd.UnpackOpt{synced(), containerd.WithUnpackApplyOpts(diff.WithProgress(watch.layers.note))}))...)
+		if err != nil {
+			return images.Image{}, err
+		}
+		return img.Metadata(), nil
+	})
+}
+
+// fetch has get fetch an image, with all that holds for what comes from registries.
+func (s *Store) fetch(ctx context.Context, ref, name string, matcher platforms.MatchComparer, credentials func(host string) (string, string, error), progress Progress, get func(ctx context.Context, watch *pullWatch, opts ...containerd.RemoteOpt) (images.Image, error)) (changed bool, err error) {
+	before, err := s.Digest(ctx, ref)
 	if err != nil {
 		return false, err
 	}
@@ -57,14 +70,11 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, credentials func
 	}
 	stop := watch.run(ctx)
 	defer stop()
-	var img containerd.Image
+	var img images.Image
 	err = s.whole(s.telling(ctx, &watch.layers), name, func(ctx context.Context) error {
 		err := trying(ctx, func() (err error) {
-			img, err = s.client.Pull(ctx, name,
-				containerd.WithResolver(resuming{gated{resolver, admit}}), containerd.WithPlatformMatcher(matcher), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
-				containerd.WithUnpackOpts([]containerd.UnpackOpt{synced(), containerd.WithUnpackApplyOpts(diff.WithProgress(watch.layers.note))}),
-				containerd.WithImageHandlerWrapper(checkingManifests),
-				containerd.WithImageHandler(images.HandlerFunc(watch.handle)))
+			img, err = get(ctx, watch, containerd.WithResolver(resuming{gated{resolver, admit}}), containerd.WithPlatformMatcher(matcher),
+				containerd.WithImageHandlerWrapper(checkingManifests), containerd.WithImageHandler(images.HandlerFunc(watch.handle)))
 			return err
 		})
 		if err != nil {
@@ -75,7 +85,7 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, credentials func
 	if err != nil {
 		return false, disk.Explain(pullError(ref, err), s.dir, 2*watch.total()) // as it comes, and unpacked
 	}
-	return img.Target().Digest.String() != before, nil
+	return img.Target.Digest.String() != before, nil
 }
 
 // pullAttempts is how often a pull is tried: a restart or a rollout of a registry takes a moment.

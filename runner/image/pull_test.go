@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -43,6 +44,8 @@ func TestPullErrorsSayTheCauseAndWhatToDo(t *testing.T) {
 			"cannot pull app:1: archive/tar: invalid tar header"},
 		{&cutBlob{"layer", "sha256:ab", 3, 9}, "cannot pull app:1: layer sha256:ab ends after 3 of 9 bytes, again and again: the registry, or a proxy before it, cuts it off"},
 		{errors.New("something else"), "cannot pull app:1: something else"},
+		{fmt.Errorf("failed to resolve reference \"app:1\": %w", &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "server misbehaving", Name: "r"}}),
+			"cannot pull app:1: lookup r: server misbehaving (the registry can't be reached: check the network, or set a mirror); an image from elsewhere is loaded with \"orlop image load\""},
 		{errors.New("dial tcp: connection refused"),
 			"cannot pull app:1: dial tcp: connection refused (the registry can't be reached: check the network, or set a mirror); an image from elsewhere is loaded with \"orlop image load\""},
 	} {

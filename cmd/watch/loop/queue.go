@@ -61,6 +61,7 @@ type queue struct {
 
 	files    map[string]delivery // to be written
 	sent     map[string]delivery // written once: a new container gets them too
+	going    map[string]delivery // being written, and what follows that
 	restart  bool
 	force    bool
 	acting   bool // a sync, or what follows one, is going on
@@ -154,10 +155,12 @@ func (q *queue) started(id string, under func(*Rule) []string) {
 	q.container[id] = true
 	q.absent, q.retryAt = false, time.Time{}
 	q.initial(under)
-	for target, d := range q.sent {
-		if _, newer := q.files[target]; !newer {
-			d.base = origin{} // what it has is not known
-			q.files[target] = d
+	for _, had := range []map[string]delivery{q.going, q.sent} {
+		for target, d := range had {
+			if _, newer := q.files[target]; !newer {
+				d.base = origin{} // what it has is not known
+				q.files[target] = d
+			}
 		}
 	}
 }
@@ -188,7 +191,7 @@ func (q *queue) next(now time.Time, held bool) order {
 	if !held {
 		o.restart, q.restart = q.restart, false
 	}
-	q.files, q.acting, q.force = map[string]delivery{}, true, false
+	q.going, q.files, q.acting, q.force = q.files, map[string]delivery{}, true, false
 	return o
 }
 
@@ -219,7 +222,7 @@ func (q *queue) synced(o order, failed []string, absent bool, now time.Time) (ag
 			q.files[target] = o.sync[target]
 		}
 	}
-	q.acting = false
+	q.acting, q.going = false, nil
 	if len(failed) == 0 {
 		q.failures = 0
 		return 0

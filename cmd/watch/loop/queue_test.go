@@ -144,6 +144,23 @@ func TestANewContainerGetsWhatWasSyncedBefore(t *testing.T) {
 	}
 }
 
+func TestAContainerThatComesDuringASyncGetsItsFiles(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app"), rule(spec.WatchRestart, "/conf", "")})
+	q.known("1")
+	q.change("/src/a")
+	q.change("/conf/x")
+	going := drive(q, 0)
+	if len(going.sync) != 1 || !going.restart {
+		t.Fatalf("begun is %+v", going)
+	}
+	q.ended("1") // the restart brings another one
+	q.started("2", noFiles)
+	q.synced(going, nil, false, time.Unix(0, 0))
+	if o := drive(q, 1); o.sync["/app/a"].source != "/src/a" || o.restart {
+		t.Fatalf("the new container gets %+v", o)
+	}
+}
+
 func TestARuleThatAnEditBringsSyncsInitially(t *testing.T) {
 	under := func(r *Rule) []string { return []string{r.root + "/x"} }
 	initial := func(path, target string) *Rule {

@@ -157,13 +157,13 @@ func (e *ending) isOver() bool {
 	return true
 }
 
-// ended are the containers, if all of them have ended; nil if one may print more.
+// ended are the containers, if all of them have ended, or were never started; nil if one may print more.
 func (e *ending) ended() []string {
 	ids := []string{}
 	for _, c := range e.from.Containers(e.project) {
 		switch {
 		case !e.opts.wants(&c):
-		case c.State != planner.Exited:
+		case c.State != planner.Exited && c.State != planner.Created:
 			return nil
 		default:
 			ids = append(ids, c.ID)

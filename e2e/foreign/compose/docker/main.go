@@ -171,6 +171,7 @@ var wording = []struct {
 	{regexp.MustCompile(`it can be built: orlop build (\S+)`), "Some service image(s) must be built from source by running: docker compose build $1"},
 	{regexp.MustCompile(`the input device is not a TTY: leave`), `cannot attach stdin to a TTY-enabled container because stdin is not a terminal`},
 	{regexp.MustCompile(`^ ✗ up +(\S+)/\d+ +\S+ has no health check to wait for`), `optional dependency "$1" failed to start`},
+	{regexp.MustCompile(`^ ✗ up +(\S+)/(\d+) +exited with code (\d+)`), `dependency failed to start: container PROJECT-$1-$2 exited ($3)`},
 	{regexp.MustCompile(`^ ✗ up +(\S+)/(\d+) +unhealthy after`), `container PROJECT-$1-$2 is unhealthy`},
 	{regexp.MustCompile(`it includes the local file`), `cannot publish compose file with local includes`},
 	{regexp.MustCompile(`^(\S+) has build: and no image:`), "your Compose stack cannot be published as it only contains a build section for service(s):\n- \"$1\""},
