@@ -295,7 +295,9 @@ func (p *Plan) hasClaimOf(r *manifest.Resource, other *cluster.Live) bool {
 		if claim.Kind != manifest.OfVolume || !claim.IsUsedBy(r) || !isAlone(claim.Objects[0]) {
 			return false
 		}
-		return slices.ContainsFunc(volumes, func(v any) bool { return fields.At(v, []string{"persistentVolumeClaim", "claimName"}) == claim.Objects[0].Name })
+		return slices.ContainsFunc(volumes, func(v any) bool {
+			return fields.At(v, []string{"persistentVolumeClaim", "claimName"}) == claim.Objects[0].Name
+		})
 	})
 }
 
