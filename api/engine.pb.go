@@ -2668,6 +2668,8 @@ type Container struct {
 	Networks        []string               `protobuf:"bytes,35,rep,name=networks,proto3" json:"networks,omitempty"` // that it is on
 	Signal          int32                  `protobuf:"varint,36,opt,name=signal,proto3" json:"signal,omitempty"`    // that was sent to it by hand, last
 	SignalledUnixNs int64                  `protobuf:"varint,37,opt,name=signalled_unix_ns,json=signalledUnixNs,proto3" json:"signalled_unix_ns,omitempty"`
+	WorkingDir      string                 `protobuf:"bytes,38,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`    // of its project
+	ConfigFiles     []string               `protobuf:"bytes,39,rep,name=config_files,json=configFiles,proto3" json:"config_files,omitempty"` // of its project, when it was made
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2959,6 +2961,20 @@ func (x *Container) GetSignalledUnixNs() int64 {
 		return x.SignalledUnixNs
 	}
 	return 0
+}
+
+func (x *Container) GetWorkingDir() string {
+	if x != nil {
+		return x.WorkingDir
+	}
+	return ""
+}
+
+func (x *Container) GetConfigFiles() []string {
+	if x != nil {
+		return x.ConfigFiles
+	}
+	return nil
 }
 
 type Binding struct {
@@ -7371,7 +7387,7 @@ const file_engine_proto_rawDesc = "" +
 	"fireUnixMs\x12\x1c\n" +
 	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\x85\t\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\xc9\t\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -7412,7 +7428,10 @@ const file_engine_proto_rawDesc = "" +
 	"\aproject\x18\" \x01(\tR\aproject\x12\x1a\n" +
 	"\bnetworks\x18# \x03(\tR\bnetworks\x12\x16\n" +
 	"\x06signal\x18$ \x01(\x05R\x06signal\x12*\n" +
-	"\x11signalled_unix_ns\x18% \x01(\x03R\x0fsignalledUnixNs\x1a9\n" +
+	"\x11signalled_unix_ns\x18% \x01(\x03R\x0fsignalledUnixNs\x12\x1f\n" +
+	"\vworking_dir\x18& \x01(\tR\n" +
+	"workingDir\x12!\n" +
+	"\fconfig_files\x18' \x03(\tR\vconfigFiles\x1a9\n" +
 	"\vTurnedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +

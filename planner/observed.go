@@ -121,6 +121,8 @@ type Container struct {
 	Signal      int        `json:"signal,omitempty"`   // that was sent to it by hand, last
 	SignalledAt time.Time  `json:"signalled_at,omitzero"`
 	Project     string     `json:"project,omitempty"`
+	WorkingDir  string     `json:"working_dir,omitempty"`  // of its project
+	ConfigFiles []string   `json:"config_files,omitempty"` // of its project, when it was made
 	Health      Health     `json:"health,omitempty"`
 	ExitCode    int        `json:"exit_code"`
 	OOMKilled   bool       `json:"oom_killed,omitempty"`
