@@ -36,7 +36,10 @@ func (v *Verbs) logs() *cobra.Command {
 			if req.UntilUnixNs, err = cli.Moment("until", until, now); err != nil {
 				return err
 			}
-			return v.with(c.Context(), args[0], func(ctx context.Context, client *api.Client, m member) error {
+			ctx, cancel := context.WithCancelCause(c.Context())
+			defer cancel(nil)
+			v.Of().Output.Out.OnFailure(cancel) // nobody sees what more comes
+			return v.with(ctx, args[0], func(ctx context.Context, client *api.Client, m member) error {
 				req.Project, req.Containers = m.project, []string{m.ID}
 				printer := v.Of().NewLogPrinter(print, []planner.Container{m.Container})
 				err := cli.PrintLines(ctx, client, req, printer)

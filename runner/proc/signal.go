@@ -7,6 +7,9 @@ import (
 	"github.com/moby/sys/signal"
 )
 
+// lastSignal is the highest one of Linux, SIGRTMAX.
+const lastSignal = 64
+
 // ParseSignal reads a name or number; "" is SIGKILL, as for Compose's kill.
 func ParseSignal(name string) (syscall.Signal, error) {
 	if name == "" {
@@ -15,6 +18,9 @@ func ParseSignal(name string) (syscall.Signal, error) {
 	sig, err := signal.ParseSignal(name)
 	if err != nil {
 		return 0, fmt.Errorf("no signal named %q", name)
+	}
+	if sig < 1 || sig > lastSignal {
+		return 0, fmt.Errorf("there is no signal %d: they are 1 to %d", sig, lastSignal)
 	}
 	return sig, nil
 }
