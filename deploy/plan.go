@@ -83,6 +83,7 @@ func Converge(ctx context.Context, c *cluster.Client, d *Document, set *manifest
 	p.awaits(set)
 	p.rollbacks(set)
 	p.removals(set)
+	p.lookForExternal(ctx, c, set)
 	return p, nil
 }
 
@@ -295,7 +296,9 @@ func (p *Plan) hasClaimOf(r *manifest.Resource, other *cluster.Live) bool {
 		if claim.Kind != manifest.OfVolume || !claim.IsUsedBy(r) || !isAlone(claim.Objects[0]) {
 			return false
 		}
-		return slices.ContainsFunc(volumes, func(v any) bool { return fields.At(v, []string{"persistentVolumeClaim", "claimName"}) == claim.Objects[0].Name })
+		return slices.ContainsFunc(volumes, func(v any) bool {
+			return fields.At(v, []string{"persistentVolumeClaim", "claimName"}) == claim.Objects[0].Name
+		})
 	})
 }
 
