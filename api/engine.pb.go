@@ -2255,7 +2255,7 @@ type ProjectInfo struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Running        int32                  `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
-	Exited         int32                  `protobuf:"varint,3,opt,name=exited,proto3" json:"exited,omitempty"`
+	Exited         int32                  `protobuf:"varint,3,opt,name=exited,proto3" json:"exited,omitempty"` // those that don't run
 	Files          []string               `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
 	WorkingDir     string                 `protobuf:"bytes,5,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
 	Instance       string                 `protobuf:"bytes,100,opt,name=instance,proto3" json:"instance,omitempty"` // which copy of a stack it is; "" is the stack itself
@@ -2267,6 +2267,8 @@ type ProjectInfo struct {
 	Scheduled      int32                  `protobuf:"varint,106,opt,name=scheduled,proto3" json:"scheduled,omitempty"`                                     // jobs that the engine runs
 	NextFireUnixMs int64                  `protobuf:"varint,107,opt,name=next_fire_unix_ms,json=nextFireUnixMs,proto3" json:"next_fire_unix_ms,omitempty"` // of the first of them; 0: none
 	Paused         int32                  `protobuf:"varint,108,opt,name=paused,proto3" json:"paused,omitempty"`                                           // of those that run
+	Restarting     int32                  `protobuf:"varint,109,opt,name=restarting,proto3" json:"restarting,omitempty"`                                   // of those that run
+	Created        int32                  `protobuf:"varint,110,opt,name=created,proto3" json:"created,omitempty"`                                         // of those that don't
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2395,6 +2397,20 @@ func (x *ProjectInfo) GetNextFireUnixMs() int64 {
 func (x *ProjectInfo) GetPaused() int32 {
 	if x != nil {
 		return x.Paused
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetRestarting() int32 {
+	if x != nil {
+		return x.Restarting
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetCreated() int32 {
+	if x != nil {
+		return x.Created
 	}
 	return 0
 }
@@ -2652,6 +2668,10 @@ type Container struct {
 	Networks        []string               `protobuf:"bytes,35,rep,name=networks,proto3" json:"networks,omitempty"` // that it is on
 	Signal          int32                  `protobuf:"varint,36,opt,name=signal,proto3" json:"signal,omitempty"`    // that was sent to it by hand, last
 	SignalledUnixNs int64                  `protobuf:"varint,37,opt,name=signalled_unix_ns,json=signalledUnixNs,proto3" json:"signalled_unix_ns,omitempty"`
+	RestartedUnixNs int64                  `protobuf:"varint,38,opt,name=restarted_unix_ns,json=restartedUnixNs,proto3" json:"restarted_unix_ns,omitempty"` // by hand, last
+	UpdatedUnixNs   int64                  `protobuf:"varint,39,opt,name=updated_unix_ns,json=updatedUnixNs,proto3" json:"updated_unix_ns,omitempty"`       // when it was changed in place, last
+	WorkingDir      string                 `protobuf:"bytes,40,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`                   // of its project
+	ConfigFiles     []string               `protobuf:"bytes,41,rep,name=config_files,json=configFiles,proto3" json:"config_files,omitempty"`                // of its project, when it was made
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2943,6 +2963,34 @@ func (x *Container) GetSignalledUnixNs() int64 {
 		return x.SignalledUnixNs
 	}
 	return 0
+}
+
+func (x *Container) GetRestartedUnixNs() int64 {
+	if x != nil {
+		return x.RestartedUnixNs
+	}
+	return 0
+}
+
+func (x *Container) GetUpdatedUnixNs() int64 {
+	if x != nil {
+		return x.UpdatedUnixNs
+	}
+	return 0
+}
+
+func (x *Container) GetWorkingDir() string {
+	if x != nil {
+		return x.WorkingDir
+	}
+	return ""
+}
+
+func (x *Container) GetConfigFiles() []string {
+	if x != nil {
+		return x.ConfigFiles
+	}
+	return nil
 }
 
 type Binding struct {
@@ -4631,7 +4679,9 @@ func (x *RemoveImageRequest) GetForce() bool {
 
 type RemoveImageReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`
+	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`    // there was none, which is an error without force
+	Untagged      []string               `protobuf:"bytes,2,rep,name=untagged,proto3" json:"untagged,omitempty"` // names that were removed
+	Deleted       string                 `protobuf:"bytes,3,opt,name=deleted,proto3" json:"deleted,omitempty"`   // digest of the image, if it is gone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4671,6 +4721,20 @@ func (x *RemoveImageReply) GetAbsent() bool {
 		return x.Absent
 	}
 	return false
+}
+
+func (x *RemoveImageReply) GetUntagged() []string {
+	if x != nil {
+		return x.Untagged
+	}
+	return nil
+}
+
+func (x *RemoveImageReply) GetDeleted() string {
+	if x != nil {
+		return x.Deleted
+	}
+	return ""
 }
 
 type VolumesRequest struct {
@@ -7315,7 +7379,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fObserveReply\x12\x1a\n" +
 	"\bobserved\x18\x01 \x01(\fR\bobserved\",\n" +
 	"\x0fProjectsRequest\x12\x19\n" +
-	"\bdisk_use\x18d \x01(\bR\adiskUse\"\x9f\x03\n" +
+	"\bdisk_use\x18d \x01(\bR\adiskUse\"\xd9\x03\n" +
 	"\vProjectInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12\x16\n" +
@@ -7333,7 +7397,11 @@ const file_engine_proto_rawDesc = "" +
 	"\x06images\x18i \x03(\tR\x06images\x12\x1c\n" +
 	"\tscheduled\x18j \x01(\x05R\tscheduled\x12)\n" +
 	"\x11next_fire_unix_ms\x18k \x01(\x03R\x0enextFireUnixMs\x12\x16\n" +
-	"\x06paused\x18l \x01(\x05R\x06paused\"B\n" +
+	"\x06paused\x18l \x01(\x05R\x06paused\x12\x1e\n" +
+	"\n" +
+	"restarting\x18m \x01(\x05R\n" +
+	"restarting\x12\x18\n" +
+	"\acreated\x18n \x01(\x05R\acreated\"B\n" +
 	"\rProjectsReply\x121\n" +
 	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"\xbc\x01\n" +
 	"\x0fContainerChange\x121\n" +
@@ -7351,7 +7419,8 @@ const file_engine_proto_rawDesc = "" +
 	"fireUnixMs\x12\x1c\n" +
 	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\x85\t\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\x9d\n" +
+	"\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -7392,7 +7461,12 @@ const file_engine_proto_rawDesc = "" +
 	"\aproject\x18\" \x01(\tR\aproject\x12\x1a\n" +
 	"\bnetworks\x18# \x03(\tR\bnetworks\x12\x16\n" +
 	"\x06signal\x18$ \x01(\x05R\x06signal\x12*\n" +
-	"\x11signalled_unix_ns\x18% \x01(\x03R\x0fsignalledUnixNs\x1a9\n" +
+	"\x11signalled_unix_ns\x18% \x01(\x03R\x0fsignalledUnixNs\x12*\n" +
+	"\x11restarted_unix_ns\x18& \x01(\x03R\x0frestartedUnixNs\x12&\n" +
+	"\x0fupdated_unix_ns\x18' \x01(\x03R\rupdatedUnixNs\x12\x1f\n" +
+	"\vworking_dir\x18( \x01(\tR\n" +
+	"workingDir\x12!\n" +
+	"\fconfig_files\x18) \x03(\tR\vconfigFiles\x1a9\n" +
 	"\vTurnedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +
@@ -7550,9 +7624,11 @@ const file_engine_proto_rawDesc = "" +
 	"\bTagReply\">\n" +
 	"\x12RemoveImageRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05force\x18\x02 \x01(\bR\x05force\"*\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"`\n" +
 	"\x10RemoveImageReply\x12\x16\n" +
-	"\x06absent\x18\x01 \x01(\bR\x06absent\"\x10\n" +
+	"\x06absent\x18\x01 \x01(\bR\x06absent\x12\x1a\n" +
+	"\buntagged\x18\x02 \x03(\tR\buntagged\x12\x18\n" +
+	"\adeleted\x18\x03 \x01(\tR\adeleted\"\x10\n" +
 	"\x0eVolumesRequest\">\n" +
 	"\fVolumesReply\x12.\n" +
 	"\avolumes\x18\x01 \x03(\v2\x14.orlop.v1.VolumeInfoR\avolumes\"\xb1\x02\n" +

@@ -88,6 +88,9 @@ func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, s
 		}
 	}
 	takeBases(in, dockerfile, b, Options{})
+	if !in.Floating {
+		in.Taken = taken(dockerfile, p.Buildable(name), opts)
+	}
 	in.Sum = sumOf(in)
 	if len(opts.Args) > 0 {
 		in.Given = map[string]string{}

@@ -54,6 +54,9 @@ func RunWith(ctx context.Context, args []string, w cli.World, ofCluster Verbs) i
 		a.RememberTold()
 	}
 	a.output.Flush()
+	if lost := a.output.Out.Failed(); lost != nil && code == cli.ExitOK { // else something worse was told
+		return a.exitCode(lost)
+	}
 	return code
 }
 
@@ -312,7 +315,7 @@ func misuse(c *cobra.Command, err error) error {
 	case err == nil:
 	case c.Name() == "ci":
 		return cli.Coded{Err: err, Code: ci.ExitBadFile}
-	case c.CommandPath() == "orlop container run":
+	case c.CommandPath() == "orlop container run", c.CommandPath() == "orlop container create":
 		return cli.Coded{Err: err, Code: oneoff.ExitNotRun}
 	}
 	return err

@@ -142,7 +142,7 @@ func (f *fakeEngine) RemoveImage(_ context.Context, r *api.RemoveImageRequest) (
 		return nil, errors.New("web/1 uses it")
 	}
 	f.removed = append(f.removed, r.Name)
-	return &api.RemoveImageReply{}, nil
+	return &api.RemoveImageReply{Untagged: []string{"docker.io/library/" + r.Name + ":latest"}, Deleted: "sha256:" + r.Name}, nil
 }
 
 func (f *fakeEngine) TagImage(_ context.Context, r *api.TagRequest) (*api.TagReply, error) {
@@ -552,9 +552,19 @@ func (d *desk) run(line string) (stdout, stderr string, code int) {
 func (d *desk) runArgs(args ...string) (stdout, stderr string, code int) {
 	d.t.Helper()
 	var out, errs bytes.Buffer
-	code = cmd.Run(context.Background(), args, cli.World{
+	code = d.runTo(&out, &errs, args)
+	return out.String(), errs.String(), code
+}
+
+// into has a command write its results elsewhere.
+func (d *desk) into(out io.Writer, line string) (code int) {
+	return d.runTo(out, io.Discard, strings.Fields(line))
+}
+
+func (d *desk) runTo(out, errs io.Writer, args []string) (code int) {
+	return cmd.Run(context.Background(), args, cli.World{
 		Version: "v1", Dir: d.dir, Environ: append([]string{"ORLOP_STATE=" + d.state, "ORLOP_ROOT=" + d.dir}, d.env...),
-		Stdin: cmp.Or[io.Reader](d.in, strings.NewReader(d.stdin)), Stdout: &out, Stderr: &errs, Signals: d.signals, Root: d.root,
+		Stdin: cmp.Or[io.Reader](d.in, strings.NewReader(d.stdin)), Stdout: out, Stderr: errs, Signals: d.signals, Root: d.root,
 		Now: func() time.Time { return then },
 		StartEngine: func(_ context.Context, root, state string) error {
 			d.started = append(d.started, root+" "+state)
@@ -562,7 +572,6 @@ func (d *desk) runArgs(args ...string) (stdout, stderr string, code int) {
 			return nil
 		},
 	})
-	return out.String(), errs.String(), code
 }
 
 func equal(t *testing.T, what, got, want string) {

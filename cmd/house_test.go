@@ -169,7 +169,7 @@ func house() map[string][]string {
 // broughtBy is the package that brings a small room along: who may import the
 // one may import the other; "" of those that the house names.
 func broughtBy(room string) string {
-	return map[string]string{"api/archive": "runner/rootfs", "keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/keyorder": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "spec/cron": "spec", "builder/origin": "builder", "planner/difference": "planner", "planner/happening": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settings": "engine", "spec/yamlfile": "spec", "engine/unpack": "engine", "engine/temporary": "engine", "engine/target": "engine"}[room]
+	return map[string]string{"api/archive": "runner/rootfs", "keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/keyorder": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "spec/cron": "spec", "spec/size": "spec", "builder/origin": "builder", "planner/difference": "planner", "planner/happening": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settings": "engine", "spec/yamlfile": "spec", "engine/unpack": "engine", "engine/temporary": "engine", "engine/target": "engine"}[room]
 }
 
 // heavy are packages that only the engine links.

@@ -107,9 +107,9 @@ func TestWhatTheEngineHasIsMadeAndRemoved(t *testing.T) {
 		"volume rm -f nosuch":                 {"", "", 0},
 		"network rm edge":                     {"edge\n", "", 0},
 		"network rm":                          {"", "orlop network rm needs a network: see orlop network rm --help\n", 1},
-		"image rm busybox used":               {"busybox\n", "web/1 uses it\n", 1},
-		"image rm -f used":                    {"used\n", "", 0},
-		"image rm -f nosuch used":             {"used\n", "", 0},
+		"image rm busybox used":               {"Untagged: busybox:latest\nDeleted: sha256:busybox\n", "web/1 uses it\n", 1},
+		"image rm -f used":                    {"Untagged: used:latest\nDeleted: sha256:used\n", "", 0},
+		"image rm -f nosuch used":             {"Untagged: used:latest\nDeleted: sha256:used\n", "", 0},
 		"image tag shop-api registry/api:2":   {"", "", 0},
 		"image tag shop-api":                  {"", "orlop image tag needs a source and a target: see orlop image tag --help\n", 1},
 		"volume ls --filter size=3":           {"", "--filter is \"size=3\": it must be name=TEXT, label=NAME[=VALUE], driver=NAME or dangling=true|false\n", 1},
@@ -151,7 +151,7 @@ func TestTheImagesOfAStacksContainers(t *testing.T) {
 	}
 	equal(t, "images", stdout, "CONTAINER    REPOSITORY   TAG      PLATFORM   IMAGE ID       SIZE   CREATED\nshop-web-1   nginx        <none>              0123456789ab   0 B    unknown\n")
 	stdout, _, _ = d.run("images -q web")
-	equal(t, "digests", stdout, "sha256:0123456789abcdef\n")
+	equal(t, "IDs", stdout, "0123456789abcdef\n")
 	stdout, _, _ = d.run("images --format json web")
 	equal(t, "JSON", stdout, `[{"ID":"","ContainerName":"shop-web-1","Repository":"","Tag":"","Platform":"","Size":0,"Service":"web","Image":"nginx","Digest":"sha256:0123456789abcdef"}]`+"\n")
 }
@@ -231,8 +231,8 @@ func TestStacksAreListedWithTheirUse(t *testing.T) {
 		{Name: "made"},
 	}
 	stdout, _, _ := d.run("ls")
-	equal(t, "what runs", stdout, "NAME   STATUS                  INSTANCE   CREATED             USED   DISK     CONFIG FILES\n"+
-		"shop   exited(1), running(2)   -          About an hour ago   -      2.0 kB   /s/stack.yaml,/s/dev.yaml\n")
+	equal(t, "what runs", stdout, "NAME   STATUS       INSTANCE   CREATED             USED   DISK     CONFIG FILES\n"+
+		"shop   running(2)   -          About an hour ago   -      2.0 kB   /s/stack.yaml,/s/dev.yaml\n")
 	stdout, _, _ = d.run("ls -aq")
 	equal(t, "all names", stdout, "made\nshop\nshop-x\n")
 	var all []struct {

@@ -65,6 +65,9 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 	if req.UntilUnixNs, err = cli.Moment("until", f.until, now); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	a.Output.Out.OnFailure(cancel) // nobody sees what more comes
 	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		known, err := cli.Observe(ctx, client, s)
 		if err != nil {
@@ -94,8 +97,12 @@ func (a *app) sayOver(ctx context.Context, client *api.Client, s cli.Stack, serv
 	}
 	of := cmp.Or(strings.Join(services, ", "), s.Name)
 	why := "all containers of " + of + " have ended"
-	if !slices.ContainsFunc(containers, func(c planner.Container) bool { return len(services) == 0 || slices.Contains(services, c.Service) }) {
+	containers = slices.DeleteFunc(containers, func(c planner.Container) bool { return len(services) > 0 && !slices.Contains(services, c.Service) })
+	switch {
+	case len(containers) == 0:
 		why = of + " has no container"
+	case !slices.ContainsFunc(containers, func(c planner.Container) bool { return c.State != planner.Created }):
+		why = "no container of " + of + " was ever started"
 	}
 	fmt.Fprintf(a.Stderr, " nothing more to follow: %s\n", why)
 	return nil

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -99,22 +98,23 @@ func (a *app) ls(ctx context.Context, names []*regexp.Regexp, all, quiet bool, s
 	for _, p := range reply.Projects {
 		isNamed := len(names) == 0 || slices.ContainsFunc(names, func(r *regexp.Regexp) bool { return r.MatchString(p.Name) })
 		if isNamed && !strings.HasPrefix(p.Name, cli.LonePrefix) && (all || p.Running+p.Scheduled > 0) {
-			lines = append(lines, projectLine(p))
+			lines = append(lines, projectLine(p, all))
 		}
 	}
 	slices.SortFunc(lines, func(x, y lsLine) int { return cmp.Compare(x.Name, y.Name) })
 	switch {
 	case quiet:
+		t := display.NewTable(a.Stdout)
 		for _, l := range lines {
-			fmt.Fprintln(a.Stdout, l.Name)
+			fmt.Fprintln(t, l.Name)
 		}
-		return nil
+		return t.Flush()
 	case shape.IsJSON(): // as Compose has it, in one
 		return json.NewEncoder(a.Stdout).Encode(lines)
 	case !shape.IsTable():
 		return shape.Print(a.Stdout, lines)
 	}
-	t := tabwriter.NewWriter(a.Stdout, 0, 0, 3, ' ', 0)
+	t := display.NewTable(a.Stdout)
 	fmt.Fprintln(t, "NAME\tSTATUS\tINSTANCE\tCREATED\tUSED\tDISK\tCONFIG FILES")
 	now := a.Now()
 	for _, l := range lines {
@@ -128,9 +128,9 @@ func (a *app) ls(ctx context.Context, names []*regexp.Regexp, all, quiet bool, s
 	return t.Flush()
 }
 
-func projectLine(p *api.ProjectInfo) lsLine {
+func projectLine(p *api.ProjectInfo, all bool) lsLine {
 	l := lsLine{
-		Name: p.Name, Status: projectStatus(p), ConfigFiles: strings.Join(p.Files, ","), Instance: p.Instance,
+		Name: p.Name, Status: projectStatus(p, all), ConfigFiles: strings.Join(p.Files, ","), Instance: p.Instance,
 		CreatedAt: time.UnixMilli(p.CreatedUnixMs).UTC(), DiskUse: p.DiskBytes, Images: p.Images,
 	}
 	if p.Instance != "" {
@@ -144,20 +144,22 @@ func projectLine(p *api.ProjectInfo) lsLine {
 	return l
 }
 
-func projectStatus(p *api.ProjectInfo) string {
+// projectStatus is how many containers are in which state, as Compose says it: of those that run, if not of all.
+func projectStatus(p *api.ProjectInfo, all bool) string {
 	var parts []string
-	if p.Exited > 0 {
-		parts = append(parts, fmt.Sprintf("exited(%d)", p.Exited))
+	add := func(state string, n int32) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%s(%d)", state, n))
+		}
 	}
-	if p.Paused > 0 {
-		parts = append(parts, fmt.Sprintf("paused(%d)", p.Paused))
+	if all {
+		add("created", p.Created)
+		add("exited", p.Exited-p.Created)
 	}
-	if runs := p.Running - p.Paused; runs > 0 {
-		parts = append(parts, fmt.Sprintf("running(%d)", runs))
-	}
-	if p.Scheduled > 0 {
-		parts = append(parts, fmt.Sprintf("scheduled(%d)", p.Scheduled))
-	}
+	add("paused", p.Paused)
+	add("restarting", p.Restarting)
+	add("running", p.Running-p.Paused-p.Restarting)
+	add("scheduled", p.Scheduled)
 	switch {
 	case p.Instance == "" || len(parts) > 0:
 	case len(p.Images) > 0:

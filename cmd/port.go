@@ -43,7 +43,7 @@ func (a *app) portCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%q is not a port", args[1])
 			}
-			return ports.Print(c.Context(), a.Invocation, args[0], port, protocol, index)
+			return ports.Print(c.Context(), a.Invocation, args[0], port, strings.ToLower(protocol), index)
 		},
 	}
 	c.Flags().StringVar(&protocol, "protocol", "tcp", "tcp or udp")

@@ -1,6 +1,7 @@
 package cmd_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -15,13 +16,13 @@ func fleet() []planner.Container {
 	web := &planner.Applied{
 		Service: &spec.Service{
 			Name: "web", Image: "nginx", Command: spec.Command{"nginx", "-g", "daemon off;"}, Expose: []string{"80", "9000"},
-			Labels: map[string]string{"tier": "front"}, Volumes: []spec.Mount{{Type: spec.MountVolume, Source: "data", Target: "/d"}},
+			Labels: map[string]string{"tier": "front"}, DependsOn: map[string]spec.Dependency{"db": {Condition: "service_healthy", Restart: true}}, Volumes: []spec.Mount{{Type: spec.MountVolume, Source: "data", Target: "/d"}},
 		},
 		Networks: map[string]string{"default": "shop_default"}, Volumes: map[string]string{"data": "shop_data"}, Image: "sha256:0123456789abcdef",
 	}
 	return []planner.Container{
 		{
-			ID: "w1", Name: "shop-web-1", Service: "web", Number: 1, State: planner.Running, Health: planner.Healthy, Applied: web, Exposed: []string{"80/tcp", "443/tcp"}, Version: "v1",
+			ID: "w1", Name: "shop-web-1", Service: "web", Number: 1, State: planner.Running, Health: planner.Healthy, Applied: web, Exposed: []string{"80/tcp", "443/tcp"}, Version: "v1", WorkingDir: "/s", ConfigFiles: []string{"/s/stack.yaml", "/s/dev.yaml"},
 			CreatedAt: ago(4 * time.Minute), StartedAt: ago(3 * time.Minute), Published: []planner.Binding{
 				{HostIP: "::", HostPort: 8080, Target: 80, Protocol: "tcp"}, {HostIP: "0.0.0.0", HostPort: 8080, Target: 80, Protocol: "tcp"},
 			},
@@ -56,9 +57,11 @@ shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up
 		"ps --format {{.Name}}={{.State}}":                                              "shop-db-2=restarting\nshop-web-1=running\n",
 		"ps -a -q --status created web":                                                 "r1\n",
 		"port web 80":                                                                   "0.0.0.0:8080\n",
-		"-p shop images -q --format json":                                               "\n\nsha256:0123456789abcdef\n\n",
+		"-p shop images -q --format json":                                               "0123456789abcdef\n",
+		"ps -aq --status dead":                                                          "",
+		"port --protocol TCP web 80":                                                    "0.0.0.0:8080\n",
 		"ps --format json web": `{"Command":"\"nginx -g daemon off;\"","CreatedAt":"2026-11-21 11:56:00 +0000 UTC","ExitCode":0,"Health":"healthy","ID":"w1",` +
-			`"Image":"nginx","Labels":"com.docker.compose.config-hash=` + fleet()[0].Applied.Service.Hash("nginx") + `,com.docker.compose.container-number=1,com.docker.compose.image=sha256:0123456789abcdef,com.docker.compose.oneoff=False,com.docker.compose.project=shop,` +
+			`"Image":"nginx","Labels":"com.docker.compose.config-hash=` + fleet()[0].Applied.Service.Hash("nginx") + `,com.docker.compose.container-number=1,com.docker.compose.depends_on=db:service_healthy:true,com.docker.compose.image=sha256:0123456789abcdef,com.docker.compose.oneoff=False,com.docker.compose.project=shop,com.docker.compose.project.config_files=/s/stack.yaml,/s/dev.yaml,com.docker.compose.project.working_dir=/s,` +
 			`com.docker.compose.service=web,com.docker.compose.version=v1,tier=front","LocalVolumes":"1","Mounts":"shop_data","Name":"shop-web-1","Names":"shop-web-1",` +
 			`"Networks":"shop_default","Ports":"0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp, 9000/tcp","Project":"shop","Publishers":[` +
 			`{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},` +
@@ -70,6 +73,33 @@ shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up
 			t.Errorf("%s: %s", line, stderr)
 		}
 		equal(t, "output of "+line, stdout, want)
+	}
+}
+
+// counted counts the calls that write to it.
+type counted struct {
+	bytes.Buffer
+	writes int
+}
+
+func (c *counted) Write(text []byte) (int, error) {
+	c.writes++
+	return c.Buffer.Write(text)
+}
+
+// TestListsAreWrittenAtOnce: a reader that leaves after the first lines (grep -q) ends nobody who writes the rest.
+func TestListsAreWrittenAtOnce(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.observed.Containers = fleet()
+	d.engine.projects = []*api.ProjectInfo{{Name: "shop", Running: 3}, {Name: "blog", Running: 1}}
+	for _, line := range []string{
+		"ps -a", "ps -aq", "ps -a --services", "ps -a --format json", "ps -a --format {{.Name}}", "ls", "ls -q", "ls --format {{.Name}}",
+		"images", "images -q", "images --format {{.Service}}", "config", "config --services", "config --images",
+	} {
+		var out counted
+		if code := d.into(&out, line); code != 0 || out.writes != 1 || bytes.Count(out.Bytes(), []byte("\n")) < 2 && line != "images -q" {
+			t.Errorf("%s writes by %d calls:\n%s", line, out.writes, out.String())
+		}
 	}
 }
 
@@ -103,19 +133,20 @@ func TestAPortThatIsNotPublishedIsRefused(t *testing.T) {
 func TestLs(t *testing.T) {
 	d := newDesk(t, "").serve()
 	d.engine.projects = []*api.ProjectInfo{
-		{Name: "shop", Running: 3, Exited: 1, Files: []string{"/s/stack.yaml"}, CreatedUnixMs: then.Add(-3 * time.Hour).UnixMilli(), DiskBytes: 1500}, {Name: "old", Exited: 2},
+		{Name: "shop", Running: 3, Exited: 3, Created: 1, Restarting: 1, Files: []string{"/s/stack.yaml"}, CreatedUnixMs: then.Add(-3 * time.Hour).UnixMilli(), DiskBytes: 1500}, {Name: "old", Exited: 2},
 		{Name: "shop-a", Instance: "a", Running: 1, Files: []string{"/s/stack.yaml", "/s/stack.override.yaml"}, DiskBytes: 2_000_000,
 			CreatedUnixMs: then.Add(-72 * time.Hour).UnixMilli(), UsedUnixMs: then.Add(-5 * time.Minute).UnixMilli()},
 		{Name: "shop-z", Instance: "z"},
 	}
 	for line, want := range map[string]string{
-		"ls --format json": `[{"Name":"shop","Status":"exited(1), running(3)","ConfigFiles":"/s/stack.yaml","CreatedAt":"2026-11-21T09:00:00Z","DiskUse":1500},` +
+		"ls --format json": `[{"Name":"shop","Status":"restarting(1), running(2)","ConfigFiles":"/s/stack.yaml","CreatedAt":"2026-11-21T09:00:00Z","DiskUse":1500},` +
 			`{"Name":"shop-a","Status":"running(1)","ConfigFiles":"/s/stack.yaml,/s/stack.override.yaml","Instance":"a",` +
 			`"CreatedAt":"2026-11-18T12:00:00Z","UsedAt":"2026-11-21T11:55:00Z","DiskUse":2000000}]` + "\n",
-		"ls -aq": "old\nshop\nshop-a\nshop-z\n",
-		"ls": "NAME     STATUS                  INSTANCE   CREATED       USED            DISK     CONFIG FILES\n" +
-			"shop     exited(1), running(3)   -          3 hours ago   -               1.5 kB   /s/stack.yaml\n" +
-			"shop-a   running(1)              a          3 days ago    5 minutes ago   2.0 MB   /s/stack.yaml,/s/stack.override.yaml\n",
+		"ls -a --format {{.Name}}={{.Status}}": "old=exited(2)\nshop=created(1), exited(2), restarting(1), running(2)\nshop-a=running(1)\nshop-z=down\n",
+		"ls -aq":                               "old\nshop\nshop-a\nshop-z\n",
+		"ls": "NAME     STATUS                      INSTANCE   CREATED       USED            DISK     CONFIG FILES\n" +
+			"shop     restarting(1), running(2)   -          3 hours ago   -               1.5 kB   /s/stack.yaml\n" +
+			"shop-a   running(1)                  a          3 days ago    5 minutes ago   2.0 MB   /s/stack.yaml,/s/stack.override.yaml\n",
 	} {
 		stdout, _, _ := d.run(line)
 		equal(t, "output of "+line, stdout, want)

@@ -2,12 +2,14 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/oneoff"
+	"github.com/orlop/orlop/cmd/terminal"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -30,7 +32,7 @@ func (a *app) runCommand() *cobra.Command {
 				f.NoTerminal = !tty
 			}
 			if asked := c.Flags().Changed("tty") || c.Flags().Changed("no-TTY") || c.Flags().Changed("no-tty"); asked && !f.NoTerminal && !f.Detach && !display.IsTerminal(a.Stdin) {
-				return errors.New("the input is not a terminal: leave --tty out, or use -T")
+				return fmt.Errorf("%w: leave --tty out, or use -T", terminal.ErrNoTerminal)
 			}
 			return oneoff.Run(c.Context(), a.Invocation, args[0], args[1:], f)
 		},

@@ -140,6 +140,9 @@ func (a *app) showStats(r *api.StatsReply, f statsFlags, processes bool, frames 
 		table = display.ProcessTable(r, a.Now())
 	}
 	if f.once || !display.IsTerminal(a.Stdout) {
+		if processes && len(table) == 1 { // as Compose does: a script asks whether anything runs
+			return nil
+		}
 		_, err := fmt.Fprint(a.Stdout, display.Lines(table))
 		return err
 	}

@@ -27,14 +27,14 @@ func TestStatsShowsTheFirstWholeMeasurement(t *testing.T) {
 	d := newDesk(t, shop).serve()
 	d.engine.stats = []*api.StatsReply{{Containers: []*api.ContainerStats{{Name: "not-yet"}}}, measured()}
 	stdout, stderr, _ := d.run("stats --no-stream")
-	equal(t, "stats", stdout+stderr, `NAME         CPU %    MEM USAGE / LIMIT   MEM %    NET I/O         BLOCK I/O      PIDS
-shop-db-1    0.00%    1.0 MB / 0 B        0.00%    0 B / 0 B       0 B / 0 B      0
-shop-web-1   12.35%   2.5 MB / 10.0 MB    25.00%   1.5 kB / 20 B   4.1 kB / 0 B   2
+	equal(t, "stats", stdout+stderr, `CONTAINER ID   NAME         CPU %    MEM USAGE / LIMIT     MEM %    NET I/O       BLOCK I/O    PIDS
+fedcba987654   shop-db-1    0.00%    976.6KiB / 0B         0.00%    0B / 0B       0B / 0B      0
+0123456789ab   shop-web-1   12.35%   2.384MiB / 9.537MiB   25.00%   1.5kB / 20B   4.1kB / 0B   2
 `)
 	stdout, _, _ = d.run("stats --no-stream --format json web")
 	_, line, _ := strings.Cut(stdout, "\n")
-	equal(t, "a line of JSON", line, `{"BlockIO":"4.1 kB / 0 B","CPUPerc":"12.35%","Container":"0123456789ab","ID":"0123456789abcdef","MemPerc":"25.00%",`+
-		`"MemUsage":"2.5 MB / 10.0 MB","Name":"shop-web-1","NetIO":"1.5 kB / 20 B","PIDs":"2","Service":"web","Number":1,"CPUPercent":12.345,`+
+	equal(t, "a line of JSON", line, `{"BlockIO":"4.1kB / 0B","CPUPerc":"12.35%","Container":"0123456789ab","ID":"0123456789abcdef","MemPerc":"25.00%",`+
+		`"MemUsage":"2.384MiB / 9.537MiB","Name":"shop-web-1","NetIO":"1.5kB / 20B","PIDs":"2","Service":"web","Number":1,"CPUPercent":12.345,`+
 		`"Memory":2500000,"MemoryLimit":10000000,"NetReceived":1500,"NetSent":20,"BlockRead":4096,"BlockWritten":0}`+"\n")
 	if req := d.engine.measure; req.Project != "shop" || strings.Join(req.Services, " ") != "web" || req.Processes {
 		t.Errorf("the engine was asked for %v", req)
@@ -57,6 +57,15 @@ func TestTopShowsProcessesOnceWithoutATerminal(t *testing.T) {
 web       1   0     10    1      12   11:00   ?       00:01:01   1.5 MB   nginx -g daemon off;
 web       1   33    11    1      0    Nov19   pts/1   00:00:00   1.0 MB   nginx: worker
 `)
+}
+
+func TestTopOfNothingThatRunsIsEmpty(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.stats = []*api.StatsReply{{}}
+	stdout, stderr, code := d.run("top")
+	if equal(t, "top", stdout+stderr, ""); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
 }
 
 // enough is a writer that says when it has a number of lines.

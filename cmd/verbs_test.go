@@ -210,7 +210,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"why web db", shop, "orlop why takes SERVICE, not \"db\" too: see orlop why --help\n"},
 		{"network connect edge", shop, "orlop network connect needs NETWORK CONTAINER: see orlop network connect --help\n"},
 		{"ls web", shop, "orlop ls takes no arguments, not \"web\": see orlop ls --help\n"},
-		{"run -it web", shop, "the input is not a terminal: leave --tty out, or use -T\n"},
+		{"run -it web", shop, "the input device is not a TTY: leave --tty out, or use -T\n"},
 		{"publish", shop, "orlop publish needs a repository: see orlop publish --help\n"},
 		{"publish x --insecure-registry", shop, "the engine reaches docker.io with TLS: write \"http: true\" for it in engine.yaml (docs/engine.md, Settings)\n"},
 		{"--dry-run exec web true", shop, "orlop exec has no dry run: nothing was done\n"},

@@ -131,8 +131,8 @@ func (e *Engine) projectInfos() []*api.ProjectInfo {
 	}
 	for _, p := range e.runner.Projects() {
 		add(&api.ProjectInfo{
-			Name: p.Name, Running: int32(p.Running), Paused: int32(p.Paused), Exited: int32(p.Exited), Files: p.Files, WorkingDir: p.WorkingDir,
-			CreatedUnixMs: p.Created.UnixMilli(),
+			Name: p.Name, Running: int32(p.Running), Paused: int32(p.Paused), Exited: int32(p.Exited), Restarting: int32(p.Restarting), Created: int32(p.Created), Files: p.Files, WorkingDir: p.WorkingDir,
+			CreatedUnixMs: p.Since.UnixMilli(),
 		})
 	}
 	for _, i := range e.instances.List() {

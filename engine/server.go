@@ -358,10 +358,9 @@ func (s *server) TagImage(ctx context.Context, req *api.TagRequest) (*api.TagRep
 	return &api.TagReply{}, s.images.Tag(ctx, req.Source, req.Target)
 }
 
-// RemoveImage removes an image's name.
+// RemoveImage removes an image, or a name of it.
 func (s *server) RemoveImage(ctx context.Context, req *api.RemoveImageRequest) (*api.RemoveImageReply, error) {
-	isAbsent, err := s.runner.Inventory().RemoveImage(ctx, req.Name, req.Force)
-	return &api.RemoveImageReply{Absent: isAbsent}, err
+	return images.Remove(ctx, s.runner.Inventory(), req)
 }
 
 // Main runs an engine as the process's own task: flags are parsed, the

@@ -137,7 +137,7 @@ func inputReasons(service string, old, want *Inputs) []Reason {
 			rs = append(rs, Reason{Path: path + "." + k, Text: "its build changed: " + k})
 		}
 	}
-	if files := difference.Files(old.Files, want.Files); len(files) > 0 {
+	if files := want.changedFiles(old); len(files) > 0 {
 		rs = append(rs, Reason{Path: path + ".context", Text: "its build context changed (" + difference.Listed(files) + ")"})
 	}
 	for _, k := range slices.Sorted(maps.Keys(difference.Merged(old.Given, want.Given))) {

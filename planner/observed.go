@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/planner/difference"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -49,12 +50,40 @@ type Inputs struct {
 	// are not in Sum: they hold for the build that they were given for, whose
 	// image stands until what the stack file says changes.
 	Given map[string]string `json:"given,omitempty"`
+	// Taken are the paths of the context that the Dockerfile takes something from; nil: any. Plain says of what an image was
+	// built from that its base images bring no instructions (ONBUILD), which might take more.
+	Taken *[]string `json:"taken,omitempty"`
+	Plain bool      `json:"plain,omitempty"`
 }
 
 // isBuiltFrom says that an image which was built from have is what a command
 // wants; asked, that the command asks for builds and means its own arguments.
 func (want *Inputs) isBuiltFrom(have *Inputs, asked bool) bool {
-	return have != nil && want.Sum == have.Sum && (!asked && len(want.Given) == 0 || maps.Equal(want.Given, have.Given))
+	return have != nil && (want.Sum == have.Sum || want.takesTheSame(have)) && (!asked && len(want.Given) == 0 || maps.Equal(want.Given, have.Given))
+}
+
+// takesTheSame says that what differs of the context is nothing that the build takes: BuildKit would find all of its steps done.
+func (want *Inputs) takesTheSame(have *Inputs) bool {
+	isKnown := want.Taken != nil && have.Plain && want.Files != nil && have.Files != nil && !want.Floating && len(want.Bases) == len(have.Bases)
+	if !isKnown || !maps.Equal(want.Other, have.Other) {
+		return false
+	}
+	for base := range want.Bases {
+		if _, ok := have.Bases[base]; !ok {
+			return false
+		}
+	}
+	return len(difference.Taken(have.Files, want.Files, *want.Taken)) == 0
+}
+
+// changedFiles are those of the context that may have made a difference.
+func (want *Inputs) changedFiles(have *Inputs) []string {
+	if want.Taken != nil && have.Plain {
+		if files := difference.Taken(have.Files, want.Files, *want.Taken); len(files) > 0 {
+			return files
+		}
+	}
+	return difference.Files(have.Files, want.Files)
 }
 
 // Network is a network that exists.
@@ -120,7 +149,11 @@ type Container struct {
 	FrozenAt    time.Time  `json:"frozen_at,omitzero"` // when it was paused, or has gone on, last
 	Signal      int        `json:"signal,omitempty"`   // that was sent to it by hand, last
 	SignalledAt time.Time  `json:"signalled_at,omitzero"`
+	RestartedAt time.Time  `json:"restarted_at,omitzero"` // by hand, last
+	UpdatedAt   time.Time  `json:"updated_at,omitzero"`   // when it was changed in place, last
 	Project     string     `json:"project,omitempty"`
+	WorkingDir  string     `json:"working_dir,omitempty"`  // of its project
+	ConfigFiles []string   `json:"config_files,omitempty"` // of its project, when it was made
 	Health      Health     `json:"health,omitempty"`
 	ExitCode    int        `json:"exit_code"`
 	OOMKilled   bool       `json:"oom_killed,omitempty"`

@@ -12,6 +12,7 @@ func TestOfTooManyReplicasThoseStayThatNeedNotBeReplaced(t *testing.T) {
 	for name, test := range map[string]struct {
 		numbers  []int
 		outdated []int
+		created  []int // never started
 		scale    int
 		shared   bool
 		options  Options
@@ -23,6 +24,8 @@ func TestOfTooManyReplicasThoseStayThatNeedNotBeReplaced(t *testing.T) {
 		"none is":                            {numbers: []int{1, 2, 3}, outdated: []int{1, 2, 3}, scale: 1, steps: []string{"remove web/2", "remove web/3", "replace web/1"}},
 		"all are to be made anew":            {numbers: []int{1, 2, 3}, outdated: []int{1}, scale: 1, options: Options{ForceRecreate: true}, steps: []string{"remove web/2", "remove web/3", "replace web/1"}},
 		"others share what the first one is": {numbers: []int{1, 2}, outdated: []int{1}, scale: 1, shared: true, steps: []string{"remove web/2", "replace web/1"}},
+		"the later ones were never started":  {numbers: []int{1, 2, 3}, outdated: []int{1}, created: []int{2, 3}, scale: 2, steps: []string{"remove web/3", "replace web/1", "start web/2"}},
+		"the first one was never started":    {numbers: []int{1, 3, 4}, created: []int{1}, scale: 2, steps: []string{"remove web/1"}},
 		"later numbers only":                 {numbers: []int{3, 4}, scale: 2},
 		"one more than those":                {numbers: []int{3, 4}, scale: 3, steps: []string{"create web/1"}},
 		"two more than one":                  {numbers: []int{2}, scale: 3, steps: []string{"create web/1", "create web/3"}},
@@ -39,7 +42,11 @@ func TestOfTooManyReplicasThoseStayThatNeedNotBeReplaced(t *testing.T) {
 				if want.Image = "sha256:1"; slices.Contains(test.outdated, n) {
 					want.Image = "sha256:0"
 				}
-				o.Containers = append(o.Containers, Container{ID: fmt.Sprint("c", n), Service: "web", Number: n, State: Running, Applied: &want})
+				state := Running
+				if slices.Contains(test.created, n) {
+					state = Created
+				}
+				o.Containers = append(o.Containers, Container{ID: fmt.Sprint("c", n), Service: "web", Number: n, State: state, Applied: &want})
 			}
 			test.options.Services = []string{"web"}
 			plan, err := Converge(p, &o, test.options)

@@ -194,7 +194,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 		return err
 	}
 	failpoint.Hit("runner/change-recorded")
-	c.apply(supervisor.Updated{Terms: made.Terms(), Recheck: !reflect.DeepEqual(made.Probe, rec.Probe)})
+	c.apply(supervisor.Updated{Terms: made.Terms(), Recheck: !reflect.DeepEqual(made.Probe, rec.Probe), At: r.Now()})
 	return nil
 }
 
@@ -318,6 +318,6 @@ func (c *container) restart(ctx, waits context.Context, grace Grace, note func(p
 		c.route() // it goes on
 		return err
 	}
-	c.apply(supervisor.StartAsked{})
+	c.apply(supervisor.StartAsked{Restart: true})
 	return c.begin(ctx, waits, note)
 }

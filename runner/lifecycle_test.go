@@ -70,16 +70,16 @@ func TestWaysOfEndingAContainer(t *testing.T) {
 	}
 }
 
-func TestASignalThatEndsNothingForCertainIsNoStop(t *testing.T) {
+func TestAKillThatEndsAContainerStopsIt(t *testing.T) {
 	h := newHost(t)
 	r := h.engine(t)
-	c := h.add(t, r, of(planner.Created, "no"))
+	c := h.add(t, r, of(planner.Created, "always"))
 	if err := c.kill(r.ctx, ""); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("a kill of what does not run: %v", err)
 	}
 	must(t, c.start(r.ctx))
 	must(t, c.kill(r.ctx, "TERM"))
-	if got := r.awaitState(t, c.id, "exited", in(planner.Exited)); got.Stopped || got.ExitCode != 143 {
+	if got := r.awaitState(t, c.id, "exited", in(planner.Exited)); !got.Stopped || got.ExitCode != 143 {
 		t.Errorf("%+v", got)
 	}
 }

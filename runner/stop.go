@@ -205,8 +205,8 @@ func (c *container) awaitKilled(ctx context.Context, task containerd.Task, end *
 	}
 }
 
-// kill sends a signal to the container's process; it is stopped on the user's
-// word if that ends it for certain. What can't be sent is no event.
+// kill sends a signal to the container's process; what ends by it has ended on the
+// user's word (supervisor.EndAsked, Signalled). What can't be sent is no event.
 func (c *container) kill(waits context.Context, name string) error {
 	sig, err := proc.ParseSignal(name)
 	if err != nil {
@@ -219,7 +219,7 @@ func (c *container) kill(waits context.Context, name string) error {
 	c.mu.Unlock()
 	sent := supervisor.Signalled{Signal: int(sig), At: c.r.Now()} // before what comes of it
 	switch {
-	case state == planner.Restarting:
+	case state == planner.Restarting && (sig == syscall.SIGKILL || sig == stop || supervisor.AsksToEnd(int(sig))):
 		if err := c.op.Lock(waits); err != nil {
 			return err
 		}
@@ -233,6 +233,8 @@ func (c *container) kill(waits context.Context, name string) error {
 		return fmt.Errorf("%s %w", c.name, ErrNotRunning)
 	case sig == syscall.SIGKILL:
 		c.apply(supervisor.StopAsked{ByUser: true})
+	case sig == stop:
+		c.apply(supervisor.EndAsked{})
 	}
 	if err := c.signal(ctx, task, sig); err != nil {
 		return err

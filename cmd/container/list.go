@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -108,14 +107,11 @@ func (l *listing) print(w io.Writer, f *format.Format[display.Container], lines 
 	}
 	switch {
 	case l.quiet:
-		for _, line := range lines {
-			fmt.Fprintln(w, line.ID)
-		}
-		return nil
+		return display.ContainerIDs(w, lines)
 	case !f.IsTable():
 		return f.Print(w, lines)
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	t := display.NewTable(w)
 	size := func(text string) string {
 		if l.sizes {
 			return "\t" + text

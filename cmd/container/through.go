@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -64,14 +63,14 @@ func (v *Verbs) exec() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			start.Command = cli.CommandOf(args[1:])
 			start.Stdin = start.Stdin && !start.Detach
-			if tty && start.Stdin && !display.IsTerminal(v.Of().Stdin) {
-				return errors.New("the input is not a terminal: leave -t out")
-			}
-			start.Terminal = tty && !start.Detach && terminal.IsOn(v.Of())
+			start.Terminal = tty && !start.Detach
 			start.Environment = cli.FillEnvironment(start.Environment, v.Of().Variables(c.Context()))
 			of, err := v.one(c.Context(), args[0])
 			if err != nil {
 				return err
+			}
+			if start.Terminal && start.Stdin && !display.IsTerminal(v.Of().Stdin) {
+				return fmt.Errorf("%w: leave -t out", terminal.ErrNoTerminal)
 			}
 			start.Project, start.Container, start.Service = of.project, of.ID, of.Service
 			return v.runExec(c.Context(), &start, keys)

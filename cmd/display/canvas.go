@@ -16,8 +16,11 @@ type Canvas struct {
 // NewCanvas draws on a terminal.
 func NewCanvas(w io.Writer) *Canvas { return &Canvas{w: w} }
 
-// Draw replaces what is on the screen, in one write.
+// Draw replaces what is on the screen, in one write. Nothing over nothing writes nothing: a program's own output may come next.
 func (c *Canvas) Draw(lines []string, columns int) {
+	if len(lines)+len(c.drawn) == 0 {
+		return
+	}
 	var b strings.Builder
 	b.WriteString("\x1b[?2026h\x1b[?25l")
 	if up := c.rows(columns); up > 0 {

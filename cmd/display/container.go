@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -211,11 +210,20 @@ func labelsOf(c *planner.Container, project string) map[string]string {
 		"com.docker.compose.container-number": strconv.Itoa(c.Number),
 		"com.docker.compose.oneoff":           map[bool]string{true: "True", false: "False"}[c.OneOff],
 	}
+	if c.WorkingDir != "" {
+		labels["com.docker.compose.project.working_dir"], labels["com.docker.compose.project.config_files"] = c.WorkingDir, strings.Join(c.ConfigFiles, ",")
+	}
 	if c.Version != "" {
 		labels["com.docker.compose.version"] = c.Version
 	}
 	if c.Applied != nil && c.Applied.Service != nil {
 		labels["com.docker.compose.config-hash"] = c.Applied.Service.Hash(ImageText(c, project))
+		var depends []string
+		for _, name := range slices.Sorted(maps.Keys(c.Applied.Service.DependsOn)) {
+			on := c.Applied.Service.DependsOn[name]
+			depends = append(depends, fmt.Sprintf("%s:%s:%t", name, on.Condition, on.Restart))
+		}
+		labels["com.docker.compose.depends_on"] = strings.Join(depends, ",")
 		maps.Copy(labels, c.Applied.Service.Labels)
 	}
 	if c.Applied != nil && c.Applied.Image != "" {
@@ -315,7 +323,7 @@ func Span(d time.Duration) string {
 
 // ContainerTable prints containers as ps does; whole leaves commands uncut.
 func ContainerTable(w io.Writer, containers []Container, whole bool) error {
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	t := NewTable(w)
 	isSized := slices.ContainsFunc(containers, func(c Container) bool { return c.isSized })
 	size := func(text string) string {
 		if isSized {
@@ -329,6 +337,15 @@ func ContainerTable(w io.Writer, containers []Container, whole bool) error {
 			c = c.Cut()
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", c.Name, c.Image, c.Command, c.Service, c.RunningFor, c.Status, c.Ports, size(c.Size))
+	}
+	return t.Flush()
+}
+
+// ContainerIDs prints the IDs of containers, a line each.
+func ContainerIDs(w io.Writer, containers []Container) error {
+	t := NewTable(w)
+	for i := range containers {
+		fmt.Fprintln(t, containers[i].ID)
 	}
 	return t.Flush()
 }

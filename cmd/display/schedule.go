@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/orlop/orlop/planner"
@@ -16,7 +15,7 @@ import (
 
 // ScheduleTable prints the jobs that the engine runs as ps does.
 func ScheduleTable(w io.Writer, jobs map[string]planner.Schedule) error {
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	t := NewTable(w)
 	fmt.Fprintln(t, "JOB\tSCHEDULE\tLAST RUN\tNEXT RUN")
 	for _, name := range slices.Sorted(maps.Keys(jobs)) {
 		j := jobs[name]

@@ -49,15 +49,31 @@ func StatsHeaders() map[string]any {
 // StatsJSON is a measurement as "stats --format json" prints it.
 func StatsJSON(c *api.ContainerStats) StatsLine {
 	return StatsLine{
-		BlockIO: pair(c.ReadBytes, c.WrittenBytes), CPUPerc: percent(c.CpuPercent), Container: c.Id[:min(12, len(c.Id))], ID: c.Id,
-		MemPerc: percent(memoryPercent(c)), MemUsage: pair(c.MemoryBytes, c.MemoryLimitBytes), Name: c.Name,
-		NetIO: pair(c.NetReceivedBytes, c.NetSentBytes), PIDs: strconv.Itoa(int(c.ProcessCount)),
+		BlockIO: pair(c.ReadBytes, c.WrittenBytes, moved), CPUPerc: percent(c.CpuPercent), Container: c.Id[:min(12, len(c.Id))], ID: c.Id,
+		MemPerc: percent(memoryPercent(c)), MemUsage: pair(c.MemoryBytes, c.MemoryLimitBytes, held), Name: c.Name,
+		NetIO: pair(c.NetReceivedBytes, c.NetSentBytes, moved), PIDs: strconv.Itoa(int(c.ProcessCount)),
 		Service: c.Service, Number: c.Number, CPUPercent: c.CpuPercent, Memory: c.MemoryBytes, MemoryLimit: c.MemoryLimitBytes,
 		NetReceived: c.NetReceivedBytes, NetSent: c.NetSentBytes, BlockRead: c.ReadBytes, BlockWritten: c.WrittenBytes,
 	}
 }
 
-func pair(a, b int64) string { return Bytes(a) + " / " + Bytes(b) }
+func pair(a, b int64, text func(int64) string) string { return text(a) + " / " + text(b) }
+
+// held is a size of memory in Docker's words, which scripts cut up: "2.384MiB".
+func held(bytes int64) string {
+	return dockerSize(bytes, 1024, 4, "B", "KiB", "MiB", "GiB", "TiB", "PiB")
+}
+
+// moved is how much went over a network or to a disk, in Docker's words: "1.5kB".
+func moved(bytes int64) string { return dockerSize(bytes, 1000, 3, "B", "kB", "MB", "GB", "TB", "PB") }
+
+func dockerSize(bytes int64, step float64, digits int, units ...string) string {
+	size := float64(bytes)
+	for size+0.5 >= step && len(units) > 1 { // before it is rounded to one more digit
+		size, units = size/step, units[1:]
+	}
+	return strconv.FormatFloat(size, 'g', digits, 64) + units[0]
+}
 
 func percent(p float64) string { return fmt.Sprintf("%.2f%%", p) }
 
@@ -81,10 +97,10 @@ func tabled(rows [][]string) []string {
 
 // StatsTable is what containers use, as rows of text.
 func StatsTable(r *api.StatsReply) []string {
-	rows := [][]string{{"NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"}}
+	rows := [][]string{{"CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"}}
 	for _, c := range r.Containers {
 		l := StatsJSON(c)
-		rows = append(rows, []string{l.Name, l.CPUPerc, l.MemUsage, l.MemPerc, l.NetIO, l.BlockIO, l.PIDs})
+		rows = append(rows, []string{l.Container, l.Name, l.CPUPerc, l.MemUsage, l.MemPerc, l.NetIO, l.BlockIO, l.PIDs})
 	}
 	return tabled(rows)
 }

@@ -78,6 +78,11 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 	hup, hupped := healthy, stopped
 	hup.Signal, hup.SignalledAt = 1, at(4.5)
 	hupped.Signal, hupped.SignalledAt = 1, at(4.5)
+	byHand, limited := stopped, healthy
+	byHand.State, byHand.Stopped, byHand.StartedAt, byHand.RestartedAt = planner.Running, false, at(6), at(6)
+	ending := stopped
+	ending.Stopped = false
+	limited.UpdatedAt = at(3.6)
 	waits, tried := again, again
 	waits.State, waits.StartedAt, waits.Restarts = planner.Restarting, at(2), 0
 	tried.State, tried.StartedAt, tried.Restarts = planner.Restarting, at(2), 1
@@ -93,20 +98,24 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 			"create@1.0s start@2.0s health_status: healthy@3.0s die@5.0s=143 stop@5.0s destroy@9.0s"},
 		"states that come as one":       {[]*api.ContainerChange{synced, changed(t, running)}, "create@1.0s start@2.0s"},
 		"a program that ends at once":   {[]*api.ContainerChange{synced, changed(t, created), changed(t, once)}, "create@1.0s start@2.0s die@2.5s=0"},
-		"out of memory, then restarted": {[]*api.ContainerChange{synced, changed(t, running), changed(t, oom), changed(t, again)}, "create@1.0s start@2.0s oom@6.0s die@6.0s=137 start@7.0s restart@7.0s"},
-		"a restart that comes as one":   {[]*api.ContainerChange{first(changed(t, running)), synced, changed(t, again)}, "die@6.0s=0 start@7.0s restart@7.0s"},
+		"out of memory, then restarted": {[]*api.ContainerChange{synced, changed(t, running), changed(t, oom), changed(t, again)}, "create@1.0s start@2.0s oom@6.0s die@6.0s=137 start@7.0s"},
+		"a restart that comes as one":   {[]*api.ContainerChange{first(changed(t, running)), synced, changed(t, again)}, "die@6.0s=0 start@7.0s"},
 		"health that is lost":           {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, unhealthy)}, "health_status: unhealthy@4.0s"},
 		"what an engine that comes back tells is held against what was known": {
-			[]*api.ContainerChange{first(changed(t, running)), synced, first(changed(t, again)), synced}, "die@6.0s=0 start@7.0s restart@7.0s"},
+			[]*api.ContainerChange{first(changed(t, running)), synced, first(changed(t, again)), synced}, "die@6.0s=0 start@7.0s"},
 		"a stop in all its steps": {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, ended), changed(t, over)},
 			"die@5.0s=143 stop@5.0s"},
 		"a restart in all its steps": {[]*api.ContainerChange{first(changed(t, running)), synced, changed(t, waits), changed(t, tried), changed(t, again)},
-			"die@6.0s=0 start@7.0s restart@7.0s"},
-		"a pause":                          {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, paused), changed(t, goesOn)}, "pause@3.2s unpause@3.4s"},
-		"a kill while it pauses":           {[]*api.ContainerChange{first(changed(t, paused)), synced, changed(t, stopped)}, "die@5.0s=143 stop@5.0s"},
-		"a signal that does not end it":    {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, hup), changed(t, hupped)}, "kill@4.5s die@5.0s=143 stop@5.0s"},
-		"a signal that ends it at once":    {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, hupped)}, "kill@4.5s die@5.0s=143 stop@5.0s"},
-		"what went away without an engine": {[]*api.ContainerChange{first(changed(t, running)), synced, synced}, "destroy@9.0s"},
+			"die@6.0s=0 start@7.0s"},
+		"a restart by hand": {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, ending), changed(t, byHand)},
+			"die@5.0s=143 start@6.0s restart@6.0s"},
+		"a restart by hand that comes as one": {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, byHand)}, "die@5.0s=143 start@6.0s restart@6.0s"},
+		"a change in place":                   {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, limited), changed(t, healthy)}, "update@3.6s"},
+		"a pause":                             {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, paused), changed(t, goesOn)}, "pause@3.2s unpause@3.4s"},
+		"a kill while it pauses":              {[]*api.ContainerChange{first(changed(t, paused)), synced, changed(t, stopped)}, "die@5.0s=143 stop@5.0s"},
+		"a signal that does not end it":       {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, hup), changed(t, hupped)}, "kill@4.5s die@5.0s=143 stop@5.0s"},
+		"a signal that ends it at once":       {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, hupped)}, "kill@4.5s die@5.0s=143 stop@5.0s"},
+		"what went away without an engine":    {[]*api.ContainerChange{first(changed(t, running)), synced, synced}, "destroy@9.0s"},
 	} {
 		h := &history{project: "shop", known: happening.Known{Now: func() time.Time { return at(9) }}}
 		if got := told(t, h, c.messages...); got != c.want {

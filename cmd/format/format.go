@@ -123,8 +123,17 @@ func (f *Format[T]) try(w io.Writer, v any) error {
 	return fmt.Errorf("--format is %q: %s", f.text, strings.TrimPrefix(err.Error(), "template: :"))
 }
 
-// Print prints a list, a line each. It must not be asked of the verb's own table.
-func (f *Format[T]) Print(w io.Writer, list []T) error {
+// Print prints a list, a line each, and all of it at once, for readers that leave early. It must not be asked of the verb's own table.
+func (f *Format[T]) Print(to io.Writer, list []T) error {
+	var text bytes.Buffer
+	err := f.print(&text, list)
+	if _, failed := to.Write(text.Bytes()); err == nil {
+		err = failed
+	}
+	return err
+}
+
+func (f *Format[T]) print(w io.Writer, list []T) error {
 	if f.json {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
@@ -18,6 +17,7 @@ import (
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/format"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/size"
 )
 
 // Cache are the verbs about the build cache.
@@ -126,7 +126,7 @@ func (v *Verbs) printCache(list []*controlapi.UsageRecord, f *format.Format[cach
 }
 
 func cacheTable(w io.Writer, list []*controlapi.UsageRecord, now time.Time) error {
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	t := display.NewTable(w)
 	fmt.Fprintln(t, "CACHE ID\tSIZE\tLAST USED\tUSAGE\tSTATE\tDESCRIPTION")
 	for _, r := range list {
 		l := cacheLineOf(r, now)
@@ -181,7 +181,7 @@ func (v *Verbs) cachePrune() *cobra.Command {
 		Example: "  orlop cache prune --keep 10GB\n  orlop cache prune -f --filter until=240h",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if keep != "" {
-				bytes, ok := display.ParseBytes(keep)
+				bytes, ok := size.Parse(keep)
 				if !ok {
 					return fmt.Errorf("--keep is %q: it must be a size such as 10GB or 500MB", keep)
 				}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,7 +67,7 @@ func (v *Verbs) printHistory(d *api.ImageDetails, whole, quiet bool, f *format.F
 	if !quiet && !f.IsTable() {
 		return f.Print(v.Of().Stdout, lines)
 	}
-	t := tabwriter.NewWriter(v.Of().Stdout, 0, 0, 3, ' ', 0)
+	t := display.NewTable(v.Of().Stdout)
 	if !quiet {
 		fmt.Fprintln(t, "LAYER\tCREATED\tCREATED BY\tSIZE\tCOMMENT")
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/spf13/cobra"
@@ -214,7 +213,7 @@ func (v *Verbs) printUse(all *contents, f *format.Format[dfLine], verbose bool) 
 	case !f.IsTable():
 		return f.Print(w, all.lines())
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	t := display.NewTable(w)
 	fmt.Fprintln(t, "TYPE\tTOTAL\tACTIVE\tSIZE\tRECLAIMABLE")
 	for _, l := range all.lines() {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", l.Type, l.TotalCount, l.Active, l.Size, l.Reclaimable)
@@ -265,7 +264,7 @@ func imageOf(c *keptContainer) string { return display.ImageText(&c.Container, c
 
 func (v *Verbs) listUse(w io.Writer, all *contents) error {
 	d := v.documentOf(all)
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	t := display.NewTable(w)
 	fmt.Fprintln(t, "IMAGE\tCREATED\tSIZE\tSHARED\tUNIQUE\tUSED BY")
 	for _, l := range d.Images {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", display.Printable(l.Name), l.CreatedSince, display.Bytes(l.Size), display.Bytes(l.SharedSize), display.Bytes(l.UniqueSize), userNames(l.UsedBy))

@@ -8,7 +8,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -128,7 +127,7 @@ func (v *Verbs) printImages(images []*api.ImageInfo, quiet bool, f *format.Forma
 	if !quiet && !f.IsTable() {
 		return f.Print(v.Of().Stdout, lines)
 	}
-	t := tabwriter.NewWriter(v.Of().Stdout, 0, 0, 3, ' ', 0)
+	t := display.NewTable(v.Of().Stdout)
 	if !quiet {
 		fmt.Fprintln(t, "NAME\tDIGEST\tCREATED\tSIZE\tSHARED\tUNIQUE\tUSED BY")
 	}
@@ -156,7 +155,7 @@ func userNames(all []string) string {
 func (v *Verbs) imageRm() *cobra.Command {
 	var force bool
 	c := &cobra.Command{
-		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove images", Example: "  orlop image rm shop-api", ValidArgsFunction: v.complete(imageNames),
+		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove images, or names of them", Example: "  orlop image rm shop-api\n  orlop image rm -f 4be1c0a2f3d1  all names of an image", ValidArgsFunction: v.complete(imageNames),
 		Args: cli.AtLeast(1, "an image"),
 		RunE: func(c *cobra.Command, names []string) error {
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
@@ -167,8 +166,11 @@ func (v *Verbs) imageRm() *cobra.Command {
 						continue
 					}
 					reply, err := client.RemoveImage(ctx, &api.RemoveImageRequest{Name: name, Force: force})
-					if err == nil && !reply.Absent {
-						fmt.Fprintln(v.Of().Stdout, display.Printable(name))
+					for _, name := range reply.GetUntagged() {
+						fmt.Fprintln(v.Of().Stdout, "Untagged: "+display.Printable(familiar(name)))
+					}
+					if digest := reply.GetDeleted(); digest != "" {
+						fmt.Fprintln(v.Of().Stdout, "Deleted: "+digest)
 					}
 					errs = append(errs, cli.Cause(ctx, err))
 				}
@@ -176,7 +178,7 @@ func (v *Verbs) imageRm() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVarP(&force, "force", "f", false, "even if containers use it; ignore what does not exist")
+	c.Flags().BoolVarP(&force, "force", "f", false, "even if containers are made of it, by its ID all its names; ignore what does not exist")
 	return c
 }
 

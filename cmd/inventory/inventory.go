@@ -10,12 +10,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/format"
 )
 
@@ -106,7 +106,7 @@ func printResources(w io.Writer, header string, list []resource, quiet bool, pri
 	if !quiet && print != nil {
 		return print(w, list)
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	t := display.NewTable(w)
 	if !quiet {
 		fmt.Fprintln(t, header)
 	}

@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,7 +59,7 @@ func (v *Verbs) StackImages() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "digests only")
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "IDs only, each once")
 	c.Flags().StringVar(&text, "format", "table", format.Help)
 	return c
 }
@@ -129,26 +129,34 @@ func familiar(repository string) string {
 func (v *Verbs) printStackImages(lines []stackImage, quiet bool, shape *format.Format[stackImage]) error {
 	switch {
 	case quiet:
+		return printImageIDs(v.Of().Stdout, lines)
 	case shape.IsJSON(): // as Compose has it, in one
 		return json.NewEncoder(v.Of().Stdout).Encode(lines)
 	case !shape.IsTable():
 		return shape.Print(v.Of().Stdout, lines)
 	}
-	t := tabwriter.NewWriter(v.Of().Stdout, 0, 0, 3, ' ', 0)
-	if !quiet {
-		fmt.Fprintln(t, "CONTAINER\tREPOSITORY\tTAG\tPLATFORM\tIMAGE ID\tSIZE\tCREATED")
-	}
+	t := display.NewTable(v.Of().Stdout)
+	fmt.Fprintln(t, "CONTAINER\tREPOSITORY\tTAG\tPLATFORM\tIMAGE ID\tSIZE\tCREATED")
 	for _, l := range lines {
-		if quiet {
-			fmt.Fprintln(t, l.Digest)
-			continue
-		}
 		created := "unknown"
 		if l.Created != nil {
 			created = display.Ago(v.Of().Now(), *l.Created)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.ContainerName, cmp.Or(l.Repository, l.Image), cmp.Or(l.Tag, "<none>"), l.Platform,
 			display.ShortDigest(cmp.Or(l.ID, l.Digest)), display.Bytes(l.Size), created)
+	}
+	return t.Flush()
+}
+
+// printImageIDs prints the ID of each image once and bare, as Compose does; of one that was removed under its container, its digest.
+func printImageIDs(w io.Writer, lines []stackImage) error {
+	t := display.NewTable(w)
+	printed := map[string]bool{}
+	for _, l := range lines {
+		if _, id, _ := strings.Cut(cmp.Or(l.ID, l.Digest), ":"); id != "" && !printed[id] {
+			printed[id] = true
+			fmt.Fprintln(t, id)
+		}
 	}
 	return t.Flush()
 }

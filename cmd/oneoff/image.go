@@ -53,11 +53,16 @@ func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []
 	return reword((&maker{inv}).runImage(ctx, image, command, o), o.Name)
 }
 
+// pulls are the values of --pull.
+func pulls() []string { return []string{"always", "missing", "never"} }
+
 func (a *maker) runImage(ctx context.Context, image string, command []string, o Image) (err error) {
-	isMade := false
-	if !o.CreateOnly {
-		defer func() { err = withCode(err, isMade) }()
-	}
+	isMade, isRead := false, false
+	defer func() {
+		if !o.CreateOnly || !isRead { // of a create that is understood, the engine's errors have no code of their own
+			err = withCode(err, isMade)
+		}
+	}()
 	if o.Detach && o.Terminal && o.Remove {
 		o.Terminal = false
 	}
@@ -67,10 +72,12 @@ func (a *maker) runImage(ctx context.Context, image string, command []string, o 
 	if err := a.readEnvironment(&o); err != nil {
 		return err
 	}
-	tty := o.Terminal && !o.Detach && terminal.IsOn(a.Invocation)
+	tty := o.Terminal && !o.Detach && !o.CreateOnly
 	switch {
-	case o.Terminal && !tty && !o.Detach && o.Interactive:
-		return errors.New("the input is not a terminal: leave -t out")
+	case o.Pull != "" && !slices.Contains(pulls(), o.Pull):
+		return cli.OneOf("--pull", o.Pull, pulls())
+	case tty && o.Interactive && !display.IsTerminal(a.Stdin):
+		return cli.Coded{Err: fmt.Errorf("%w: leave -t out", terminal.ErrNoTerminal), Code: cli.ExitFailure}
 	case o.Remove && o.Restart != "" && o.Restart != "no":
 		return errors.New("--rm and --restart cannot be used together: what is removed when it ends is not started again")
 	}
@@ -84,6 +91,7 @@ func (a *maker) runImage(ctx context.Context, image string, command []string, o 
 		_, err := fmt.Fprintf(a.Stdout, " + container %s   of image %s\n dry run: nothing was done\n", o.Name, image)
 		return err
 	}
+	isRead = true
 	if err := a.makeShared(prepare, project, &o); err != nil {
 		return err
 	}
@@ -124,7 +132,7 @@ func (a *maker) runImage(ctx context.Context, image string, command []string, o 
 	return a.start(ctx, project, o.Name, o.Options, tty)
 }
 
-// ExitNotRun is the exit code of "container run", as of docker run, for what is no doing of the container's: its own 126 and 127 say that
+// ExitNotRun is the exit code of "container run", as of docker run, and of "container create" for its flags, for what is no doing of the container's: its own 126 and 127 say that
 // its program can't be run, or is not there.
 const ExitNotRun = 125
 

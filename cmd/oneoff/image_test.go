@@ -3,10 +3,29 @@ package oneoff
 import (
 	"errors"
 	"fmt"
+	"io"
 	"testing"
+	"time"
 
 	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 )
+
+// What is wrong with its flags has the code of docker create; nothing is asked of an engine.
+func TestACreateThatIsNotUnderstood(t *testing.T) {
+	for name, o := range map[string]Image{
+		"a port":        {Options: Options{Publish: []string{"x"}}},
+		"a pull policy": {Options: Options{Pull: "sometimes"}},
+		"a combination": {Options: Options{Remove: true}, Restart: "always"},
+	} {
+		o.CreateOnly, o.StopTimeout = true, -1
+		inv := cli.New(cli.NewSettings(cli.World{Dir: t.TempDir(), Now: time.Now}), display.NewOutput(io.Discard, io.Discard))
+		err := RunImage(t.Context(), inv, "busybox", nil, o)
+		if code, ok := errors.AsType[cli.Coded](err); !ok || code.Code != ExitNotRun {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
 
 func TestExitCodesOfARunAreThoseOfDocker(t *testing.T) {
 	lost := errors.New("the engine is lost")

@@ -230,7 +230,7 @@ func (a *maker) setVariables(into map[string]*string, f Options, known map[strin
 		}
 		values := map[string]string{}
 		for _, problem := range variables.ReadEnv(string(data), false, values, lookup).Problems {
-			wrong = append(wrong, fmt.Errorf("--env-from-file %s:%d: %s", name, problem.Line, problem.Message))
+			wrong = append(wrong, fmt.Errorf("--env-from-file %s:%d:%d: %s", name, problem.Line, problem.Column, problem.Message))
 		}
 		for key, value := range values {
 			if _, ok := given[key]; !ok {

@@ -43,8 +43,7 @@ func ReadFilter(texts []string) (*Filter, error) {
 		case !ok || list == nil:
 			return nil, fmt.Errorf("--filter is %q: it must be status=STATE, name=TEXT, label=NAME[=VALUE], id=ID, ancestor=IMAGE, network=NAME, volume=NAME, health=HEALTH or exited=CODE", text)
 		case key == "status":
-			// What Docker has and nothing here ever is, is nobody's.
-			if err := cli.OneOf("--filter status", value, []string{"created", "running", "restarting", "exited", "paused", "removing", "dead"}); err != nil {
+			if err := cli.OneOf("--filter status", value, states()); err != nil {
 				return nil, err
 			}
 		case key == "health":
@@ -55,6 +54,11 @@ func ReadFilter(texts []string) (*Filter, error) {
 		*list = append(*list, value)
 	}
 	return f, nil
+}
+
+// states are those of Docker. What nothing here ever is, is nobody's.
+func states() []string {
+	return []string{"created", "running", "restarting", "exited", "paused", "removing", "dead"}
 }
 
 // Holds says whether a container is one of those, its state left out.

@@ -41,7 +41,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 		return err
 	}
 	for _, s := range o.Status {
-		if err := cli.Choice("status", s, "running", "paused", "exited", "created", "restarting"); err != nil {
+		if err := cli.Choice("status", s, states()...); err != nil {
 			return err
 		}
 	}
@@ -114,17 +114,17 @@ func (o *Options) isDeclared(s cli.Stack, c *planner.Container) bool {
 func (o *Options) print(w io.Writer, list []display.Container, f *format.Format[display.Container]) error {
 	switch {
 	case o.Quiet:
-		for i := range list {
-			fmt.Fprintln(w, list[i].ID)
-		}
+		return display.ContainerIDs(w, list)
 	case o.NamesOnly:
+		t := display.NewTable(w)
 		var names []string
 		for i := range list {
 			if !slices.Contains(names, list[i].Service) {
 				names = append(names, list[i].Service)
-				fmt.Fprintln(w, list[i].Service)
+				fmt.Fprintln(t, list[i].Service)
 			}
 		}
+		return t.Flush()
 	case !f.IsTable():
 		if !f.IsJSON() && !o.Whole {
 			for i := range list {
@@ -135,5 +135,4 @@ func (o *Options) print(w io.Writer, list []display.Container, f *format.Format[
 	default:
 		return display.ContainerTable(w, list, o.Whole)
 	}
-	return nil
 }

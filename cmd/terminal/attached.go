@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/orlop/orlop/api"
@@ -9,13 +10,16 @@ import (
 	"github.com/orlop/orlop/planner"
 )
 
+// ErrNoTerminal says in Docker's words that what is to be typed for a process on a terminal would come from none.
+var ErrNoTerminal = errors.New("the input device is not a TTY")
+
 // CheckAttach is an error where what is typed for a container that has a terminal would come from none, as with Docker. Of one that does not
 // run on, the engine says that.
 func CheckAttach(inv *cli.Invocation, to string, k *planner.Container, noStdin bool) error {
 	if !k.Applied.Service.Tty || k.State != planner.Running || k.Paused || noStdin || display.IsTerminal(inv.Stdin) {
 		return nil
 	}
-	return fmt.Errorf("cannot attach to %s: it has a terminal (tty), and the input here is none: --no-stdin shows what it prints", to)
+	return fmt.Errorf("cannot attach to %s, which has a terminal (tty): %w (--no-stdin shows what it prints)", to, ErrNoTerminal)
 }
 
 // ProxiesSignals says whether signals are passed on to a container: who only looks at one that has a terminal lets go of it by them.

@@ -44,7 +44,9 @@ func Run(ctx context.Context, inv *cli.Invocation, stream processStream, start *
 	if start.Terminal {
 		columns, rows := display.Size(inv.Stdout)
 		start.Size = &api.TerminalSize{Columns: uint32(columns), Rows: uint32(rows)}
-		restore = RawTerminal(inv.Stdin)
+		if start.Stdin { // else keys are the terminal's, Ctrl-C among them
+			restore = RawTerminal(inv.Stdin)
+		}
 	}
 	defer restore()
 	if err := p.send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil && !errors.Is(err, io.EOF) { // what ended the stream comes with its end

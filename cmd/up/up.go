@@ -57,6 +57,12 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 		return err
 	}
 	defer u.client.Close()
+	var held []string
+	if o.Watch != nil && !inv.DryRun {
+		if held, err = watch.Held(ctx, inv, u.client, project, o.Source.Services, *o.Watch); err != nil {
+			return err
+		}
+	}
 	if err := u.bringUp(ctx, o); err != nil || inv.DryRun {
 		if inv.DryRun {
 			return err
@@ -71,7 +77,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 		defer u.menu.Close()
 	}
 	if o.Watch != nil {
-		u.watching = &watch.Config{Client: u.client, Source: o.Source, Files: files, Since: since, Project: project, Flags: *o.Watch, Menu: u.menu}
+		u.watching = &watch.Config{Client: u.client, Source: o.Source, Files: files, Since: since, Held: held, Project: project, Flags: *o.Watch, Menu: u.menu}
 	}
 	return u.attach(ctx)
 }

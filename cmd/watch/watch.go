@@ -38,6 +38,10 @@ func Run(ctx context.Context, inv *cli.Invocation, services []string, f Flags) e
 		return err
 	}
 	defer client.Close()
+	held, err := Held(ctx, inv, client, project, services, f)
+	if err != nil {
+		return err
+	}
 	behind := false
 	if !f.NoUp {
 		w := display.Words{Done: "is up", Nothing: "is up to date", Failed: "is not up", Header: true, Counts: true}
@@ -49,7 +53,7 @@ func Run(ctx context.Context, inv *cli.Invocation, services []string, f Flags) e
 	}
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
-	s := &Config{Client: client, Source: source, Files: files, Since: since, Project: project, Flags: f, behind: behind, Menu: OpenMenu(inv)}
+	s := &Config{Client: client, Source: source, Files: files, Since: since, Held: held, Project: project, Flags: f, behind: behind, Menu: OpenMenu(inv)}
 	s.Report = NewDisplay(inv, "ends it")
 	if m := s.Menu; m != nil {
 		defer m.Close()
@@ -82,6 +86,7 @@ type Config struct {
 	Source  cli.Source
 	Files   []string  // that the stack was read from
 	Since   time.Time // when that began, by loop.FileClock
+	Held    []string  // files that the watch is about, as they were before the stack was brought up
 	Project *spec.Project
 	Flags   Flags
 	behind  bool // the up before has failed
@@ -114,11 +119,20 @@ func Keep(ctx context.Context, inv *cli.Invocation, s *Config) error {
 		wg.Go(func() { m.run(ctx) })
 	}
 	return loop.Run(ctx, loop.Config{
-		Project: p, Files: s.Files, Since: s.Since, Services: chosenForWatch(p, s.Source.Services), Behind: s.behind,
-		Options:  loop.Options{GitIgnore: s.Flags.GitIgnore, GitExcludes: gitExcludes(ctx, &inv.Settings), Triggers: triggers(ctx, s.Client)},
+		Project: p, Files: s.Files, Since: s.Since, Held: s.Held, Services: chosenForWatch(p, s.Source.Services), Behind: s.behind,
+		Options:  options(ctx, inv, s.Client, s.Flags),
 		Executor: x, Containers: containers, Commands: commands,
 		Report: s.Report, Now: inv.Now,
 	})
+}
+
+// Held are the files that a watch of services will be about, as they are now.
+func Held(ctx context.Context, inv *cli.Invocation, client *api.Client, p *spec.Project, services []string, f Flags) ([]string, error) {
+	return loop.Held(p, chosenForWatch(p, services), options(ctx, inv, client, f))
+}
+
+func options(ctx context.Context, inv *cli.Invocation, client *api.Client, f Flags) loop.Options {
+	return loop.Options{GitIgnore: f.GitIgnore, GitExcludes: gitExcludes(ctx, &inv.Settings), Triggers: triggers(ctx, client)}
 }
 
 // chosenForWatch are the named services with what they depend on; none: all,

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/size"
 	"github.com/orlop/orlop/spec/yamlfile"
 )
 
@@ -41,7 +42,7 @@ func (r *Rule) check(at *yamlfile.File, of string) error {
 		}
 	}
 	if r.KeepText != "" {
-		bytes, ok := spec.ParseBytes(r.KeepText)
+		bytes, ok := size.Parse(r.KeepText)
 		if r.Keep = bytes; !ok || bytes <= 0 {
 			errs = append(errs, fmt.Errorf("%s: gc.%s.keep: %q is not a size: write one such as 40gb", at.At("gc", of, "keep"), of, r.KeepText))
 		}

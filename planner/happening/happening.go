@@ -87,8 +87,8 @@ func isOlder(c, known *planner.Container) bool {
 		}
 		return c.LastProbe.At
 	}
-	was := []time.Time{known.StartedAt, known.ExitedAt, known.FrozenAt, known.SignalledAt, probed(known)}
-	for i, at := range []time.Time{c.StartedAt, c.ExitedAt, c.FrozenAt, c.SignalledAt, probed(c)} {
+	was := []time.Time{known.StartedAt, known.ExitedAt, known.FrozenAt, known.SignalledAt, known.UpdatedAt, probed(known)}
+	for i, at := range []time.Time{c.StartedAt, c.ExitedAt, c.FrozenAt, c.SignalledAt, c.UpdatedAt, probed(c)} {
 		if !at.Equal(was[i]) {
 			return at.Before(was[i])
 		}

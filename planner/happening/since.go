@@ -43,10 +43,17 @@ func since(before, now *planner.Container) []moment {
 		out = append(out, moment{map[bool]string{true: "pause", false: "unpause"}[now.Paused], now.FrozenAt, nil})
 	}
 	if started {
-		out = append(out, moment{"start", now.StartedAt, nil})
+		var more map[string]string
 		if now.Restarts > before.Restarts || before.State == planner.Restarting {
-			out = append(out, moment{"restart", now.StartedAt, map[string]string{"restarts": strconv.Itoa(now.Restarts)}})
+			more = map[string]string{"restarts": strconv.Itoa(now.Restarts)}
 		}
+		out = append(out, moment{"start", now.StartedAt, more})
+	}
+	if now.RestartedAt.After(before.RestartedAt) {
+		out = append(out, moment{"restart", now.RestartedAt, nil})
+	}
+	if now.UpdatedAt.After(before.UpdatedAt) {
+		out = append(out, moment{"update", now.UpdatedAt, nil})
 	}
 	if now.Health != before.Health && (now.Health == planner.Healthy || now.Health == planner.Unhealthy) {
 		at := now.StartedAt

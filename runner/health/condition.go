@@ -119,6 +119,8 @@ func Is(c *planner.Container, condition string, now time.Time) (string, time.Dur
 		return "healthy", 0, nil
 	case c.Health == planner.Unhealthy:
 		return "", 0, unhealthy(c)
+	case c.State == planner.Running && c.Health == planner.NoHealth && condition == spec.ServiceHealthy && now.Sub(c.StartedAt) < SteadyRun:
+		return "running", SteadyRun - now.Sub(c.StartedAt), nil // that it ends would be the better reason
 	case c.State == planner.Running && c.Health == planner.NoHealth && condition == spec.ServiceHealthy:
 		return "", 0, fmt.Errorf("%s has no health check to wait for: give it one, or wait for service_started", c.Name)
 	case c.State == planner.Running && c.Health == planner.NoHealth:

@@ -55,6 +55,7 @@ func TestConditions(t *testing.T) {
 		"healthy, not all":    {H, []planner.Container{healthy, starting}, "not healthy yet: refused", false, ""},
 		"healthy, unhealthy":  {H, []planner.Container{unhealthy}, "", false, "unhealthy after 3 failed probes (exit code 1)"},
 		"healthy, no check":   {H, []planner.Container{up}, "", false, "no health check to wait for"},
+		"healthy, just begun": {H, []planner.Container{fresh}, "running", false, ""},
 		"healthy, ended":      {H, []planner.Container{done}, "", false, "exited with code 0"},
 		"healthy, killed":     {H, []planner.Container{killed}, "", false, "exited with code 137 (SIGKILL)"},
 		"healthy, no memory":  {H, []planner.Container{oom}, "", false, "exited with code 137: out of memory"},

@@ -100,6 +100,29 @@ func (s *Store) digestsOf(ctx context.Context, target ocispec.Descriptor) []dige
 	return all
 }
 
+// Names are all names of the image that a name, or the digits of a digest, are of, and its digest. isName says that it was named: then that
+// name is the first of them.
+func (s *Store) Names(ctx context.Context, ref string) (all []string, digest string, isName bool, err error) {
+	found, err := s.resolve(ctx, ref)
+	if err != nil {
+		return nil, "", false, err
+	}
+	name, invalid := Normalize(ref)
+	isName = invalid == nil && found.Name == name
+	list, err := s.client.ImageService().List(ctx, "target.digest=="+found.Target.Digest.String())
+	if err != nil {
+		return nil, "", false, fmt.Errorf("cannot list the names of image %s: %w", ref, err)
+	}
+	for _, img := range list {
+		all = append(all, img.Name)
+	}
+	slices.Sort(all)
+	if isName {
+		all = append([]string{name}, slices.DeleteFunc(all, func(other string) bool { return other == name })...)
+	}
+	return all, found.Target.Digest.String(), isName, nil
+}
+
 // NameOf is the name of an image that is named or given by a digest. One of several names
 // must be named; a name need not be here.
 func (s *Store) NameOf(ctx context.Context, ref string) (string, error) {

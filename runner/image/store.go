@@ -261,6 +261,17 @@ func (s *Store) List(ctx context.Context) ([]Info, error) {
 	return out, nil
 }
 
+// ArePlain says that images are all here, and that none brings instructions to what is built on it (ONBUILD).
+func (s *Store) ArePlain(ctx context.Context, refs map[string]string) bool {
+	for ref := range refs {
+		img, err := s.Get(ctx, ref, "")
+		if err != nil || len(img.Config.OnBuild) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // describe adds what an image's configuration says, where it can be read.
 func (s *Store) describe(ctx context.Context, config ocispec.Descriptor, info *Info) {
 	var doc dockerspec.DockerOCIImage

@@ -188,54 +188,6 @@ func (i *Inventory) DiskUse(ctx context.Context, project string) (int64, error) 
 	return total, nil
 }
 
-// ImageUser is a container that is made of an image.
-type ImageUser struct{ Container, Project string }
-
-// ImageUsers are the containers that are made of the image of a digest, by name.
-func (i *Inventory) ImageUsers(digest string) (users []ImageUser) {
-	for _, rec := range i.containers() {
-		if rec.Applied != nil && rec.Applied.Image == digest {
-			users = append(users, ImageUser{rec.Name, rec.Project})
-		}
-	}
-	slices.SortFunc(users, func(a, b ImageUser) int { return strings.Compare(a.Container, b.Container) })
-	return users
-}
-
-// UsedError is the error of removing an image that a container is made of.
-type UsedError struct{ Image, Container string }
-
-func (e *UsedError) Error() string {
-	return fmt.Sprintf("cannot remove image %s: container %s is made of it (remove that first, or use --force)", e.Image, e.Container)
-}
-
-// RemoveImage removes the name of an image. Without force, an image that
-// containers are made of stays (UsedError), and one that is not here is an error.
-func (i *Inventory) RemoveImage(ctx context.Context, ref string, force bool) (isAbsent bool, err error) {
-	if err = i.removeImage(ctx, ref, force); force && image.IsAbsent(err) {
-		return true, nil
-	}
-	return false, err
-}
-
-func (i *Inventory) removeImage(ctx context.Context, ref string, force bool) error {
-	name, err := i.images.NameOf(ctx, ref)
-	if err != nil {
-		return err
-	}
-	now, err := i.images.Digest(ctx, name)
-	if err != nil {
-		return err
-	}
-	for _, rec := range i.containers() {
-		isOf := rec.Applied == nil || rec.Applied.Image == "" || rec.Applied.Image == now // else the name is another image's by now
-		if used, err := image.Normalize(rec.Image); !force && err == nil && used == name && isOf {
-			return &UsedError{Image: ref, Container: rec.Name}
-		}
-	}
-	return i.images.Remove(ctx, name)
-}
-
 // CreateNetwork makes a network that belongs to no project.
 func (i *Inventory) CreateNetwork(ctx context.Context, want *spec.Network) error {
 	if !volume.IsName(want.Name) {

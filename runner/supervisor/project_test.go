@@ -18,8 +18,8 @@ func TestProjectsAreSummedUp(t *testing.T) {
 		of("shop", planner.Exited, time.Second), of("shop", planner.Created, time.Second),
 	})
 	want := []Project{
-		{Name: "blog", WorkingDir: "/w", Files: []string{"stack.yaml"}, Exited: 1, Created: now.Add(-time.Second)},
-		{Name: "shop", WorkingDir: "/w", Files: []string{"stack.yaml"}, Running: 2, Exited: 2, Created: now.Add(-time.Hour)},
+		{Name: "blog", WorkingDir: "/w", Files: []string{"stack.yaml"}, Exited: 1, Since: now.Add(-time.Second)},
+		{Name: "shop", WorkingDir: "/w", Files: []string{"stack.yaml"}, Running: 2, Restarting: 1, Exited: 2, Created: 1, Since: now.Add(-time.Hour)},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)

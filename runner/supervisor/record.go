@@ -126,8 +126,12 @@ type Status struct {
 	FrozenAt    time.Time         `json:"frozen_at,omitzero"` // when that became so, or ended
 	Signal      int               `json:"signal,omitempty"`   // that was sent to it by hand, last
 	SignalledAt time.Time         `json:"signalled_at,omitzero"`
-	Wanted      bool              `json:"wanted"`  // to run
-	Stopped     bool              `json:"stopped"` // on the user's word
+	ToRestart   bool              `json:"to_restart,omitempty"`  // its next start is a restart by hand
+	RestartedAt time.Time         `json:"restarted_at,omitzero"` // by hand, last
+	UpdatedAt   time.Time         `json:"updated_at,omitzero"`   // when it was changed in place, last
+	Wanted      bool              `json:"wanted"`                // to run
+	Stopped     bool              `json:"stopped"`               // on the user's word
+	EndAsked    bool              `json:"end_asked,omitempty"`   // while it runs: it was sent by hand the signal that is to end it
 	ExitCode    int               `json:"exit_code"`
 	OOMKilled   bool              `json:"oom_killed,omitempty"`
 	Restarts    int               `json:"restarts"`

@@ -6,6 +6,7 @@
 package supervisor
 
 import (
+	"syscall"
 	"time"
 
 	"github.com/orlop/orlop/planner"
@@ -81,8 +82,8 @@ type (
 		Reason string
 		Now    time.Time
 	}
-	// StartAsked: somebody starts it by hand.
-	StartAsked struct{}
+	// StartAsked: somebody starts it by hand, or has it end and run again.
+	StartAsked struct{ Restart bool }
 	// StopAsked: its process is to end, and none is to follow. By the user, or
 	// for the engine's own purposes.
 	StopAsked struct{ ByUser bool }
@@ -91,7 +92,9 @@ type (
 		Paused bool
 		At     time.Time
 	}
-	// Signalled: somebody sends its process a signal by hand.
+	// EndAsked: somebody sends its process by hand the signal that is to end it.
+	EndAsked struct{}
+	// Signalled: somebody has sent its process a signal by hand.
 	Signalled struct {
 		Signal int
 		At     time.Time
@@ -100,6 +103,7 @@ type (
 	Updated struct {
 		Terms
 		Recheck bool // its health check is another one
+		At      time.Time
 	}
 	// Adopted: another engine made it; this is what is there of its process.
 	Adopted struct {
@@ -131,6 +135,7 @@ func (Waits) isEvent()        {}
 func (StartFailed) isEvent()  {}
 func (StartAsked) isEvent()   {}
 func (StopAsked) isEvent()    {}
+func (EndAsked) isEvent()     {}
 func (Frozen) isEvent()       {}
 func (Signalled) isEvent()    {}
 func (Updated) isEvent()      {}
@@ -212,14 +217,15 @@ func Next(s State, e Event) (State, []Effect) {
 	case StartFailed:
 		return s.onStartFailed(e)
 	case StartAsked:
-		s.Restarts, s.FailedTries, s.delay = 0, 0, 0
+		s.Restarts, s.FailedTries, s.delay, s.ToRestart = 0, 0, 0, e.Restart
 	case StopAsked:
 		return s.onStopAsked(e)
 	case Frozen:
 		return s.onFrozen(e)
+	case EndAsked:
+		s.EndAsked = s.EndAsked || s.HasProcess()
 	case Signalled:
-		s.Signal, s.SignalledAt = e.Signal, e.At
-		s.Stopped = s.Stopped || s.State == planner.Exited && s.isEndOfSignal()
+		return s.onSignalled(e)
 	case Updated:
 		return s.onUpdated(e)
 	case Adopted:
@@ -248,9 +254,12 @@ func (s State) onStarted(e Started) (State, []Effect) {
 	if s.HasProcess() || s.State == Unknown {
 		return s, nil
 	}
-	s.State, s.Paused, s.Wanted, s.Stopped = planner.Running, false, true, false
+	s.State, s.Paused, s.Wanted, s.Stopped, s.EndAsked = planner.Running, false, true, false, false
 	s.StartedAt, s.ExitCode, s.OOMKilled, s.Error = e.At, 0, false, ""
 	s.RetryAt = time.Time{}
+	if s.ToRestart {
+		s.ToRestart, s.RestartedAt = false, e.At
+	}
 	s.Health = planner.NoHealth
 	s.setHealth()
 	return s, []Effect{CancelRetry{}, ResolveNames(true), RoutePorts{}, StartProbes{}}
@@ -277,10 +286,11 @@ func (s State) onExited(e Exited) (State, []Effect) {
 		s.FailedTries++
 	}
 	s.ExitCode, s.ExitedAt, s.OOMKilled, s.Health, s.Paused = e.Code, e.At, e.OOM, planner.NoHealth, false
-	again := s.Wanted && isRestarted(s.restart, e.Code, s.FailedTries)
+	byHand := !e.Lost && s.isEndByHand() // what goes with its shim or the machine has not heeded it
+	again := s.Wanted && !byHand && isRestarted(s.restart, e.Code, s.FailedTries)
 	effects := []Effect{StopProbes{}, ResolveNames(false), ParkPorts{Again: again}}
 	if !again {
-		s.State, s.Stopped = planner.Exited, s.Stopped || s.isEndOfSignal()
+		s.State, s.Stopped, s.EndAsked = planner.Exited, s.Stopped || byHand, false
 		if e.Lost {
 			s.Error = "its shim was lost"
 		}
@@ -290,14 +300,43 @@ func (s State) onExited(e Exited) (State, []Effect) {
 	return s, append(effects, retry...)
 }
 
-// heeded is how long a program may take to end by a signal.
+// onSignalled: the end that the signal has brought may be told first.
+func (s State) onSignalled(e Signalled) (State, []Effect) {
+	s.Signal, s.SignalledAt = e.Signal, e.At
+	switch {
+	case !s.isEndByHand():
+	case s.State == planner.Exited:
+		s.Stopped = true
+	case s.State == planner.Restarting:
+		s.State, s.Stopped, s.RetryAt, s.EndAsked = planner.Exited, true, time.Time{}, false
+		return s, []Effect{CancelRetry{}, ParkPorts{}}
+	}
+	return s, nil
+}
+
+// heeded is how long a program may take to end by a signal that need not end it.
 const heeded = 10 * time.Second
 
-// isEndOfSignal says that a process ended soon after somebody sent it a signal by hand, and as if its work were done: it ended on
-// the user's word, and has completed nothing.
-func (s State) isEndOfSignal() bool {
+// isEndByHand says that a process ended on the user's word: at any time after its stop signal or SIGKILL, or soon after another
+// signal and by what that does. It has completed nothing, and its policy does not bring it back.
+func (s State) isEndByHand() bool {
+	if s.EndAsked {
+		return true
+	}
 	after := s.ExitedAt.Sub(s.SignalledAt)
-	return s.ExitCode == 0 && !s.SignalledAt.IsZero() && !s.SignalledAt.Before(s.StartedAt) && after >= 0 && after < heeded
+	if s.SignalledAt.IsZero() || s.SignalledAt.Before(s.StartedAt) || after < 0 || after >= heeded {
+		return false
+	}
+	return s.ExitCode == 0 || s.ExitCode == 128+s.Signal || AsksToEnd(s.Signal)
+}
+
+// AsksToEnd says that a signal is sent to end a program, and not to have it do something.
+func AsksToEnd(signal int) bool {
+	switch syscall.Signal(signal) {
+	case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM:
+		return true
+	}
+	return false
 }
 
 // isRestarted applies the terms of restarting to a container that has ended by
@@ -356,7 +395,7 @@ func (s State) onStopAsked(e StopAsked) (State, []Effect) {
 }
 
 func (s State) onUpdated(e Updated) (State, []Effect) {
-	s.Terms = e.Terms
+	s.Terms, s.UpdatedAt = e.Terms, e.At
 	if !s.HasProcess() {
 		return s, nil
 	}
@@ -396,11 +435,11 @@ func (s State) onAdopted(e Adopted) (State, []Effect) {
 		return s.takeOver(e, wasRunning)
 	case e.Process == ProcessEnded && (wasRunning || e.At.After(s.ExitedAt)):
 		if !wasRunning { // it was started, and the engine was lost before it could say so
-			s.State, s.Wanted, s.Stopped, s.StartedAt = planner.Running, true, false, e.Now
+			s.State, s.Wanted, s.Stopped, s.EndAsked, s.StartedAt = planner.Running, true, false, false, e.Now
 		}
 		return s, nil
 	case e.Process == ProcessAbsent && !wasRunning && e.At.After(s.ExitedAt): // the same, and it has ended since
-		s.State, s.Wanted, s.Stopped, s.StartedAt = planner.Running, true, false, e.At
+		s.State, s.Wanted, s.Stopped, s.EndAsked, s.StartedAt = planner.Running, true, false, false, e.At
 		return s.comeBack(s.missedExit(e))
 	case wasRunning:
 		return s.comeBack(s.missedExit(e))
@@ -417,7 +456,7 @@ func (s State) takeOver(e Adopted, wasRunning bool) (State, []Effect) {
 		s.StartedAt = e.Now
 	}
 	if !wasRunning {
-		s.Health, s.ExitCode, s.OOMKilled, s.Error = planner.NoHealth, 0, false, ""
+		s.Health, s.ExitCode, s.OOMKilled, s.Error, s.EndAsked = planner.NoHealth, 0, false, "", false
 	}
 	s.setHealth()
 	if s.Paused != e.Paused { // the engine before could not say so

@@ -126,6 +126,20 @@ func (w *world) stop() {
 	w.wants = "stop"
 }
 
+// kill ends the process by its stop signal, as a kill by hand does.
+func (w *world) kill() {
+	if w.process != ProcessRunning || w.state.State != planner.Running || w.frozen {
+		return
+	}
+	w.say("the user kills it")
+	w.wants = "either"
+	w.apply(EndAsked{})
+	w.apply(Signalled{Signal: 15, At: w.clock.now()})
+	w.end(143)
+	w.flush()
+	w.wants = "stop"
+}
+
 // pause freezes the process, or has it go on.
 func (w *world) pause() {
 	if w.process != ProcessRunning || w.state.State != planner.Running {
@@ -178,7 +192,7 @@ func (w *world) guard(f func()) {
 }
 
 func (w *world) random() {
-	switch w.rnd.IntN(9) {
+	switch w.rnd.IntN(10) {
 	case 0, 1:
 		w.start()
 	case 2:
@@ -197,6 +211,8 @@ func (w *world) random() {
 		w.clock.move(steadyAfter)
 	case 8:
 		w.pause()
+	case 9:
+		w.kill()
 	}
 }
 

@@ -210,6 +210,19 @@ func TestWhatIsKnownAfterAnEvent(t *testing.T) {
 		"a start by hand counts restarts anew": {
 			planner.Exited, func(s *State) { s.Restarts, s.delay = 5, time.Second }, StartAsked{}, func(s *State) { s.Restarts, s.delay = 0, 0 },
 		},
+		"a restart by hand is one once it runs": {
+			planner.Exited, func(s *State) { s.ToRestart = true }, Started{At: now},
+			func(s *State) {
+				s.State, s.Wanted, s.Stopped, s.Health = planner.Running, true, false, planner.Starting
+				s.StartedAt, s.RestartedAt, s.ToRestart = now, now, false
+			},
+		},
+		"a start by hand is none": {
+			planner.Exited, func(s *State) { s.ToRestart = true }, StartAsked{}, func(s *State) { s.ToRestart = false },
+		},
+		"a change in place is dated": {
+			planner.Exited, nil, Updated{At: now}, func(s *State) { s.Terms, s.UpdatedAt = Terms{}, now },
+		},
 		"a try is counted": {
 			planner.Restarting, nil, BackOffOver{Due: now}, func(s *State) { s.Restarts, s.RetryAt = 1, time.Time{} },
 		},

@@ -35,7 +35,8 @@ func (l *loader) envFileValues(files []string, optional bool, read func(path str
 		}
 		found := l.readEnv(path, data, false, values, lookup)
 		for _, problem := range found.Problems {
-			l.envFileMistake(path, problem)
+			l.envBroken = true
+			l.envFileMistake(path, "", problem)
 		}
 		for _, name := range found.Names {
 			from[name] = path
@@ -67,9 +68,8 @@ func isDir(path string) bool {
 
 // envFileMistake reports a mistake inside an environment file. Its line is
 // not shown: it may hold a password.
-func (l *loader) envFileMistake(path string, problem *variables.EnvFileError) {
-	l.envBroken = true
-	l.Report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: l.display(path), Line: problem.Line, Column: 1}, Message: problem.Message})
+func (l *loader) envFileMistake(path, of string, problem *variables.EnvFileError) {
+	l.Report(spec.Diagnostic{Severity: spec.Error, Path: of, Place: spec.Place{File: l.display(path), Line: problem.Line, Column: problem.Column}, Message: problem.Message})
 }
 
 // projectName finds the name of the project.
@@ -235,13 +235,13 @@ func (e *envFileReader) read(entry *tree.Node, path string) {
 	}
 	read := l.readEnv(at.Text, data, tree.TextAt(entry, "format") == "raw", e.values, l.told(l.remotes.Of(at.Text), &spec.Place{File: l.display(at.Text)}, e.lookup, nil))
 	for _, problem := range read.Problems {
-		l.Fail(at, path, fmt.Sprintf("%s:%d: %s", l.display(at.Text), problem.Line, problem.Message), "")
+		l.envFileMistake(at.Text, path, problem)
 	}
 	for _, name := range read.Names {
 		if e.entries[name] == nil {
 			e.names = append(e.names, name)
 		}
-		e.entries[name] = at
+		e.entries[name] = at.MovedTo(l.display(at.Text), read.Places[name])
 	}
 }
 

@@ -85,13 +85,13 @@ func (l *loader) serviceLabels(service *tree.Node, path string) {
 		}
 		read := l.readEnv(f.Text, data, false, values, none)
 		for _, problem := range read.Problems {
-			l.envFileMistake(f.Text, problem)
+			l.envFileMistake(f.Text, at, problem)
 		}
 		for _, name := range read.Names {
 			if from[name] == nil {
 				names = append(names, name)
 			}
-			from[name] = f
+			from[name] = f.MovedTo(l.display(f.Text), read.Places[name])
 		}
 	}
 	given := service.Value("labels")

@@ -209,6 +209,14 @@ func (n *Node) IsEmpty() bool {
 	return n.Kind != ScalarNode && n.Kind != BadNode && len(n.Fields) == 0 && len(n.Items) == 0
 }
 
+// MovedTo is n as if it stood at a place of another file.
+func (n *Node) MovedTo(file string, at spec.Place) *Node {
+	own := *n
+	at.File, own.Width = file, 1
+	own.At = at
+	return &own
+}
+
 // Scalar is a new scalar that stands where n does.
 func (n *Node) Scalar(tag, text string) *Node {
 	return &Node{Kind: ScalarNode, Tag: tag, Text: text, At: n.At, Width: n.Width}

@@ -12,14 +12,15 @@ import (
 // EnvFileError is a mistake in an environment file. Its message quotes nothing
 // of the line: that may be a piece of a password.
 type EnvFileError struct {
-	Line    int
-	Message string
+	Line, Column int
+	Message      string
 }
 
 // EnvReading is how the reading of an environment file went.
 type EnvReading struct {
-	Names    []string        // that it gives a value
-	Unset    []UnsetVariable // that its values ask for
+	Names    []string              // that it gives a value
+	Places   map[string]spec.Place // of these in the file, the last of each
+	Unset    []UnsetVariable       // that its values ask for
 	Problems []*EnvFileError
 }
 
@@ -34,7 +35,7 @@ const mostProblems = 20
 func ReadEnv(data string, raw bool, values map[string]string, lookup func(string) (string, bool)) EnvReading {
 	data = strings.TrimPrefix(data, "\uFEFF")
 	data = strings.ReplaceAll(data, "\r\n", "\n")
-	p := &envParser{data: data, rest: data, line: 1, out: values, lookup: lookup}
+	p := &envParser{data: data, rest: data, line: 1, out: values, lookup: lookup, places: map[string]spec.Place{}}
 	for !p.lost && p.rest != "" && len(p.errs) < mostProblems {
 		if raw {
 			p.rawLine()
@@ -42,7 +43,7 @@ func ReadEnv(data string, raw bool, values map[string]string, lookup func(string
 			p.statement()
 		}
 	}
-	return EnvReading{p.names, p.unset, p.errs}
+	return EnvReading{p.names, p.places, p.unset, p.errs}
 }
 
 type envParser struct {
@@ -52,6 +53,8 @@ type envParser struct {
 	out    map[string]string
 	lookup func(string) (string, bool)
 	names  []string
+	begin  spec.Place // of the variable that is being read
+	places map[string]spec.Place
 	unset  []UnsetVariable
 	errs   []*EnvFileError
 	later  map[string]string
@@ -68,10 +71,18 @@ func (p *envParser) set(name, value string) {
 	}
 	p.out[name] = value
 	p.names = append(p.names, name)
+	p.places[name] = p.begin
 }
 
-func (p *envParser) fail(format string, args ...any) {
-	p.errs = append(p.errs, &EnvFileError{p.line, fmt.Sprintf(format, args...)})
+// here is the place of what is left of a line that begins so.
+func (p *envParser) here(rest string) spec.Place { return p.place(p.line, len(p.data)-len(rest)) }
+
+func (p *envParser) place(line, offset int) spec.Place {
+	return spec.Place{Line: line, Column: 1 + utf8.RuneCountInString(p.data[strings.LastIndexByte(p.data[:offset], '\n')+1:offset])}
+}
+
+func (p *envParser) fail(at spec.Place, format string, args ...any) {
+	p.errs = append(p.errs, &EnvFileError{at.Line, at.Column, fmt.Sprintf(format, args...)})
 }
 
 // skip leaves out the rest of a line that has a mistake. Where a quote begins in it, nobody can tell where that ends.
@@ -89,14 +100,14 @@ func (p *envParser) cutLine() string {
 }
 
 func (p *envParser) rawLine() {
-	number := p.line
+	p.begin = p.here(strings.TrimLeft(p.rest, " \t"))
 	line := strings.TrimLeft(p.cutLine(), " \t")
 	if line == "" || line[0] == '#' {
 		return
 	}
 	name, value, ok := strings.Cut(line, "=")
 	if name == "" || strings.ContainsFunc(name, unicode.IsSpace) {
-		p.errs = append(p.errs, &EnvFileError{number, "the line does not begin with the name of a variable"})
+		p.fail(p.begin, "the line does not begin with the name of a variable")
 		return
 	}
 	p.assign(name, value, ok)
@@ -131,6 +142,7 @@ func (p *envParser) statement() {
 	if end >= 0 {
 		name = p.rest[:end]
 	}
+	p.begin = p.here(p.rest)
 	if !p.checkName(name) {
 		p.skip()
 		return
@@ -151,19 +163,19 @@ func (p *envParser) statement() {
 
 func (p *envParser) checkName(name string) bool {
 	trimmed := strings.TrimSpace(name)
-	for _, r := range trimmed {
+	for i, r := range trimmed {
 		if unicode.IsLetter(r) || unicode.IsNumber(r) || strings.ContainsRune("_.-[]", r) {
 			continue
 		}
 		if r == ' ' || r == '\t' {
-			p.fail("the name of a variable holds a space")
+			p.fail(p.here(p.rest[i:]), "the name of a variable holds a space")
 		} else {
-			p.fail("unexpected %q in the name of a variable", string(r))
+			p.fail(p.here(p.rest[i:]), "unexpected %q in the name of a variable", string(r))
 		}
 		return false
 	}
 	if trimmed == "" {
-		p.fail("the name of a variable is missing")
+		p.fail(p.begin, "the name of a variable is missing")
 		return false
 	}
 	return true
@@ -211,7 +223,7 @@ func (p *envParser) quoted(name string) {
 		}
 	}
 	p.line = number
-	p.fail("the quote of %s is not closed", name)
+	p.fail(p.here(p.rest), "the quote of %s is not closed", name)
 	p.lost = true
 }
 
@@ -222,7 +234,7 @@ func (p *envParser) afterQuote() {
 		p.cutLine()
 		return
 	}
-	p.fail("unexpected text behind the closing quote")
+	p.fail(p.here(trimmed), "unexpected text behind the closing quote")
 	p.skip()
 }
 
@@ -244,7 +256,7 @@ func (p *envParser) expand(value string, line, start int) string {
 		if !bad.Required {
 			message = "a dollar sign in the value begins no variable: write $$, or put the value into single quotes"
 		}
-		p.errs = append(p.errs, &EnvFileError{line, message})
+		p.fail(p.place(line, start), "%s", message)
 	}
 	for _, u := range unset {
 		u.At = spec.Place{Line: line, Column: 1}

@@ -355,18 +355,21 @@ func (w *watcher) reload(ctx context.Context) {
 		})
 		return
 	}
+	held, _ := Held(project, w.Services, w.Options) // rules that can't be read are told of below
 	err = w.Executor.Apply(ctx, project)
 	w.tell(func() {
 		w.applying = false
 		if ctx.Err() != nil {
 			return
 		}
+		held = slices.DeleteFunc(held, w.tree.scope.holds) // of the others it is known what became of them
 		isDeclined := errors.Is(err, ErrDeclined)
 		if !isDeclined {
 			w.Project, w.Behind = project, err != nil
 		}
 		// Before anything is told: who waits for that may go on to the next edit.
 		w.watchFiles(w.Project, files, since)
+		w.changed(gone(held))
 		switch {
 		case isDeclined:
 			w.report(Event{Kind: Note, Text: "the stack stays as it is"})

@@ -142,6 +142,7 @@ type Config struct {
 	Project    *spec.Project
 	Files      []string  // of the stack: an edit of them is a new plan
 	Since      time.Time // when the stack was about to be read, by FileClock: what was written from then on has changed
+	Held       []string  // files that rules were about then
 	Behind     bool      // the stack does not match its files: what changes is tried with all of it
 	Services   []string  // none: all
 	Options    Options
@@ -167,7 +168,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	w.tree = newTree(scope{rules}, notify)
-	meanwhile := w.tree.begin(cfg.Since)
+	meanwhile := append(w.tree.begin(cfg.Since), gone(cfg.Held)...)
 	w.setRules(rules)
 	c := &collector{events: events, errors: errs, batches: make(chan batch), now: cfg.Now}
 	ctx, cancel := context.WithCancelCause(ctx)

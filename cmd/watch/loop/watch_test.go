@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -336,4 +337,46 @@ func ctimeOf(t *testing.T, path string) time.Time {
 	info, err := os.Lstat(path)
 	must(t, err)
 	return time.Unix(info.Sys().(*syscall.Stat_t).Ctim.Unix())
+}
+
+// What an image was built with and is gone by the time that the watch begins is taken out of the containers; what is there is left.
+func TestWhatWasDeletedDuringTheFirstUpIsGone(t *testing.T) {
+	dir := realTemp(t)
+	write(t, dir, map[string]string{"src/kept": "1", "src/lost": "1", "src/old/a": "1", "src/skipped/a": "1", "other": "1"})
+	rules := &spec.Develop{Watch: []spec.WatchRule{{Path: filepath.Join(dir, "src"), Action: spec.WatchSync, Target: "/app", Ignore: []string{"skipped"}}}}
+	project := &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": {Name: "web", Image: "nginx", Develop: rules}}}
+	held, err := Held(project, nil, Options{})
+	must(t, err)
+	for i, file := range held {
+		held[i] = strings.TrimPrefix(file, dir+"/")
+	}
+	if want := []string{"src", "src/kept", "src/lost", "src/old", "src/old/a"}; !slices.Equal(held, want) {
+		t.Errorf("held are %q, want %q", held, want)
+	}
+	for i, file := range held {
+		held[i] = filepath.Join(dir, file)
+	}
+	must(t, os.RemoveAll(filepath.Join(dir, "src/old")))
+	must(t, os.Remove(filepath.Join(dir, "src/lost")))
+	must(t, os.RemoveAll(filepath.Join(dir, "src/skipped")))
+	executor := &fakeExecutor{synced: make(chan Entry, 8)}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	end := watched(ctx, Config{Project: project, Held: held, Executor: executor})
+	var got []string
+	for range 3 {
+		e := awaited(t, "a removal", executor.synced)
+		if e.Kind != Removal {
+			t.Errorf("what is synced is %+v", e)
+		}
+		got = append(got, e.Path)
+	}
+	if want := []string{"/app/lost", "/app/old", "/app/old/a"}; !slices.Equal(got, want) {
+		t.Errorf("removed are %q, want %q", got, want)
+	}
+	cancel()
+	awaited(t, "the watch", end)
+	if len(executor.synced) > 0 {
+		t.Errorf("and %+v", <-executor.synced)
+	}
 }
