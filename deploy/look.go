@@ -14,6 +14,7 @@ import (
 	"github.com/orlop/orlop/deploy/cluster"
 	"github.com/orlop/orlop/deploy/fields"
 	"github.com/orlop/orlop/deploy/manifest"
+	"github.com/orlop/orlop/planner"
 )
 
 // lookForPlace finds out whether there is a place for a first deploy: the namespace.
@@ -107,6 +108,43 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 		}
 	}
 	return states, err
+}
+
+// lookForExternal warns of what services that change mount, and that is to be there and is not: their pods wait for it. Who may not look is
+// told nothing.
+func (p *Plan) lookForExternal(ctx context.Context, c *cluster.Client, set *manifest.Set) {
+	own := map[string]bool{}
+	for _, r := range set.Resources {
+		for _, o := range r.Objects {
+			own[o.ID()] = true
+		}
+	}
+	for _, r := range set.Resources {
+		if p.stepOf(r) == nil {
+			continue
+		}
+		for _, m := range r.Mounted() {
+			id := m.Kind.GroupKind() + "/" + m.Name
+			if own[id] {
+				continue
+			}
+			own[id] = true // is said once
+			if live, err := c.Get(ctx, m.Kind, m.Name); err == nil && live == nil {
+				p.Warnings = append(p.Warnings, fmt.Sprintf("%s%s: the %s %s, which is external, is not in namespace %s: its pods can't start before it is",
+					path(r), placeOf(p.places.Nearest(path(r))), strings.ToLower(m.Kind.Kind), m.Name, c.Namespace))
+			}
+		}
+	}
+}
+
+// stepOf is the step that changes a service or job; nil if there is none.
+func (p *Plan) stepOf(r *manifest.Resource) *planner.Step {
+	for _, s := range p.Steps {
+		if w := p.work[s.ID]; r.Workload != nil && w != nil && w.resource == r && s.Action != planner.Await && s.Action != planner.Rollback {
+			return s
+		}
+	}
+	return nil
 }
 
 // lookForForeign finds out whether an object that is to be made is there and somebody else's.

@@ -83,6 +83,7 @@ func Converge(ctx context.Context, c *cluster.Client, d *Document, set *manifest
 	p.awaits(set)
 	p.rollbacks(set)
 	p.removals(set)
+	p.lookForExternal(ctx, c, set)
 	return p, nil
 }
 

@@ -140,8 +140,11 @@ func rollback(ctx context.Context, inv *cli.Invocation, w what, number int) erro
 	if number > 0 {
 		target = observed.Revision(number)
 	}
-	if target == nil {
-		return fmt.Errorf("there is no such revision to go back to: see \"orlop deploy history\"")
+	switch {
+	case target == nil && number > 0:
+		return fmt.Errorf("there is no revision %d to go back to: see \"orlop deploy history\"", number)
+	case target == nil:
+		return fmt.Errorf("no revision before %d was deployed wholly: \"orlop deploy history\" has those that can be named", last.Number)
 	}
 	for at, ref := range target.Document.Images {
 		if target.Document.Inputs[serviceOf(at)] != nil && !isPushed(ref) {

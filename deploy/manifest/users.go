@@ -1,8 +1,6 @@
 package manifest
 
-import (
-	"slices"
-)
+import "slices"
 
 // IsUsedBy says that the pods of a service or job need the resource: they are on that network, mount that volume, config or secret, or
 // wait as that account.
@@ -10,49 +8,53 @@ func (r *Resource) IsUsedBy(user *Resource) bool {
 	if r.Workload != nil || user.Workload == nil {
 		return false
 	}
-	template := podTemplate(user.Workload)
-	return slices.ContainsFunc(r.Objects, func(o *Object) bool { return isUsed(o, template) })
+	template, mounted := podTemplate(user.Workload), user.Mounted()
+	return slices.ContainsFunc(r.Objects, func(o *Object) bool {
+		switch o.Kind {
+		case NetworkPolicy:
+			return isSelected(mapping(mapping(o.Body, "spec"), "podSelector"), template)
+		case ServiceAccount:
+			return mapping(template, "spec")["serviceAccountName"] == o.Name
+		}
+		return slices.Contains(mounted, Mount{o.Kind, o.Name})
+	})
 }
 
-// podTemplate is that of a workload.
-func podTemplate(o *Object) map[string]any {
-	at, _ := o.Body["spec"].(map[string]any)
-	if o.Kind == CronJob {
-		at = mapping(mapping(at, "jobTemplate"), "spec")
+// isSelected says that pods of a template have the labels that a selector asks for.
+func isSelected(selector, template map[string]any) bool {
+	labels := mapping(mapping(template, "metadata"), "labels")
+	for key, value := range mapping(selector, "matchLabels") {
+		if labels[key] != value {
+			return false
+		}
 	}
-	return mapping(at, "template")
+	return true
 }
 
-func mapping(of map[string]any, key string) map[string]any {
-	m, _ := of[key].(map[string]any)
-	return m
+// Mount is an object that pods mount.
+type Mount struct {
+	Kind Kind
+	Name string
 }
 
-func isUsed(o *Object, template map[string]any) bool {
-	pod := mapping(template, "spec")
-	volumes, _ := pod["volumes"].([]any)
-	mounted := func(source, key string) bool {
-		return slices.ContainsFunc(volumes, func(v any) bool { return mapping(v.(map[string]any), source)[key] == o.Name })
+// Mounted are the claims, ConfigMaps and Secrets that the pods of a service or job mount.
+func (r *Resource) Mounted() (list []Mount) {
+	if r.Workload == nil {
+		return nil
 	}
-	switch o.Kind {
-	case NetworkPolicy:
-		labels := mapping(mapping(template, "metadata"), "labels")
-		for key, value := range mapping(mapping(mapping(o.Body, "spec"), "podSelector"), "matchLabels") {
-			if labels[key] != value {
-				return false
+	volumes, _ := mapping(podTemplate(r.Workload), "spec")["volumes"].([]any)
+	for _, v := range volumes {
+		volume, _ := v.(map[string]any)
+		for _, of := range []struct {
+			kind        Kind
+			source, key string
+		}{{VolumeClaim, "persistentVolumeClaim", "claimName"}, {ConfigMap, "configMap", "name"}, {Secret, "secret", "secretName"}} {
+			if name, is := mapping(volume, of.source)[of.key].(string); is {
+				list = append(list, Mount{of.kind, name})
 			}
 		}
-		return true
-	case VolumeClaim:
-		return mounted("persistentVolumeClaim", "claimName")
-	case ConfigMap:
-		return mounted("configMap", "name")
-	case Secret:
-		return mounted("secret", "secretName")
-	case ServiceAccount:
-		return pod["serviceAccountName"] == o.Name
 	}
-	return false
+	return list
 }
 
 // Image is what the container of a service or job runs.
@@ -63,4 +65,18 @@ func (r *Resource) Image() string {
 	}
 	ref, _ := containers[0].(map[string]any)["image"].(string)
 	return ref
+}
+
+// podTemplate is that of a workload.
+func podTemplate(o *Object) map[string]any {
+	at := mapping(o.Body, "spec")
+	if o.Kind == CronJob {
+		at = mapping(mapping(at, "jobTemplate"), "spec")
+	}
+	return mapping(at, "template")
+}
+
+func mapping(of map[string]any, key string) map[string]any {
+	m, _ := of[key].(map[string]any)
+	return m
 }

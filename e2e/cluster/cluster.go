@@ -147,6 +147,9 @@ func (c *Cluster) startNode(ctx context.Context) error {
 	if err := c.start("node", "containerd", "--config", c.path("etc/containerd.toml")); err != nil {
 		return err
 	}
+	if err := c.awaitSocket(ctx, c.path("containerd.sock")); err != nil { // which a kubelet does not wait for
+		return err
+	}
 	if err := pushPause(ctx); err != nil {
 		return err
 	}
@@ -218,32 +221,51 @@ func (c *Cluster) with(err error, program string) error {
 
 // await returns when a page is there, which is asked for again and again until the last program that was started has ended.
 func (c *Cluster) await(ctx context.Context, url string) error {
-	c.mu.Lock()
-	last := c.running[len(c.running)-1]
-	c.mu.Unlock()
 	client := &http.Client{
 		Timeout:   5 * time.Second,
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, DialContext: (&net.Dialer{}).DialContext},
 	}
-	for tick := time.NewTicker(50 * time.Millisecond); ; {
+	return c.until(ctx, url, func() bool {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
-			return err
+			return false
 		}
-		if res, err := client.Do(req); err == nil {
-			_, _ = io.Copy(io.Discard, res.Body)
-			res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				tick.Stop()
-				return nil
-			}
+		res, err := client.Do(req)
+		if err != nil {
+			return false
 		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+}
+
+// awaitSocket waits until the program that was started last takes connections at a socket.
+func (c *Cluster) awaitSocket(ctx context.Context, path string) error {
+	return c.until(ctx, path, func() bool {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	})
+}
+
+// until waits until the program that was started last answers somewhere.
+func (c *Cluster) until(ctx context.Context, where string, answers func() bool) error {
+	c.mu.Lock()
+	last := c.running[len(c.running)-1]
+	c.mu.Unlock()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !answers() {
 		select {
 		case <-tick.C:
 		case <-last.ended:
 			return c.with(fmt.Errorf("%s has ended", last.name), last.name)
 		case <-ctx.Done():
-			return c.with(fmt.Errorf("nobody answers at %s: %w", url, context.Cause(ctx)), last.name)
+			return c.with(fmt.Errorf("nobody answers at %s: %w", where, context.Cause(ctx)), last.name)
 		}
 	}
+	return nil
 }
