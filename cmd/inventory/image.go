@@ -108,6 +108,9 @@ func (v *Verbs) imageLs() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := filtersExist(filters, reply.Images); err != nil {
+					return err
+				}
 				images := slices.DeleteFunc(reply.Images, func(i *api.ImageInfo) bool {
 					return len(names) > 0 && !v.lineOf(i).named(names[0]) || !isMeant(v.lineOf(i), reply.Images)
 				})
@@ -146,12 +149,7 @@ func imageFilter(filters []string) (isMeant func(l imageLine, all []*api.ImageIn
 		case "dangling":
 			return value == "false" // what has no name is not here
 		}
-		i := slices.IndexFunc(all, func(i *api.ImageInfo) bool {
-			return familiar(i.Name) == familiar(value) || familiar(i.Name) == familiar(value)+":latest" || strings.HasPrefix(strings.TrimPrefix(i.Id, "sha256:"), strings.TrimPrefix(value, "sha256:"))
-		})
-		if i < 0 {
-			return false
-		}
+		i := indexOfImage(all, value)
 		at := time.UnixMilli(all[i].CreatedUnixMs).UTC().Format(time.RFC3339)
 		return key == "before" && l.CreatedAt < at || key == "since" && l.CreatedAt > at
 	}
@@ -163,6 +161,24 @@ func imageFilter(filters []string) (isMeant func(l imageLine, all []*api.ImageIn
 		}
 		return true
 	}, nil
+}
+
+// filtersExist is an error of filters by an image that is not here.
+func filtersExist(filters []string, all []*api.ImageInfo) error {
+	for _, f := range filters {
+		if key, value, _ := strings.Cut(f, "="); (key == "before" || key == "since") && indexOfImage(all, value) < 0 {
+			return fmt.Errorf("--filter %s: no image is called that: \"orlop image ls\" lists what there is", f)
+		}
+	}
+	return nil
+}
+
+// indexOfImage is where the image of a name, or of the first digits of an ID, is; -1 if it is not here.
+func indexOfImage(all []*api.ImageInfo, name string) int {
+	return slices.IndexFunc(all, func(i *api.ImageInfo) bool {
+		id := strings.TrimPrefix(i.Id, "sha256:")
+		return familiar(i.Name) == familiar(name) || familiar(i.Name) == familiar(name)+":latest" || len(name) >= 6 && strings.HasPrefix(id, strings.TrimPrefix(name, "sha256:"))
+	})
 }
 
 // mostUsers is how many containers a row names.
