@@ -117,7 +117,7 @@ func NewContainer(c planner.Container) (*Container, error) {
 		CreatedUnixNs: unixNano(c.CreatedAt), StartedUnixNs: unixNano(c.StartedAt), ExitedUnixNs: unixNano(c.ExitedAt),
 		NextTryUnixNs: unixNano(c.NextTry), Error: Valid(c.Error), Addresses: c.Addresses, Exposed: c.Exposed, Version: c.Version, Pid: int32(c.PID),
 		Command: validAll(c.Command), LeftOut: validAll(c.LeftOut), Adrift: c.Adrift,
-		Lost: validAll(c.Lost), Dead: Valid(c.Dead), Unready: c.Unready, Unsent: Valid(c.Unsent), Turned: validMap(c.Turned), Paused: c.Paused, FrozenUnixNs: unixNano(c.FrozenAt), Signal: int32(c.Signal), SignalledUnixNs: unixNano(c.SignalledAt), RestartedUnixNs: unixNano(c.RestartedAt), UpdatedUnixNs: unixNano(c.UpdatedAt), Project: c.Project, Networks: validAll(c.Networks),
+		Lost: validAll(c.Lost), Dead: Valid(c.Dead), Unready: c.Unready, Unsent: Valid(c.Unsent), Turned: validMap(c.Turned), Paused: c.Paused, FrozenUnixNs: unixNano(c.FrozenAt), Signal: int32(c.Signal), SignalledUnixNs: unixNano(c.SignalledAt), RestartedUnixNs: unixNano(c.RestartedAt), UpdatedUnixNs: unixNano(c.UpdatedAt), Project: c.Project, Networks: validAll(c.Networks), WorkingDir: Valid(c.WorkingDir), ConfigFiles: validAll(c.ConfigFiles),
 	}
 	for _, b := range c.Published {
 		out.Published = append(out.Published, &Binding{
@@ -149,7 +149,7 @@ func (c *Container) Planner() (planner.Container, error) {
 		Stopped: c.GetStopped(), Restarts: int(c.GetRestarts()), CreatedAt: timeOf(c.GetCreatedUnixNs()), StartedAt: timeOf(c.GetStartedUnixNs()),
 		ExitedAt: timeOf(c.GetExitedUnixNs()), NextTry: timeOf(c.GetNextTryUnixNs()), Error: c.GetError(), Addresses: c.GetAddresses(),
 		Exposed: c.GetExposed(), Version: c.GetVersion(), PID: int(c.GetPid()), Command: c.GetCommand(), LeftOut: c.GetLeftOut(), Adrift: c.GetAdrift(),
-		Lost: c.GetLost(), Dead: c.GetDead(), Unready: c.GetUnready(), Unsent: c.GetUnsent(), Turned: c.GetTurned(), Paused: c.GetPaused(), FrozenAt: timeOf(c.GetFrozenUnixNs()), Signal: int(c.GetSignal()), SignalledAt: timeOf(c.GetSignalledUnixNs()), RestartedAt: timeOf(c.GetRestartedUnixNs()), UpdatedAt: timeOf(c.GetUpdatedUnixNs()), Project: c.GetProject(), Networks: c.GetNetworks(),
+		Lost: c.GetLost(), Dead: c.GetDead(), Unready: c.GetUnready(), Unsent: c.GetUnsent(), Turned: c.GetTurned(), Paused: c.GetPaused(), FrozenAt: timeOf(c.GetFrozenUnixNs()), Signal: int(c.GetSignal()), SignalledAt: timeOf(c.GetSignalledUnixNs()), RestartedAt: timeOf(c.GetRestartedUnixNs()), UpdatedAt: timeOf(c.GetUpdatedUnixNs()), Project: c.GetProject(), Networks: c.GetNetworks(), WorkingDir: c.GetWorkingDir(), ConfigFiles: c.GetConfigFiles(),
 	}
 	for _, b := range c.GetPublished() {
 		out.Published = append(out.Published, planner.Binding{

@@ -2670,6 +2670,8 @@ type Container struct {
 	SignalledUnixNs int64                  `protobuf:"varint,37,opt,name=signalled_unix_ns,json=signalledUnixNs,proto3" json:"signalled_unix_ns,omitempty"`
 	RestartedUnixNs int64                  `protobuf:"varint,38,opt,name=restarted_unix_ns,json=restartedUnixNs,proto3" json:"restarted_unix_ns,omitempty"` // by hand, last
 	UpdatedUnixNs   int64                  `protobuf:"varint,39,opt,name=updated_unix_ns,json=updatedUnixNs,proto3" json:"updated_unix_ns,omitempty"`       // when it was changed in place, last
+	WorkingDir      string                 `protobuf:"bytes,40,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`                   // of its project
+	ConfigFiles     []string               `protobuf:"bytes,41,rep,name=config_files,json=configFiles,proto3" json:"config_files,omitempty"`                // of its project, when it was made
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2975,6 +2977,20 @@ func (x *Container) GetUpdatedUnixNs() int64 {
 		return x.UpdatedUnixNs
 	}
 	return 0
+}
+
+func (x *Container) GetWorkingDir() string {
+	if x != nil {
+		return x.WorkingDir
+	}
+	return ""
+}
+
+func (x *Container) GetConfigFiles() []string {
+	if x != nil {
+		return x.ConfigFiles
+	}
+	return nil
 }
 
 type Binding struct {
@@ -7403,7 +7419,8 @@ const file_engine_proto_rawDesc = "" +
 	"fireUnixMs\x12\x1c\n" +
 	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\xd9\t\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\x9d\n" +
+	"\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -7446,7 +7463,10 @@ const file_engine_proto_rawDesc = "" +
 	"\x06signal\x18$ \x01(\x05R\x06signal\x12*\n" +
 	"\x11signalled_unix_ns\x18% \x01(\x03R\x0fsignalledUnixNs\x12*\n" +
 	"\x11restarted_unix_ns\x18& \x01(\x03R\x0frestartedUnixNs\x12&\n" +
-	"\x0fupdated_unix_ns\x18' \x01(\x03R\rupdatedUnixNs\x1a9\n" +
+	"\x0fupdated_unix_ns\x18' \x01(\x03R\rupdatedUnixNs\x12\x1f\n" +
+	"\vworking_dir\x18( \x01(\tR\n" +
+	"workingDir\x12!\n" +
+	"\fconfig_files\x18) \x03(\tR\vconfigFiles\x1a9\n" +
 	"\vTurnedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +

@@ -54,6 +54,9 @@ func RunWith(ctx context.Context, args []string, w cli.World, ofCluster Verbs) i
 		a.RememberTold()
 	}
 	a.output.Flush()
+	if lost := a.output.Out.Failed(); lost != nil && code == cli.ExitOK { // else something worse was told
+		return a.exitCode(lost)
+	}
 	return code
 }
 

@@ -65,6 +65,9 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 	if req.UntilUnixNs, err = cli.Moment("until", f.until, now); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	a.Output.Out.OnFailure(cancel) // nobody sees what more comes
 	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		known, err := cli.Observe(ctx, client, s)
 		if err != nil {

@@ -16,13 +16,13 @@ func fleet() []planner.Container {
 	web := &planner.Applied{
 		Service: &spec.Service{
 			Name: "web", Image: "nginx", Command: spec.Command{"nginx", "-g", "daemon off;"}, Expose: []string{"80", "9000"},
-			Labels: map[string]string{"tier": "front"}, Volumes: []spec.Mount{{Type: spec.MountVolume, Source: "data", Target: "/d"}},
+			Labels: map[string]string{"tier": "front"}, DependsOn: map[string]spec.Dependency{"db": {Condition: "service_healthy", Restart: true}}, Volumes: []spec.Mount{{Type: spec.MountVolume, Source: "data", Target: "/d"}},
 		},
 		Networks: map[string]string{"default": "shop_default"}, Volumes: map[string]string{"data": "shop_data"}, Image: "sha256:0123456789abcdef",
 	}
 	return []planner.Container{
 		{
-			ID: "w1", Name: "shop-web-1", Service: "web", Number: 1, State: planner.Running, Health: planner.Healthy, Applied: web, Exposed: []string{"80/tcp", "443/tcp"}, Version: "v1",
+			ID: "w1", Name: "shop-web-1", Service: "web", Number: 1, State: planner.Running, Health: planner.Healthy, Applied: web, Exposed: []string{"80/tcp", "443/tcp"}, Version: "v1", WorkingDir: "/s", ConfigFiles: []string{"/s/stack.yaml", "/s/dev.yaml"},
 			CreatedAt: ago(4 * time.Minute), StartedAt: ago(3 * time.Minute), Published: []planner.Binding{
 				{HostIP: "::", HostPort: 8080, Target: 80, Protocol: "tcp"}, {HostIP: "0.0.0.0", HostPort: 8080, Target: 80, Protocol: "tcp"},
 			},
@@ -61,7 +61,7 @@ shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up
 		"ps -aq --status dead":                                                          "",
 		"port --protocol TCP web 80":                                                    "0.0.0.0:8080\n",
 		"ps --format json web": `{"Command":"\"nginx -g daemon off;\"","CreatedAt":"2026-11-21 11:56:00 +0000 UTC","ExitCode":0,"Health":"healthy","ID":"w1",` +
-			`"Image":"nginx","Labels":"com.docker.compose.config-hash=` + fleet()[0].Applied.Service.Hash("nginx") + `,com.docker.compose.container-number=1,com.docker.compose.image=sha256:0123456789abcdef,com.docker.compose.oneoff=False,com.docker.compose.project=shop,` +
+			`"Image":"nginx","Labels":"com.docker.compose.config-hash=` + fleet()[0].Applied.Service.Hash("nginx") + `,com.docker.compose.container-number=1,com.docker.compose.depends_on=db:service_healthy:true,com.docker.compose.image=sha256:0123456789abcdef,com.docker.compose.oneoff=False,com.docker.compose.project=shop,com.docker.compose.project.config_files=/s/stack.yaml,/s/dev.yaml,com.docker.compose.project.working_dir=/s,` +
 			`com.docker.compose.service=web,com.docker.compose.version=v1,tier=front","LocalVolumes":"1","Mounts":"shop_data","Name":"shop-web-1","Names":"shop-web-1",` +
 			`"Networks":"shop_default","Ports":"0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp, 9000/tcp","Project":"shop","Publishers":[` +
 			`{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},` +

@@ -152,6 +152,8 @@ type Container struct {
 	RestartedAt time.Time  `json:"restarted_at,omitzero"` // by hand, last
 	UpdatedAt   time.Time  `json:"updated_at,omitzero"`   // when it was changed in place, last
 	Project     string     `json:"project,omitempty"`
+	WorkingDir  string     `json:"working_dir,omitempty"`  // of its project
+	ConfigFiles []string   `json:"config_files,omitempty"` // of its project, when it was made
 	Health      Health     `json:"health,omitempty"`
 	ExitCode    int        `json:"exit_code"`
 	OOMKilled   bool       `json:"oom_killed,omitempty"`

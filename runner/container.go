@@ -120,7 +120,7 @@ func (c *container) observe() planner.Container {
 	defer c.mu.Unlock()
 	m, s := c.made, &c.state
 	out := planner.Container{
-		ID: m.ID, Name: m.Name, Project: m.Project, Service: m.Service, Number: m.Number, OneOff: m.OneOff,
+		ID: m.ID, Name: m.Name, Project: m.Project, WorkingDir: m.WorkingDir, ConfigFiles: m.Files, Service: m.Service, Number: m.Number, OneOff: m.OneOff,
 		State: s.State, Paused: s.Paused, FrozenAt: s.FrozenAt, Signal: s.Signal, SignalledAt: s.SignalledAt, RestartedAt: s.RestartedAt, UpdatedAt: s.UpdatedAt, Health: s.Health, ExitCode: s.ExitCode, OOMKilled: s.OOMKilled, Stopped: s.Stopped,
 		Restarts: s.Restarts, CreatedAt: m.CreatedAt, StartedAt: s.StartedAt, ExitedAt: s.ExitedAt,
 		NextTry: s.RetryAt, Error: s.Error, Applied: m.Applied, Addresses: s.Addresses,

@@ -113,7 +113,7 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 	}
 	last := observed.Last()
 	fmt.Fprintf(inv.Stdout, " %s on %s  revision %d, %s\n", inv.StyleOf(inv.Stdout).Bold(observed.Project), client.Where(), last.Number, last.State+" "+ago(inv, last.At))
-	if len(rows) > 1 && !slices.ContainsFunc(rows, func(r core.Status) bool { return r.Kind != "" }) {
+	if all, err := chosen(observed, nil, client.Where()); err == nil && len(rows) == len(all) && !slices.ContainsFunc(rows, func(r core.Status) bool { return r.Kind != "" }) {
 		fmt.Fprintln(inv.Stdout, " nothing of it is there: \"orlop deploy\" starts it, \"orlop deploy plan\" shows what that would make")
 		return exitIf(failed)
 	}

@@ -210,11 +210,20 @@ func labelsOf(c *planner.Container, project string) map[string]string {
 		"com.docker.compose.container-number": strconv.Itoa(c.Number),
 		"com.docker.compose.oneoff":           map[bool]string{true: "True", false: "False"}[c.OneOff],
 	}
+	if c.WorkingDir != "" {
+		labels["com.docker.compose.project.working_dir"], labels["com.docker.compose.project.config_files"] = c.WorkingDir, strings.Join(c.ConfigFiles, ",")
+	}
 	if c.Version != "" {
 		labels["com.docker.compose.version"] = c.Version
 	}
 	if c.Applied != nil && c.Applied.Service != nil {
 		labels["com.docker.compose.config-hash"] = c.Applied.Service.Hash(ImageText(c, project))
+		var depends []string
+		for _, name := range slices.Sorted(maps.Keys(c.Applied.Service.DependsOn)) {
+			on := c.Applied.Service.DependsOn[name]
+			depends = append(depends, fmt.Sprintf("%s:%s:%t", name, on.Condition, on.Restart))
+		}
+		labels["com.docker.compose.depends_on"] = strings.Join(depends, ",")
 		maps.Copy(labels, c.Applied.Service.Labels)
 	}
 	if c.Applied != nil && c.Applied.Image != "" {

@@ -1,7 +1,10 @@
 package display
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -75,6 +78,22 @@ type Stream struct {
 
 	mu     sync.Mutex    // one write at a time
 	secret secret.Stream // guarded by mu: keeps back what may be the beginning of one
+	failed error         // guarded by mu: why the first write was lost
+	tell   func(error)   // guarded by mu: is called then
+}
+
+// Failed is why something that was written is lost, such as a full disk; nil: nothing is.
+func (s *Stream) Failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+// OnFailure has somebody called when the first write is lost: what is only written need not go on.
+func (s *Stream) OnFailure(tell func(error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell = tell
 }
 
 // Write writes a text, or keeps the end of it back that may begin a secret.
@@ -102,6 +121,19 @@ func (s *Stream) pass(text []byte) error {
 		return line.above(s.to, text)
 	}
 	_, err := s.to.Write(text)
+	if err == nil {
+		return nil
+	}
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		err = file.Err
+	}
+	err = fmt.Errorf("cannot write what is printed: %w", err)
+	if s.failed == nil {
+		s.failed = err
+		if s.tell != nil {
+			s.tell(err)
+		}
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -191,7 +192,7 @@ func (q *queue) next(now time.Time, held bool) order {
 	if !held {
 		o.restart, q.restart = q.restart, false
 	}
-	q.going, q.files, q.acting, q.force = q.files, map[string]delivery{}, true, false
+	q.going, q.files, q.acting, q.force = maps.Clone(q.files), map[string]delivery{}, true, false // whoever writes the files notes in the order what was there
 	return o
 }
 

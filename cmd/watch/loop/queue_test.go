@@ -363,3 +363,22 @@ func TestNothingWakesBesideAChangeOfTheStack(t *testing.T) {
 		t.Errorf("then %+v", o)
 	}
 }
+
+// A container that starts while files are written is told of by the loop; who writes them notes in the order what was there.
+func TestAnOrderIsOfWhoCarriesItOut(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app")})
+	q.known("1")
+	q.change("/src/a")
+	o := drive(q, 0)
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_, _ = send(o.sync, func(Entry) error { return nil })
+	}()
+	q.started("2", noFiles) // races, where both have one map
+	<-written
+	q.synced(o, nil, false, time.Unix(0, 0))
+	if o := drive(q, 1); len(o.sync) != 1 {
+		t.Errorf("the new container gets %+v", o)
+	}
+}
