@@ -22,6 +22,7 @@ func (a *app) containerRunCommand() *cobra.Command {
 		},
 	}
 	o.Flags(c.Flags())
+	addQuiet(c)
 	c.Flags().BoolVarP(&o.Detach, "detach", "d", false, "run it in the background and print its ID")
 	c.Flags().StringVar(&o.DetachKeys, "detach-keys", terminal.DefaultDetachKeys, "`keys` that let go of the terminal and leave the command running; none: \"\"")
 	return c
@@ -40,5 +41,6 @@ func (a *app) containerCreateCommand() *cobra.Command {
 		},
 	}
 	o.Flags(c.Flags())
+	addQuiet(c)
 	return c
 }

@@ -48,9 +48,16 @@ func TestWhatTheEngineHasIsListed(t *testing.T) {
 		"image ls": "NAME       DIGEST         CREATED         SIZE      SHARED    UNIQUE   USED BY\n" +
 			"busybox    fedcba987654   -               900 B     0 B       900 B    -\n" +
 			"shop-api   fedcba987654   2 minutes ago   81.2 MB   74.1 MB   7.1 MB   a, b and 2 more\n",
-		"image ls --format {{.Repository}}-{{.UniqueSize}}": "busybox-900\nshop-api-7100000\n",
-		"image prune --filter until=1h":                     "",
-		"image ls -q":                                       "sha256:fedcba9876543210\nsha256:0123456789abcdef\n",
+		"image ls --format {{.Repository}}-{{.UniqueSize}}":                  "busybox-900\nshop-api-7100000\n",
+		"image prune --filter until=1h":                                      "",
+		"image ls -a --digests --no-trunc --format {{.Name}}":                "busybox\nshop-api\n",
+		"image ls --format {{.Name}} -f reference=shop-*":                    "shop-api\n",
+		"image ls --format {{.Name}} -f reference=shop-* -f reference=busy*": "busybox\nshop-api\n",
+		"image ls --format {{.Name}} -f reference=shop-* -f dangling=true":   "",
+		"image ls --format {{.Name}} -f before=shop-api -f dangling=false":   "busybox\n",
+		"image ls --format {{.Name}} -f since=busybox":                       "shop-api\n",
+		"image ls --format {{.Name}} -f since=0123456789ab":                  "",
+		"image ls -q": "sha256:fedcba9876543210\nsha256:0123456789abcdef\n",
 	} {
 		stdout, stderr, code := stocked(t).run(line)
 		if code != 0 {

@@ -197,6 +197,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"cp web: b", shop, "\"web:\" names no path: write SERVICE:PATH\n"},
 		{"cp --index -1 web:/a b", shop, "--index is -1: numbers of containers begin with 1\n"},
 		{"container diff --format xml web", shop, "--format is \"xml\": it must be one of table, json\n"},
+		{"image ls --filter before=nosuch", shop, "--filter before=nosuch: no image is called that: \"orlop image ls\" lists what there is\n"},
+		{"image ls --filter size=3", shop, "--filter is \"size=3\": it must be reference=PATTERN, dangling=true|false, before=IMAGE or since=IMAGE\n"},
 		{"image ls --format {{.Nope}}", shop, "--format is \"{{.Nope}}\": images have no field Nope: there are Containers, CreatedAt, CreatedSince, Digest, ID, Name, Platforms, Repository, SharedSize, Size, Tag, UniqueSize, UsedBy\n"},
 		{"volume ls --format {{.Nmae}}", shop, "--format is \"{{.Nmae}}\": volumes have no field Nmae: did you mean \"Name\"?\n"},
 		{"ls --format {{.Nmae}}", shop, "--format is \"{{.Nmae}}\": stacks have no field Nmae: did you mean \"Name\"?\n"},

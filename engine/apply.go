@@ -556,7 +556,7 @@ func (e *Engine) recordBuild(ctx context.Context, tag, digest string, in *planne
 			kept.Bases[ref] = d
 		}
 	}
-	kept.Plain = e.images.ArePlain(ctx, in.Bases)
+	kept.Plain = in.Taken != nil && e.images.ArePlain(ctx, in.Bases)
 	if b, err := json.Marshal(buildRecord{Digest: digest, Inputs: &kept}); err == nil {
 		e.store.Save(bucketBuilds, tag, b)
 	}

@@ -286,14 +286,14 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 		}
 		return planner.Result{}, c.unpause(ctx)
 	case planner.Stop:
-		grace := o.Grace
+		grace := withSignal(o.Grace, s.Signal)
 		grace.Say = linesOf(note)
 		return planner.Result{}, complaint.Placed(c.stop(ctx, grace, true), c.snapshot().Applied.Service, o.Places)
 	case planner.Restart:
 		if c.recovered(ctx, s) {
 			return planner.Result{Outcome: planner.Unchanged, Text: "its parent answers again"}, nil
 		}
-		return planner.Result{Text: s.Mended()}, complaint.Placed(c.restart(ctx, waits, o.Grace, note), c.snapshot().Applied.Service, o.Places)
+		return planner.Result{Text: s.Mended()}, complaint.Placed(c.restart(ctx, waits, withSignal(o.Grace, s.Signal), note), c.snapshot().Applied.Service, o.Places)
 	case planner.Remove:
 		return planner.Result{}, complaint.Placed(c.remove(ctx, o.Grace, o.Anonymous), c.snapshot().Applied.Service, o.Places)
 	}

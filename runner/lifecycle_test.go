@@ -84,6 +84,20 @@ func TestAKillThatEndsAContainerStopsIt(t *testing.T) {
 	}
 }
 
+func TestAStopMayBeginWithAnotherSignal(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	c := h.add(t, r, of(planner.Created, "always"))
+	must(t, c.start(r.ctx))
+	if err := c.stop(r.ctx, Grace{Signal: "NOSUCH"}, true); err == nil || c.snapshot().State != planner.Running {
+		t.Errorf("a signal that there is not: %v, it is %s", err, c.snapshot().State)
+	}
+	must(t, c.stop(r.ctx, Grace{Signal: "INT"}, true))
+	if got := r.awaitState(t, c.id, "exited", in(planner.Exited)); !got.Stopped || got.ExitCode != 130 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // What the next engine finds of the process decides what becomes of it.
 func TestTheNextEngineGoesOnFromWhatItFinds(t *testing.T) {
 	for name, test := range map[string]struct {

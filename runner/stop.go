@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,15 @@ type Grace struct {
 	Time time.Duration
 	Bare bool // without the commands of pre_stop
 
+	Signal string // in place of the container's own; "": that one
+
 	Say func(line string) // gets what those print; may be nil
+}
+
+// withSignal is a grace period that another signal begins.
+func withSignal(g Grace, signal string) Grace {
+	g.Signal = signal
+	return g
 }
 
 // stopTimeout is the grace period when neither the user nor the service says.
@@ -92,6 +101,9 @@ const reapTimeout = 30 * time.Second
 // stopUnreaped is stop that doesn't wait until the process is reaped, which
 // what it returns tells of; it is nil where there is nothing to reap.
 func (c *container) stopUnreaped(ctx context.Context, grace Grace, byUser bool) (*ending, error) {
+	if _, err := proc.ParseSignal(grace.Signal); err != nil {
+		return nil, err
+	}
 	if err := c.beforeStop(ctx, grace); err != nil {
 		return nil, err
 	}
@@ -100,6 +112,7 @@ func (c *container) stopUnreaped(ctx context.Context, grace Grace, byUser bool) 
 	c.mu.Lock()
 	task, end, sig := c.task, c.ending, c.made.StopSignal
 	c.mu.Unlock()
+	sig = cmp.Or(grace.Signal, sig)
 	wait, isChosen := c.graceOf(grace)
 	switch {
 	case was == planner.Created && task != nil:

@@ -97,7 +97,11 @@ func (v *Verbs) stopping(use, short string, ch *change) *cobra.Command {
 	seconds := c.Flags().IntP("timeout", "t", -1, "`seconds` to stop within; negative: the container's own")
 	c.Flags().IntVar(seconds, "time", -1, "`seconds` to stop within")
 	c.Flags().Lookup("time").Hidden = true
-	ch.fill = func(r *api.LifecycleRequest) { r.StopTimeoutMs, r.HasStopTimeout = cli.StopTimeout(*seconds) }
+	signal := c.Flags().StringP("signal", "s", "", "`signal` that asks it to end, in place of its own")
+	ch.fill = func(r *api.LifecycleRequest) {
+		r.StopTimeoutMs, r.HasStopTimeout = cli.StopTimeout(*seconds)
+		r.Signal = *signal
+	}
 	return c
 }
 

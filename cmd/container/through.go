@@ -60,6 +60,7 @@ func (v *Verbs) exec() *cobra.Command {
 	var start api.ProcessStart
 	var tty bool
 	var keys string
+	var files []string
 	c := &cobra.Command{
 		Use: "exec CONTAINER COMMAND [ARG...]", Short: "Run a command in a container that runs", Args: cli.AtLeast(2, "a container and a command"), ValidArgsFunction: v.complete,
 		Example: "  orlop container exec -it shop-db-1 psql -U shop",
@@ -67,6 +68,11 @@ func (v *Verbs) exec() *cobra.Command {
 			start.Command = cli.CommandOf(args[1:])
 			start.Stdin = start.Stdin && !start.Detach
 			start.Terminal = tty && !start.Detach
+			read, err := cli.ReadEnvFiles(v.Of().WorkingDir(), files)
+			if err != nil {
+				return err
+			}
+			start.Environment = append(read, start.Environment...)
 			start.Environment = cli.FillEnvironment(start.Environment, v.Of().Variables(c.Context()))
 			of, err := v.one(c.Context(), args[0])
 			if err != nil {
@@ -86,6 +92,7 @@ func (v *Verbs) exec() *cobra.Command {
 	c.Flags().StringVarP(&start.User, "user", "u", "", "`user` to run as")
 	c.Flags().StringVarP(&start.WorkingDir, "workdir", "w", "", "`directory` to run in")
 	c.Flags().StringArrayVarP(&start.Environment, "env", "e", nil, "`NAME=value` to set")
+	c.Flags().StringArrayVar(&files, "env-file", nil, "`file` with variables to set, a NAME=value or NAME a line, as they are written")
 	c.Flags().BoolVar(&start.Privileged, "privileged", false, "give the command every capability")
 	c.Flags().StringVar(&keys, "detach-keys", terminal.DefaultDetachKeys, "`keys` that let go of the terminal and leave the command running; none: \"\"")
 	return c

@@ -85,14 +85,19 @@ func (l imageLine) named(pattern string) bool {
 func (v *Verbs) imageLs() *cobra.Command {
 	var quiet bool
 	var text string
+	var filters []string
 	c := &cobra.Command{
 		Use: "ls [REPOSITORY[:TAG]]", Aliases: []string{"list"}, Short: "List images, with what they take on the disk and who uses them",
-		Example: "  orlop image ls --format json\n  orlop image ls 'shop-*'\n  orlop image ls --format '{{.Name}} {{.Digest}}'", Args: cobra.MaximumNArgs(1), ValidArgsFunction: v.complete(imageNames),
+		Example: "  orlop image ls --format json\n  orlop image ls 'shop-*'\n  orlop image ls -q --filter reference='shop-*:1'\n  orlop image ls --format '{{.Name}} {{.Digest}}'", Args: cobra.MaximumNArgs(1), ValidArgsFunction: v.complete(imageNames),
 		RunE: func(c *cobra.Command, names []string) error {
 			for _, pattern := range names {
 				if _, err := path.Match(pattern, ""); err != nil {
 					return fmt.Errorf("%q is no pattern of image names: %w; quote a [ that is meant as such by \\", pattern, err)
 				}
+			}
+			isMeant, err := imageFilter(filters)
+			if err != nil {
+				return err
 			}
 			f, err := format.Parse[imageLine](text, "images", imageHeaders())
 			if err != nil {
@@ -103,8 +108,11 @@ func (v *Verbs) imageLs() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := filtersExist(filters, reply.Images); err != nil {
+					return err
+				}
 				images := slices.DeleteFunc(reply.Images, func(i *api.ImageInfo) bool {
-					return len(names) > 0 && !v.lineOf(i).named(names[0])
+					return len(names) > 0 && !v.lineOf(i).named(names[0]) || !isMeant(v.lineOf(i), reply.Images)
 				})
 				slices.SortFunc(images, func(x, y *api.ImageInfo) int { return cmp.Compare(x.Name, y.Name) })
 				return v.printImages(images, quiet, f)
@@ -113,7 +121,64 @@ func (v *Verbs) imageLs() *cobra.Command {
 	}
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "IDs only")
 	c.Flags().StringVar(&text, "format", "table", format.Help)
+	c.Flags().StringArrayVarP(&filters, "filter", "f", nil, "only images that `KEY=VALUE` holds for: reference=PATTERN, dangling=true|false, before=IMAGE, since=IMAGE")
+	for _, name := range []string{"all", "digests", "no-trunc"} { // of Docker's: all are shown, with their digests
+		c.Flags().BoolP(name, map[string]string{"all": "a"}[name], false, "no effect")
+		c.Flags().Lookup(name).Hidden = true
+	}
 	return c
+}
+
+// imageFilter reads filters as Docker's: of one key any must hold, of several keys one each.
+func imageFilter(filters []string) (isMeant func(l imageLine, all []*api.ImageInfo) bool, err error) {
+	by := map[string][]string{}
+	for _, f := range filters {
+		key, value, ok := strings.Cut(f, "=")
+		if !ok || !slices.Contains([]string{"reference", "dangling", "before", "since"}, key) || key == "dangling" && value != "true" && value != "false" {
+			return nil, fmt.Errorf("--filter is %q: it must be reference=PATTERN, dangling=true|false, before=IMAGE or since=IMAGE", f)
+		}
+		if _, err := path.Match(value, ""); err != nil {
+			return nil, fmt.Errorf("--filter is %q: %w; quote a [ that is meant as such by \\", f, err)
+		}
+		by[key] = append(by[key], value)
+	}
+	holds := func(key, value string, l imageLine, all []*api.ImageInfo) bool {
+		switch key {
+		case "reference":
+			return l.named(value)
+		case "dangling":
+			return value == "false" // what has no name is not here
+		}
+		i := indexOfImage(all, value)
+		at := time.UnixMilli(all[i].CreatedUnixMs).UTC().Format(time.RFC3339)
+		return key == "before" && l.CreatedAt < at || key == "since" && l.CreatedAt > at
+	}
+	return func(l imageLine, all []*api.ImageInfo) bool {
+		for key, values := range by {
+			if !slices.ContainsFunc(values, func(value string) bool { return holds(key, value, l, all) }) {
+				return false
+			}
+		}
+		return true
+	}, nil
+}
+
+// filtersExist is an error of filters by an image that is not here.
+func filtersExist(filters []string, all []*api.ImageInfo) error {
+	for _, f := range filters {
+		if key, value, _ := strings.Cut(f, "="); (key == "before" || key == "since") && indexOfImage(all, value) < 0 {
+			return fmt.Errorf("--filter %s: no image is called that: \"orlop image ls\" lists what there is", f)
+		}
+	}
+	return nil
+}
+
+// indexOfImage is where the image of a name, or of the first digits of an ID, is; -1 if it is not here.
+func indexOfImage(all []*api.ImageInfo, name string) int {
+	return slices.IndexFunc(all, func(i *api.ImageInfo) bool {
+		id := strings.TrimPrefix(i.Id, "sha256:")
+		return familiar(i.Name) == familiar(name) || familiar(i.Name) == familiar(name)+":latest" || len(name) >= 6 && strings.HasPrefix(id, strings.TrimPrefix(name, "sha256:"))
+	})
 }
 
 // mostUsers is how many containers a row names.
@@ -179,6 +244,8 @@ func (v *Verbs) imageRm() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "even if containers are made of it, by its ID all its names; ignore what does not exist")
+	c.Flags().Bool("no-prune", false, "no effect")
+	c.Flags().Lookup("no-prune").Hidden = true
 	return c
 }
 

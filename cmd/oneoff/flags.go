@@ -65,5 +65,9 @@ func (o *Image) Flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.VolumesFrom, "volumes-from", nil, "`container` whose volumes it has too")
 	f.StringVar(&o.Restart, "restart", "", "`policy` of starting it again: no, always, unless-stopped, on-failure[:TIMES]")
 	f.StringVar(&o.GPUs, "gpus", "", "`GPUs` that it has, by the Container Device Interface: all, a number, \"device=0,1\"")
+	f.StringVar(&o.HealthStartInterval, "health-start-interval", "", "`time` between two health checks while it starts")
+	o.keys.flags(f)
+	f.StringVar(&o.Network, "net", "", "another name of --network")
+	_ = f.MarkHidden("net")
 	f.Bool("help", false, "help for it") // -h is the hostname's, as Docker has it
 }

@@ -38,10 +38,12 @@ type Image struct {
 	CreateOnly, NoHealth                                                 bool
 	CIDFile, CgroupParent, IP, IP6, MAC, MemorySwap                      string
 	HealthCmd, HealthInterval, HealthRetries, HealthStart, HealthTimeout string
+	HealthStartInterval                                                  string
 	LogDriver, Runtime, StopSignal, Restart, GPUs                        string
 	PidsLimit, StopTimeout                                               int
 	Devices, Annotations, LogOptions, Mounts, Aliases, Sysctls, Ulimits  []string
 	VolumesFrom                                                          []string
+	keys                                                                 keys
 }
 
 // SharedNetwork is the network of containers of images alone that name none.
@@ -186,27 +188,11 @@ var (
 	notInProject  = regexp.MustCompile(`[^a-z0-9_-]`)
 )
 
-// readEnvironment reads --env-file as Docker does: NAME=value as it is written, or NAME alone for what the caller has; --env comes before it.
+// readEnvironment reads --env-file; --env comes before it.
 func (a *maker) readEnvironment(o *Image) error {
-	var read []string
-	for _, name := range o.EnvFiles {
-		path := name
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(a.WorkingDir(), name)
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("cannot read --env-file %s: %w", name, errors.Unwrap(err))
-		}
-		for line := range strings.Lines(strings.TrimPrefix(string(text), "\ufeff")) {
-			line = strings.TrimLeft(strings.TrimRight(line, "\r\n"), " \t")
-			if line != "" && !strings.HasPrefix(line, "#") {
-				read = append(read, line)
-			}
-		}
-	}
+	read, err := cli.ReadEnvFiles(a.WorkingDir(), o.EnvFiles)
 	o.Environment, o.EnvFiles = append(read, o.Environment...), nil
-	return nil
+	return err
 }
 
 // nameFor is a name that tells what a container is of.

@@ -56,6 +56,7 @@ func (o *Image) describe(s, volumes map[string]any) error {
 		s["logging"] = logging
 	}
 	set("restart", o.Restart)
+	o.keys.describe(s)
 	return errors.Join(o.describeGPUs(s), o.describeHealth(s), o.describeLimits(s), o.describePlace(s), o.describeMounts(s, volumes))
 }
 
@@ -82,7 +83,7 @@ func (o *Image) describeHealth(s map[string]any) error {
 	if o.HealthCmd != "" {
 		check["test"] = append([]string{"CMD-SHELL"}, literal([]string{o.HealthCmd})...)
 	}
-	for key, value := range map[string]string{"interval": o.HealthInterval, "timeout": o.HealthTimeout, "start_period": o.HealthStart, "retries": o.HealthRetries} {
+	for key, value := range map[string]string{"interval": o.HealthInterval, "timeout": o.HealthTimeout, "start_period": o.HealthStart, "start_interval": o.HealthStartInterval, "retries": o.HealthRetries} {
 		if value != "" {
 			check[key] = value
 		}

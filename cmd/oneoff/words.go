@@ -39,7 +39,7 @@ func flagOf(key string) string {
 		key = "pull"
 	case "gpus", "cpus", "dns", "user", "hostname", "ipc", "pid", "uts", "runtime", "platform", "tmpfs", "restart", "privileged", "init":
 	default:
-		return ""
+		return flagOfKey(key)
 	}
 	return "--" + key
 }
