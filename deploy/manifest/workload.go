@@ -198,7 +198,7 @@ func (w *workload) deadline(template map[string]any) int64 {
 
 // isAlone says that a volume of the service is one that a pod has for itself.
 func (w *workload) isAlone() bool {
-	for _, m := range w.service.Mounts() {
+	for _, m := range Mounts(w.project, w.service) {
 		if of := w.settings["volumes."+m.Source]; m.Type == spec.MountVolume && of != nil && (of.Storage.Access == accessOnce || of.Storage.Access == "ReadWriteOncePod") {
 			return true
 		}
