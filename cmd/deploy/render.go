@@ -80,6 +80,15 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 	if err != nil {
 		return err
 	}
+	at := dir
+	if !filepath.IsAbs(dir) {
+		at = filepath.Join(inv.Dir, dir)
+	}
+	if dir != "" {
+		if err := checkBase(filepath.Join(at, baseName), filepath.Join(dir, baseName), project.Name); err != nil {
+			return err
+		}
+	}
 	d := &deployment{Invocation: inv, what: w, project: project}
 	isBuilt := w.build && !inv.DryRun
 	d.what.planOnly, d.what.offline = !isBuilt, !isBuilt
@@ -112,29 +121,25 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 		}
 		return nil
 	}
-	at := dir
-	if !filepath.IsAbs(dir) {
-		at = filepath.Join(inv.Dir, dir)
-	}
 	done, err := writeKustomize(files{inv.DryRun}, at, set, overlays)
 	wrote, removed := "wrote", "removed"
 	if inv.DryRun {
 		wrote, removed = "would write", "would remove"
 	}
 	for _, name := range done.removed {
-		inv.SayNotice(fmt.Sprintf("%s %s: the stack has it no more", removed, filepath.Join(dir, "base", name)))
+		inv.SayNotice(fmt.Sprintf("%s %s: the stack has it no more", removed, filepath.Join(dir, baseName, name)))
 	}
 	if err != nil {
 		return err
 	}
-	inv.SayNotice(fmt.Sprintf("%s %s to %s: kubectl apply -k %s", wrote, spec.Plural(done.files, "file"), dir, cmp.Or(strings.Join(applied(dir, overlays), " or "), filepath.Join(dir, "base"))))
+	inv.SayNotice(fmt.Sprintf("%s %s to %s: kubectl apply -k %s", wrote, spec.Plural(done.files, "file"), dir, cmp.Or(strings.Join(applied(dir, overlays), " or "), filepath.Join(dir, baseName))))
 	return nil
 }
 
 // applied are the directories of overlays.
 func applied(dir string, overlays []string) (all []string) {
 	for _, name := range overlays {
-		all = append(all, filepath.Join(dir, "overlays", name))
+		all = append(all, filepath.Join(dir, overlaysName, name))
 	}
 	return all
 }

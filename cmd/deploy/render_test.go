@@ -92,3 +92,24 @@ func TestTwoResourcesHaveAFileEach(t *testing.T) {
 		}
 	}
 }
+
+// TestABaseIsOfOneProject: a render of another one leaves it as it is.
+func TestABaseIsOfOneProject(t *testing.T) {
+	dir := t.TempDir()
+	base := filepath.Join(dir, "base")
+	if err := checkBase(base, "k8s/base", "shop"); err != nil {
+		t.Errorf("there is none yet: %v", err)
+	}
+	body := map[string]any{"kind": "Service", "metadata": map[string]any{"name": "web", "labels": map[string]any{manifest.LabelManager: core.Tool, manifest.LabelProject: "shop"}}}
+	set := &manifest.Set{Resources: []*manifest.Resource{{Kind: manifest.OfService, Key: "web", Objects: []*manifest.Object{{Body: body}}}}}
+	if _, err := writeKustomize(files{}, dir, set, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkBase(base, "k8s/base", "shop"); err != nil {
+		t.Errorf("it is of the same project: %v", err)
+	}
+	want := "k8s/base is of the project shop, and this is other: name another directory with -o, or remove k8s/base if other takes its place"
+	if err := checkBase(base, "k8s/base", "other"); err == nil || err.Error() != want {
+		t.Errorf("it says %v, want %s", err, want)
+	}
+}
