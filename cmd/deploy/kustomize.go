@@ -167,6 +167,20 @@ func checkBase(base, called, project string) error {
 	return nil
 }
 
+// overlaysOf are the overlays that a directory has.
+func overlaysOf(dir string) (names []string) {
+	entries, err := os.ReadDir(filepath.Join(dir, overlaysName))
+	if err != nil {
+		return nil // there are none
+	}
+	for _, e := range entries {
+		if isKustomized(filepath.Join(dir, overlaysName, e.Name())) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
 // isKustomized says that a directory has a kustomization, by one of the names that kustomize knows.
 func isKustomized(dir string) bool {
 	return slices.ContainsFunc([]string{"kustomization.yaml", "kustomization.yml", "Kustomization"}, func(name string) bool {

@@ -132,6 +132,9 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 	if err != nil {
 		return err
 	}
+	if len(overlays) == 0 {
+		overlays = overlaysOf(at)
+	}
 	inv.SayNotice(fmt.Sprintf("%s %s to %s: kubectl apply -k %s", wrote, spec.Plural(done.files, "file"), dir, cmp.Or(strings.Join(applied(dir, overlays), " or "), filepath.Join(dir, baseName))))
 	return nil
 }

@@ -113,3 +113,19 @@ func TestABaseIsOfOneProject(t *testing.T) {
 		t.Errorf("it says %v, want %s", err, want)
 	}
 }
+
+// TestOverlaysThatAreThere: those with a kustomization.
+func TestOverlaysThatAreThere(t *testing.T) {
+	dir := t.TempDir()
+	if names := overlaysOf(dir); len(names) > 0 {
+		t.Errorf("without any they are %q", names)
+	}
+	for _, path := range []string{"overlays/prod/kustomization.yaml", "overlays/staging/kustomization.yml", "overlays/notes/README"} {
+		if err := (files{}).write(filepath.Join(dir, path), "resources: []\n", 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names := overlaysOf(dir); !slices.Equal(names, []string{"prod", "staging"}) {
+		t.Errorf("they are %q", names)
+	}
+}
