@@ -9,6 +9,7 @@ import (
 
 	core "github.com/orlop/orlop/deploy"
 	"github.com/orlop/orlop/deploy/manifest"
+	"github.com/orlop/orlop/planner"
 )
 
 // TestNamesOfNamespaces: what is none is refused, with what would be one.
@@ -127,5 +128,29 @@ func TestOverlaysThatAreThere(t *testing.T) {
 	}
 	if names := overlaysOf(dir); !slices.Equal(names, []string{"prod", "staging"}) {
 		t.Errorf("they are %q", names)
+	}
+}
+
+// TestImagesThatARenderDoesNotPushAreNamed: and those that are there are not.
+func TestImagesThatARenderDoesNotPushAreNamed(t *testing.T) {
+	built, copied := core.Image{Action: planner.Build, Step: "web"}, core.Image{Action: planner.Push, Step: "image db"}
+	there := map[string]string{"services.web": "r/web:1", "jobs.web": "r/web:1", "services.db": "r/db:2", "services.cache": "r/cache@sha256:1", "services.a": "r/a:1", "services.b": "r/b:1"}
+	for name, c := range map[string]struct {
+		made map[string]core.Image
+		gate string
+		want string
+	}{
+		"none":                 {nil, "", ""},
+		"a gate that is there": {nil, "r/orlop-gate@sha256:2", ""},
+		"a gate":               {nil, "r/orlop-gate:1", "image that this did not push: r/orlop-gate:1; where the registry lacks it, render with --build first, which pushes it"},
+		"one twice":            {map[string]core.Image{"services.web": built, "jobs.web": built}, "", "image that this did not push: r/web:1; where the registry lacks it, render with --build first, which builds and pushes it"},
+		"many": {
+			map[string]core.Image{"services.web": built, "services.db": copied, "services.a": built, "services.b": built}, "r/orlop-gate:1",
+			"images that this did not push: r/a:1, r/b:1, r/db:2, 2 more; where the registry lacks them, render with --build first, which builds and pushes them",
+		},
+	} {
+		if text := unpushed(&core.Document{Images: there, Gate: c.gate}, c.made); text != c.want {
+			t.Errorf("%s: it says %q, want %q", name, text, c.want)
+		}
 	}
 }
