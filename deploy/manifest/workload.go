@@ -270,7 +270,7 @@ func (b *build) scheduled(name string) []*Resource {
 			w.complain()
 		}
 		if len(s.DependsOn) > 0 {
-			w.refuse(w.path+".depends_on", "a CronJob waits for no other job", "run what it needs in pre_start")
+			w.refuse(w.path+".depends_on", "a CronJob waits for no other job", "its command can run what it needs first")
 		}
 		template := map[string]any{"metadata": w.podMeta(), "spec": w.pod()}
 		schedule := map[string]any{"schedule": when.Cron, "concurrencyPolicy": "Forbid", "jobTemplate": map[string]any{"spec": w.job(template)}}
