@@ -16,7 +16,7 @@ func (w *workload) preStart() []any {
 	for i, said := range w.service.PreStart {
 		at := fmt.Sprintf("%s.pre_start[%d]", w.path, i)
 		first := *said
-		first.Deploy = w.service.Deploy.OfOne() // its limits are those of the service
+		first.Deploy, first.Security = w.service.Deploy.OfOne(), w.service.Security // its limits are those of the service
 		w.complainOf(at, &first)
 		w.complainOfShared(at, &first)
 		c := w.container(fmt.Sprintf("pre-start-%d", i+1), at, &first)
