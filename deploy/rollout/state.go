@@ -118,7 +118,8 @@ func jobFailure(w *unstructured.Unstructured, message string) string {
 	return message
 }
 
-// current are the pods of the newest form of the workload.
+// current are the pods of the newest form of the workload. One that has ended stays in the list, for days where nobody removes it, and counts
+// for a Job alone: others have it no more.
 func (s *Seen) current() []*unstructured.Unstructured {
 	label, value := "", ""
 	switch s.Workload.GetKind() {
@@ -140,12 +141,23 @@ func (s *Seen) current() []*unstructured.Unstructured {
 	}
 	var out []*unstructured.Unstructured
 	for _, pod := range s.Pods {
-		if (label == "" || pod.GetLabels()[label] == value) && pod.GetDeletionTimestamp() == nil {
+		if (label == "" || pod.GetLabels()[label] == value) && pod.GetDeletionTimestamp() == nil && (s.Workload.GetKind() == "Job" || !hasEnded(pod)) {
 			out = append(out, pod)
 		}
 	}
 	slices.SortFunc(out, func(a, b *unstructured.Unstructured) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return out
+}
+
+// hasEnded says that no container of a pod runs again: it was evicted, say, or its node went down.
+func hasEnded(pod *unstructured.Unstructured) bool {
+	phase := phaseOf(pod)
+	return phase == "Failed" || phase == "Succeeded"
+}
+
+func phaseOf(pod *unstructured.Unstructured) string {
+	phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase")
+	return phase
 }
 
 func isOwnedBy(o, owner *unstructured.Unstructured) bool {
@@ -389,8 +401,7 @@ func ended(pod *unstructured.Unstructured) (container, text string) {
 func lastFailed(pods []*unstructured.Unstructured) *unstructured.Unstructured {
 	var out *unstructured.Unstructured
 	for _, pod := range pods {
-		phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase")
-		if phase == "Failed" && (out == nil || out.GetCreationTimestamp().Time.Before(pod.GetCreationTimestamp().Time)) {
+		if phaseOf(pod) == "Failed" && (out == nil || out.GetCreationTimestamp().Time.Before(pod.GetCreationTimestamp().Time)) {
 			out = pod
 		}
 	}

@@ -30,6 +30,12 @@ func pod(hash, conditions, container string) string {
 	return `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-` + hash + `","labels":{"pod-template-hash":"` + hash + `"}},"status":{"phase":"Running","conditions":[` + conditions + `],"containerStatuses":[` + container + `]}}`
 }
 
+// evicted is a pod of the newest form that has ended, by which its node got room.
+func evicted(phase string) string {
+	text := pod("new", `{"type":"Ready","status":"False"}`, `{"name":"web","ready":false,"state":{"terminated":{"exitCode":137}}}`)
+	return strings.NewReplacer(`"Running"`, `"`+phase+`"`, `"web-new"`, `"web-new-evicted"`).Replace(text)
+}
+
 func TestHowFarAWorkloadIs(t *testing.T) {
 	for name, c := range map[string]struct {
 		status     string
@@ -41,13 +47,16 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		killed     string
 		text       string
 	}{
-		"done":                       {status: done, generation: 2, done: true},
-		"done, and ended by now":     {status: done, generation: 2, pods: []string{pod("new", `{"type":"Ready","status":"False"}`, `{"name":"web","state":{"terminated":{"exitCode":3}}}`)}, text: "exited with code 3"},
-		"not heard of yet":           {status: done, generation: 3, text: "waits for the cluster"},
-		"not seen by its controller": {status: strings.Replace(rolling, `"observedGeneration":2`, `"observedGeneration":1`, 1), generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff"}}}`)}, text: "waits for the cluster"},
-		"rolling":                    {status: rolling, generation: 2, pods: []string{pod("old", `{"type":"Ready","status":"True"}`, "")}, text: "0 of 1 ready"},
-		"an older pod's failure":     {status: rolling, generation: 2, pods: []string{pod("old", "", `{"name":"web","restartCount":9,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":1}}}`)}, text: "0 of 1 ready"},
-		"its image can't be pulled":  {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff","message":"not found"}}}`)}, failure: "its image can't be pulled: not found"},
+		"done":                          {status: done, generation: 2, done: true},
+		"done, and ended by now":        {status: done, generation: 2, pods: []string{pod("new", `{"type":"Ready","status":"False"}`, `{"name":"web","state":{"terminated":{"exitCode":3}}}`)}, text: "exited with code 3"},
+		"not heard of yet":              {status: done, generation: 3, text: "waits for the cluster"},
+		"not seen by its controller":    {status: strings.Replace(rolling, `"observedGeneration":2`, `"observedGeneration":1`, 1), generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff"}}}`)}, text: "waits for the cluster"},
+		"done beside an evicted pod":    {status: done, generation: 2, pods: []string{pod("new", `{"type":"Ready","status":"True"}`, ""), evicted("Failed")}, done: true},
+		"done beside a completed pod":   {status: done, generation: 2, pods: []string{pod("new", `{"type":"Ready","status":"True"}`, ""), evicted("Succeeded")}, done: true},
+		"rolling beside an evicted one": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":true,"ready":false,"state":{"running":{}}}`), evicted("Failed")}, text: "is not ready: its health check fails"},
+		"rolling":                       {status: rolling, generation: 2, pods: []string{pod("old", `{"type":"Ready","status":"True"}`, "")}, text: "0 of 1 ready"},
+		"an older pod's failure":        {status: rolling, generation: 2, pods: []string{pod("old", "", `{"name":"web","restartCount":9,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":1}}}`)}, text: "0 of 1 ready"},
+		"its image can't be pulled":     {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff","message":"not found"}}}`)}, failure: "its image can't be pulled: not found"},
 		"it crashes again and again": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":2,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)},
 			failure: "exited with code 3, 3 times"},
 		"it crashed once":               {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":1,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)}, text: "exited with code 3, starts again"},
