@@ -283,14 +283,14 @@ func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note 
 	e.mu.Unlock()
 	said := ""
 	var state rollout.State
-	var again settling
+	again := settling{}
 	for {
 		changed := e.mirror.Changed()
 		seen := See(e.mirror, resource.Workload.Kind, resource.Workload.Name)
 		if seen.Workload != nil && uid != "" && string(seen.Workload.GetUID()) != uid { // one that was removed before
 			seen = rollout.Seen{}
 		}
-		state = rollout.Look(seen, generation, e.Now())
+		state = rollout.Look(seen, generation)
 		left := again.left(state, e.Now())
 		switch {
 		case state.Done && left <= 0:
@@ -312,21 +312,21 @@ func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note 
 	}
 }
 
-// settling are containers that have to go on for a while until a workload counts as ready.
-type settling struct {
-	of    string // see rollout.State.Young
-	since time.Time
-}
+// settling is when containers were seen first that have to go on for a while until a workload counts as ready, see rollout.State.
+type settling map[string]time.Time
 
-// left is how long they still have to.
-func (s *settling) left(state rollout.State, now time.Time) time.Duration {
-	if !state.Done || state.Young == "" {
+// left is how long one of them still has to.
+func (s settling) left(state rollout.State, now time.Time) (most time.Duration) {
+	for which, long := range state.Young {
+		if _, has := s[which]; !has {
+			s[which] = now
+		}
+		most = max(most, long-now.Sub(s[which]))
+	}
+	if !state.Done {
 		return 0
 	}
-	if s.of != state.Young {
-		s.of, s.since = state.Young, now
-	}
-	return state.Settle - now.Sub(s.since)
+	return most
 }
 
 var errLate = errors.New("timed out")
