@@ -35,6 +35,7 @@ type Order struct {
 	Places             spec.Places
 	Anonymous          bool // remove anonymous volumes with their containers
 	Renew              bool // what replaces a container has volumes of its own where nobody named them
+	Restarts           bool // a restart was asked for by name: it is told as one
 	Plan               *planner.Plan
 }
 
@@ -293,7 +294,7 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 		if c.recovered(ctx, s) {
 			return planner.Result{Outcome: planner.Unchanged, Text: "its parent answers again"}, nil
 		}
-		return planner.Result{Text: s.Mended()}, complaint.Placed(c.restart(ctx, waits, withSignal(o.Grace, s.Signal), note), c.snapshot().Applied.Service, o.Places)
+		return planner.Result{Text: s.Mended()}, complaint.Placed(c.restart(ctx, waits, o, s, note), c.snapshot().Applied.Service, o.Places)
 	case planner.Remove:
 		return planner.Result{}, complaint.Placed(c.remove(ctx, o.Grace, o.Anonymous), c.snapshot().Applied.Service, o.Places)
 	}
@@ -301,7 +302,8 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 }
 
 // restart stops the container and starts it again; the caller holds op.
-func (c *container) restart(ctx, waits context.Context, grace Grace, note func(planner.Event)) error {
+func (c *container) restart(ctx, waits context.Context, o *Order, s *planner.Step, note func(planner.Event)) error {
+	grace := withSignal(o.Grace, s.Signal)
 	if err := c.loseHung(ctx); err != nil {
 		return err
 	}
@@ -318,6 +320,6 @@ func (c *container) restart(ctx, waits context.Context, grace Grace, note func(p
 		c.route() // it goes on
 		return err
 	}
-	c.apply(supervisor.StartAsked{Restart: true})
+	c.apply(supervisor.StartAsked{Restart: o.Restarts})
 	return c.begin(ctx, waits, note)
 }

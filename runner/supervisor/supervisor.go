@@ -82,7 +82,7 @@ type (
 		Reason string
 		Now    time.Time
 	}
-	// StartAsked: somebody starts it by hand, or has it end and run again.
+	// StartAsked: somebody starts it by hand, or restarts it by a restart and no other way.
 	StartAsked struct{ Restart bool }
 	// StopAsked: its process is to end, and none is to follow. By the user, or
 	// for the engine's own purposes.
