@@ -144,10 +144,17 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 	}
 	defer c.op.Unlock()
 	ctx := context.WithoutCancel(waits)
-	before := c.snapshot().Applied
+	rec := c.snapshot()
+	before := rec.Applied
+	publish := func() error {
+		if rec.State == planner.Created { // its ports are bound by its start
+			return nil
+		}
+		return r.publish(ctx, o, c)
+	}
 	err := r.adjust(ctx, c, s.Applied)
 	if err == nil {
-		err = r.publish(ctx, o, c)
+		err = publish()
 	}
 	if err == nil {
 		err = errors.Join(r.nets.MendSandbox(ctx, c.id), r.Wiring().Return(ctx, c.snapshot()))
@@ -158,7 +165,7 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 	if err != nil {
 		// What could not be changed must not count as applied.
 		err = complaint.Placed(err, s.Applied.Service, o.Places)
-		if back := errors.Join(r.adjust(ctx, c, before), r.publish(ctx, o, c)); back != nil {
+		if back := errors.Join(r.adjust(ctx, c, before), publish()); back != nil {
 			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
 		}
 	}
