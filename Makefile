@@ -8,7 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# What a user edits of the stack that the demo brings up is no other version of Orlop.
+VERSION ?= $(shell v=$$(git describe --tags --always 2>/dev/null) || { echo unknown; exit; }; git diff --quiet HEAD -- . ':!stack.yaml' ':!examples' || v+=-dirty; echo $$v)
 # Build tags of Go: cloudcache links the build caches of cloud services (gha, s3, azblob).
 TAGS ?=
 # Where base images come from: registry, local (made by `make images`), or auto, which takes local ones only when no

@@ -39,48 +39,6 @@ func (c *converger) planService(name string) error {
 	return c.planInit(name, s, needs, after)
 }
 
-// staying are the containers of a service that it goes on with, by number. Of too many, those stay that run, before them those that need not
-// be replaced, and then those with the lower numbers: what runs is not given up for what may never start. Where others share a container of it, which is the first one, the lower numbers alone count.
-func (c *converger) staying(name string) []*Container {
-	if stay, ok := c.stay[name]; ok {
-		return stay
-	}
-	s := c.project.Services[name]
-	stay := slices.CompactFunc(c.containers(name), func(a, b *Container) bool { return a.Number == b.Number })
-	if n := len(stay); n > 0 && stay[n-1].Number > s.Replicas() { // else there are none too many
-		isLent := c.isLent(name)
-		toDo := map[int]int{}
-		if want := Wanted(c.project, name, c.opts.Files); !isLent && !c.forced(name) {
-			for _, k := range stay {
-				if ch, ifChanged := c.changes(s, name, k, want); len(ch.replace) > 0 && !ifChanged {
-					toDo[k.Number] = 1
-				}
-				if k.State != Running && k.State != Restarting {
-					toDo[k.Number] += 2
-				}
-			}
-		}
-		slices.SortStableFunc(stay, func(a, b *Container) int { return toDo[a.Number] - toDo[b.Number] })
-		if isLent {
-			stay = slices.DeleteFunc(stay, func(k *Container) bool { return k.Number > s.Replicas() })
-		}
-		stay = stay[:min(len(stay), s.Replicas())]
-		slices.SortFunc(stay, func(a, b *Container) int { return a.Number - b.Number })
-	}
-	c.stay[name] = stay
-	return stay
-}
-
-// isLent says that containers of other services share something of those of this one.
-func (c *converger) isLent(name string) bool {
-	for _, s := range c.project.Services {
-		if slices.Contains(SharedWith(s), name) {
-			return true
-		}
-	}
-	return false
-}
-
 // scaled is the reason of replicas that come or go.
 func (c *converger) scaled(name string) Reason {
 	s := c.project.Services[name]

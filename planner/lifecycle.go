@@ -128,12 +128,12 @@ func Lifecycle(name string, observed *Observed, action Action, services []string
 		if starting {
 			links = linksOf(k, steps, follows)
 		}
-		if action == Start {
-			links = append(links, unwell(k, observed, steps)...)
-		}
 		if left {
 			follows[k.Service] = append(follows[k.Service], links...)
 			continue
+		}
+		if action == Start {
+			links = append(links, unmet(k, observed, steps)...)
 		}
 		do, why := action, []Reason(nil)
 		if k.Paused && action == Start {
@@ -183,15 +183,16 @@ type link struct {
 	required           bool
 }
 
-// unwell are the services that a container waits to be healthy, and that run, and are not.
-func unwell(k *Container, observed *Observed, steps map[string][]string) []link {
+// unmet are conditions of a container's depends_on that services which are on their way do not meet yet.
+func unmet(k *Container, observed *Observed, steps map[string][]string) []link {
 	var links []link
 	for _, dep := range dependsOn(k) {
 		how := k.Applied.Service.DependsOn[dep]
-		isUnwell := func(other Container) bool {
-			return other.Service == dep && !other.OneOff && other.State == Running && other.Health != Healthy
+		isUnmet := func(other Container) bool {
+			isOnItsWay := other.Service == dep && !other.OneOff && (other.State == Running || other.State == Restarting)
+			return isOnItsWay && (how.Condition == spec.ServiceCompleted || how.Condition == spec.ServiceHealthy && other.Health != Healthy)
 		}
-		if len(steps[dep]) == 0 && how.Condition == spec.ServiceHealthy && slices.ContainsFunc(observed.Containers, isUnwell) {
+		if len(steps[dep]) == 0 && slices.ContainsFunc(observed.Containers, isUnmet) {
 			links = append(links, link{service: dep, condition: how.Condition, required: how.Required})
 		}
 	}

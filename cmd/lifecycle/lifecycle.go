@@ -2,6 +2,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,23 +48,33 @@ func Run(ctx context.Context, inv *cli.Invocation, action planner.Action, servic
 			ctx, cancel = cli.NoLonger(ctx, s.Name, time.Duration(a.Patience)*time.Second)
 			defer cancel()
 		}
+		var unstarted error // of those whose pre_start has failed: the others are started all the same, as with an up
 		if hooked := hookedOf(action, s, containers); len(hooked) > 0 {
-			started, err := a.startHooked(ctx, client, s, hooked)
-			if err != nil {
-				return err
+			var tried []string
+			tried, unstarted = a.startHooked(ctx, client, s, hooked)
+			if unstarted != nil && (len(tried) == 0 || ctx.Err() != nil) {
+				return unstarted
 			}
-			rest := func(name string) bool { return slices.Contains(started, name) }
-			req.Services, req.Within = slices.DeleteFunc(slices.Clone(req.Services), rest), slices.DeleteFunc(slices.Clone(req.Within), rest)
-			if len(started) > 0 && len(req.Services)+len(req.Within) == 0 {
-				return a.afterwards(ctx, action, s, services)
+			done := tried
+			if unstarted != nil {
+				down, err := stillDown(ctx, client, s, tried)
+				if err != nil {
+					return errors.Join(unstarted, err)
+				}
+				done = append(withDependents(s.Project, down), tried...)
+			}
+			isDone := func(name string) bool { return slices.Contains(done, name) }
+			req.Services, req.Within = slices.DeleteFunc(slices.Clone(req.Services), isDone), slices.DeleteFunc(slices.Clone(req.Within), isDone)
+			if len(tried) > 0 && len(req.Services)+len(req.Within) == 0 {
+				return cmp.Or(unstarted, a.afterwards(ctx, action, s, services))
 			}
 		}
 		stream, err := client.Lifecycle(ctx, req)
 		if err != nil {
-			return err
+			return errors.Join(unstarted, err)
 		}
-		if _, err = a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project}); err != nil {
-			return err
+		if _, err = a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project}); err != nil || unstarted != nil {
+			return errors.Join(unstarted, err)
 		}
 		if lacking != "" && !a.IsSilent() {
 			fmt.Fprintln(a.Stderr, a.ErrStyle().Yellow(" ! "+lacking))
@@ -93,18 +104,11 @@ func (a *changer) startHooked(ctx context.Context, client *api.Client, s cli.Sta
 	if err != nil {
 		return nil, err
 	}
-	services = slices.DeleteFunc(services, func(service string) bool {
-		return !slices.ContainsFunc(there, func(c planner.Container) bool {
-			return c.Service == service && !c.OneOff && (c.State == planner.Created || c.State == planner.Exited)
-		})
-	})
+	services = notRunning(there, services)
 	if len(services) == 0 {
 		return nil, nil
 	}
-	project, err := asItIs(s.Project, there)
-	if err != nil {
-		return nil, err
-	}
+	project := asItIs(s.Project, there)
 	application := cli.Application{Project: project, Options: planner.Options{Services: services, NoRecreate: true, NoBuild: true}, Timeout: -1}
 	words := display.Words{Of: services, Done: "is started", Nothing: "is started already", Failed: "is not started", Silent: true}
 	if a.DryRun {
@@ -127,27 +131,51 @@ func (a *changer) startHooked(ctx context.Context, client *api.Client, s cli.Sta
 	return services, err
 }
 
-// asItIs is a project that has of each service the containers that are there. It is an error of services with a gap in their
-// numbers, which an up would fill.
-func asItIs(p *spec.Project, there []planner.Container) (*spec.Project, error) {
-	numbers := map[string][]int{}
+// notRunning are those of some services that have a container which does not run.
+func notRunning(there []planner.Container, services []string) []string {
+	return slices.DeleteFunc(services, func(service string) bool {
+		return !slices.ContainsFunc(there, func(c planner.Container) bool {
+			return c.Service == service && !c.OneOff && (c.State == planner.Created || c.State == planner.Exited)
+		})
+	})
+}
+
+// stillDown are those of services whose start was tried that do not run now.
+func stillDown(ctx context.Context, client *api.Client, s cli.Stack, tried []string) ([]string, error) {
+	there, err := cli.Observe(ctx, client, cli.Stack{Name: s.Name})
+	return notRunning(there, slices.Clone(tried)), err
+}
+
+// asItIs is a project that has of each service as many containers as are there.
+func asItIs(p *spec.Project, there []planner.Container) *spec.Project {
+	count := map[string]int{}
 	for _, c := range there {
 		if !c.OneOff {
-			numbers[c.Service] = append(numbers[c.Service], c.Number)
+			count[c.Service]++
 		}
 	}
 	alike := *p
 	alike.Services = maps.Clone(p.Services)
 	for name, s := range alike.Services {
-		count := len(numbers[name])
-		if count > 0 && slices.Max(numbers[name]) != count {
-			return nil, fmt.Errorf("some containers of %s are missing, so that it can't be told what is to run before the others: \"orlop up -d %s\" makes them", name, name)
-		}
-		one := *s
-		one.Scale = &count
+		one, n := *s, count[name]
+		one.Scale = &n
 		alike.Services[name] = &one
 	}
-	return &alike, nil
+	return &alike
+}
+
+// withDependents are services, and those that can't be without them.
+func withDependents(p *spec.Project, services []string) []string {
+	all := slices.Clone(services)
+	for i := 0; i < len(all); i++ {
+		for name, s := range p.Services {
+			isBehind := s.DependsOn[all[i]].Required || slices.Contains(planner.SharedWith(s), all[i])
+			if isBehind && !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
 }
 
 // lacking says which services have no container that could be started. It is an error

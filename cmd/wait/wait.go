@@ -106,8 +106,12 @@ func (w *waiting) compare() (isOver bool) {
 // begin decides who is waited for: those that run, or all if none does.
 func (w *waiting) begin() (isOver bool, err error) {
 	w.begun = true
+	all := len(w.there)
 	w.there = slices.DeleteFunc(w.there, func(c planner.Container) bool { return c.State == planner.Created }) // nobody may ever start them
-	if len(w.there) == 0 {
+	switch {
+	case len(w.there) == 0 && all > 0:
+		return false, fmt.Errorf("no container of %s was ever started: \"orlop why %s\" says what it waits for", strings.Join(w.services, ", "), w.services[0])
+	case len(w.there) == 0:
 		return false, fmt.Errorf("%s has no container to wait for: start it with \"orlop up\"", strings.Join(w.services, ", "))
 	}
 	hasEnded := func(c planner.Container) bool { return !isUp(&c) }

@@ -186,8 +186,9 @@ func (w *walk) skip(n *node) {
 	w.emit(e)
 }
 
-// canMake says that the container of a step which is skipped can be made, without being started: what it is made of and what it shares is
-// there, and only what comes before its start has failed. Who looks afterwards finds it as Compose leaves it, and can start it by hand.
+// canMake says that the container of a step which is skipped can be made, without being started: what it is made of and what it
+// shares is there, and only what comes before its start has failed. Who looks afterwards finds it as Compose leaves it, and can start
+// it by hand.
 func (w *walk) canMake(n *node) bool {
 	s := n.step
 	if s.Action != planner.Create || s.NoStart || s.Applied == nil || s.Applied.Service == nil {
@@ -195,19 +196,24 @@ func (w *walk) canMake(n *node) bool {
 	}
 	starting := []planner.Action{planner.Create, planner.Replace, planner.Start, planner.Restart, planner.Update, planner.Unpause}
 	awaiting := []planner.Action{planner.Await, planner.Init}
-	// Where an image, a network or a volume has failed, nothing is made that waits for it, however far; an update that has failed goes no further.
-	if why := n.failed.step; why.Batch != nil || !slices.Contains(starting, why.Action) && !slices.Contains(awaiting, why.Action) {
-		return false
-	}
 	shared := append(planner.SharedWith(s.Applied.Service), s.Service)
 	for _, id := range s.Needs {
 		on := w.byID[id]
 		if on == nil || on.outcome == planner.Done || on.outcome == planner.Unchanged || on.made && on.err == nil {
 			continue
 		}
-		isAwaited := slices.Contains(awaiting, on.step.Action) && on.step.Batch == nil
-		isOther := slices.Contains(starting, on.step.Action) && !slices.Contains(shared, on.step.Service)
-		if !isAwaited && !isOther {
+		root := on.step
+		if on.failed != nil {
+			root = on.failed.step
+		}
+		isAwaited, isContainer := slices.Contains(awaiting, on.step.Action), slices.Contains(starting, on.step.Action)
+		switch {
+		case root.Batch != nil: // an update that has failed goes no further
+			return false
+		case !slices.Contains(starting, root.Action) && !slices.Contains(awaiting, root.Action): // where an image has failed, nothing is made with Compose
+			return false
+		case isAwaited:
+		case !isContainer || on.failed != nil || slices.Contains(shared, on.step.Service): // what it stands on is not there
 			return false
 		}
 	}
@@ -255,7 +261,13 @@ func (w *walk) carry(ctx context.Context, n *node) {
 
 // finish records how a carried step ended.
 func (w *walk) finish(ctx context.Context, n *node) {
-	if n.made { // that it can't be made would only hide why it was skipped
+	if n.made {
+		e := w.event(n, planner.Progressed)
+		e.Text = "created, and not started"
+		if n.err != nil { // as an error it would only hide why the step was skipped
+			e.Kind, e.Text = planner.Warned, "it could not be created either: "+n.err.Error()
+		}
+		w.emit(e)
 		w.skip(n)
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -21,6 +22,7 @@ type TwiceError struct {
 	Other   string     // the service that has it already; Service where there are replicas
 	At      spec.Place // there
 	Count   int        // of replicas that would share it, where one entry is all there is
+	Ports   int        // of the range of which each of them is to have one; 0: it is one port
 }
 
 func (e *TwiceError) Error() string {
@@ -32,6 +34,9 @@ func (e *TwiceError) Error() string {
 
 // Text is the error without the place of the entry.
 func (e *TwiceError) Text() string {
+	if e.Ports > 0 {
+		return fmt.Sprintf("%d replicas cannot share the %d ports %s of this machine: publish a range of %[1]d, or leave the published port away for any free one", e.Count, e.Ports, e.Port)
+	}
 	if e.Count > 1 {
 		return fmt.Sprintf("%d replicas cannot share port %s of this machine: publish a range such as \"8000-8010:80\", or leave the published port away for any free one", e.Count, e.Port)
 	}
@@ -64,7 +69,7 @@ func (p socket) String() string { return strconv.Itoa(p.number) + "/" + p.protoc
 func (u entry) path() string { return fmt.Sprintf("services.%s.ports[%d]", u.service, u.index) }
 
 // Twice are the ports of the machine that services want twice, as far as the file
-// says which: one of a range, and any free one, is found when it is published. A service
+// says which: one of a range that is long enough, and any free one, is found when it is published. A service
 // that waits for the end of another may have its port.
 func Twice(p *spec.Project, services []string) []*TwiceError {
 	var twice []*TwiceError
@@ -74,6 +79,7 @@ func Twice(p *spec.Project, services []string) []*TwiceError {
 		if s == nil || s.Replicas() == 0 {
 			continue
 		}
+		twice = append(twice, short(p, name, s)...)
 		for _, now := range entries(p, name, s) {
 			if count := s.Replicas(); count > 1 {
 				e := twiceAt(p, now)
@@ -93,6 +99,22 @@ func Twice(p *spec.Project, services []string) []*TwiceError {
 		}
 	}
 	return twice
+}
+
+// short are the ranges of a service that have fewer ports than it has replicas.
+func short(p *spec.Project, name string, s *spec.Service) (errs []*TwiceError) {
+	for i, given := range s.Ports {
+		from, to, isRange := strings.Cut(given.Published, "-")
+		low, err := strconv.Atoi(from)
+		high, also := strconv.Atoi(to)
+		if ports := high - low + 1; isRange && err == nil && also == nil && ports < s.Replicas() && s.NetworkMode != spec.NetworkHost && s.NetworkMode != spec.NetworkNone {
+			path := entry{service: name, index: i}.path()
+			errs = append(errs, &TwiceError{
+				Service: name, Other: name, Port: given.Published + "/" + cmp.Or(given.Protocol, spec.ProtocolTCP), Path: path, Place: p.Places.Nearest(path), Count: s.Replicas(), Ports: ports,
+			})
+		}
+	}
+	return errs
 }
 
 // twiceAt is the error about an entry. Its place is looked for here alone: to find the

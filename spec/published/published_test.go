@@ -34,6 +34,8 @@ func TestPortsOfTheMachineThatAreWantedTwice(t *testing.T) {
 		"sctp beside tcp":     {a: spec.Service{Ports: []spec.Port{port("3868", "", "sctp")}}, b: spec.Service{Ports: []spec.Port{port("3868", "", "tcp")}}},
 		"replicas of sctp":    {a: spec.Service{Scale: &three, Ports: []spec.Port{port("3868", "", "sctp")}}, want: "3 replicas cannot share port 3868/sctp"},
 		"replicas of a range": {a: spec.Service{Scale: &three, Ports: []spec.Port{port("80-82", "", "tcp")}}},
+		"of a short range":    {a: spec.Service{Scale: &three, Ports: []spec.Port{port("", "", "tcp"), port("80-81", "", "")}}, want: "services.a.ports[1]: 3 replicas cannot share the 2 ports 80-81/tcp of this machine: publish a range of 3"},
+		"on the host":         {a: spec.Service{Scale: &three, NetworkMode: "host", Ports: []spec.Port{port("80-81", "", "tcp")}}},
 		"scaled to none":      {a: spec.Service{Scale: new(int), Ports: []spec.Port{port("80", "", "tcp")}}, b: spec.Service{Ports: []spec.Port{port("80", "", "tcp")}}},
 		"a network that may say where": {a: spec.Service{Networks: map[string]*spec.ServiceNetwork{"n": nil}, Ports: []spec.Port{port("80", "", "tcp")}},
 			b: spec.Service{Ports: []spec.Port{port("80", "", "tcp")}}, external: true},
