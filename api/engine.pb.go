@@ -4679,9 +4679,10 @@ func (x *RemoveImageRequest) GetForce() bool {
 
 type RemoveImageReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`    // there was none, which is an error without force
-	Untagged      []string               `protobuf:"bytes,2,rep,name=untagged,proto3" json:"untagged,omitempty"` // names that were removed
-	Deleted       string                 `protobuf:"bytes,3,opt,name=deleted,proto3" json:"deleted,omitempty"`   // digest of the image, if it is gone
+	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`        // there was none, which is an error without force
+	Untagged      []string               `protobuf:"bytes,2,rep,name=untagged,proto3" json:"untagged,omitempty"`     // names that were removed
+	Deleted       string                 `protobuf:"bytes,3,opt,name=deleted,proto3" json:"deleted,omitempty"`       // digest of the image, if it is gone
+	Unfinished    string                 `protobuf:"bytes,4,opt,name=unfinished,proto3" json:"unfinished,omitempty"` // why names are left, where others were removed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4733,6 +4734,13 @@ func (x *RemoveImageReply) GetUntagged() []string {
 func (x *RemoveImageReply) GetDeleted() string {
 	if x != nil {
 		return x.Deleted
+	}
+	return ""
+}
+
+func (x *RemoveImageReply) GetUnfinished() string {
+	if x != nil {
+		return x.Unfinished
 	}
 	return ""
 }
@@ -7624,11 +7632,14 @@ const file_engine_proto_rawDesc = "" +
 	"\bTagReply\">\n" +
 	"\x12RemoveImageRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05force\x18\x02 \x01(\bR\x05force\"`\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"\x80\x01\n" +
 	"\x10RemoveImageReply\x12\x16\n" +
 	"\x06absent\x18\x01 \x01(\bR\x06absent\x12\x1a\n" +
 	"\buntagged\x18\x02 \x03(\tR\buntagged\x12\x18\n" +
-	"\adeleted\x18\x03 \x01(\tR\adeleted\"\x10\n" +
+	"\adeleted\x18\x03 \x01(\tR\adeleted\x12\x1e\n" +
+	"\n" +
+	"unfinished\x18\x04 \x01(\tR\n" +
+	"unfinished\"\x10\n" +
 	"\x0eVolumesRequest\">\n" +
 	"\fVolumesReply\x12.\n" +
 	"\avolumes\x18\x01 \x03(\v2\x14.orlop.v1.VolumeInfoR\avolumes\"\xb1\x02\n" +
@@ -7866,10 +7877,11 @@ const file_engine_proto_rawDesc = "" +
 	"\x03Put\x12\x14.orlop.v1.PutRequest\x1a\x14.orlop.v1.VaultEntry\x12;\n" +
 	"\aEntries\x12\x18.orlop.v1.EntriesRequest\x1a\x16.orlop.v1.EntriesReply\x12;\n" +
 	"\aContent\x12\x18.orlop.v1.ContentRequest\x1a\x16.orlop.v1.ContentReply\x12B\n" +
-	"\x06Remove\x12\x1c.orlop.v1.RemoveEntryRequest\x1a\x1a.orlop.v1.RemoveEntryReply2\xb0\x01\n" +
+	"\x06Remove\x12\x1c.orlop.v1.RemoveEntryRequest\x1a\x1a.orlop.v1.RemoveEntryReply2\xf5\x01\n" +
 	"\x06Images\x12=\n" +
 	"\bDescribe\x12\x19.orlop.v1.DescribeRequest\x1a\x16.orlop.v1.ImageDetails\x120\n" +
-	"\x04Save\x12\x15.orlop.v1.SaveRequest\x1a\x0f.orlop.v1.Chunk0\x01\x125\n" +
+	"\x04Save\x12\x15.orlop.v1.SaveRequest\x1a\x0f.orlop.v1.Chunk0\x01\x12C\n" +
+	"\aRemoval\x12\x1c.orlop.v1.RemoveImageRequest\x1a\x1a.orlop.v1.RemoveImageReply\x125\n" +
 	"\x05Prune\x12\x16.orlop.v1.PruneRequest\x1a\x14.orlop.v1.PruneReplyB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
@@ -8079,44 +8091,46 @@ var file_engine_proto_depIdxs = []int32{
 	78,  // 84: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
 	80,  // 85: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
 	89,  // 86: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
-	87,  // 87: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
-	2,   // 88: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,   // 89: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,   // 90: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,   // 91: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,   // 92: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19,  // 93: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,   // 94: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22,  // 95: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24,  // 96: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27,  // 97: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28,  // 98: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	34,  // 99: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	39,  // 100: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	39,  // 101: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	42,  // 102: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	45,  // 103: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	48,  // 104: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	50,  // 105: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	52,  // 106: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	54,  // 107: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	55,  // 108: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	57,  // 109: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	59,  // 110: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	60,  // 111: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	63,  // 112: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	65,  // 113: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	67,  // 114: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	71,  // 115: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	72,  // 116: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	75,  // 117: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	77,  // 118: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	79,  // 119: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	81,  // 120: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
-	44,  // 121: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
-	88,  // 122: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
-	88,  // [88:123] is the sub-list for method output_type
-	53,  // [53:88] is the sub-list for method input_type
+	51,  // 87: orlop.v1.Images.Removal:input_type -> orlop.v1.RemoveImageRequest
+	87,  // 88: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
+	2,   // 89: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,   // 90: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,   // 91: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,   // 92: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,   // 93: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19,  // 94: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,   // 95: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22,  // 96: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24,  // 97: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27,  // 98: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28,  // 99: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	34,  // 100: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	39,  // 101: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	39,  // 102: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	42,  // 103: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	45,  // 104: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	48,  // 105: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	50,  // 106: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	52,  // 107: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	54,  // 108: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	55,  // 109: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	57,  // 110: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	59,  // 111: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	60,  // 112: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	63,  // 113: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	65,  // 114: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	67,  // 115: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	71,  // 116: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	72,  // 117: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	75,  // 118: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	77,  // 119: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	79,  // 120: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	81,  // 121: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
+	44,  // 122: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
+	52,  // 123: orlop.v1.Images.Removal:output_type -> orlop.v1.RemoveImageReply
+	88,  // 124: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
+	89,  // [89:125] is the sub-list for method output_type
+	53,  // [53:89] is the sub-list for method input_type
 	53,  // [53:53] is the sub-list for extension type_name
 	53,  // [53:53] is the sub-list for extension extendee
 	0,   // [0:53] is the sub-list for field type_name

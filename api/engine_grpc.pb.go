@@ -1437,6 +1437,7 @@ var Vault_ServiceDesc = grpc.ServiceDesc{
 const (
 	Images_Describe_FullMethodName = "/orlop.v1.Images/Describe"
 	Images_Save_FullMethodName     = "/orlop.v1.Images/Save"
+	Images_Removal_FullMethodName  = "/orlop.v1.Images/Removal"
 	Images_Prune_FullMethodName    = "/orlop.v1.Images/Prune"
 )
 
@@ -1451,6 +1452,8 @@ type ImagesClient interface {
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*ImageDetails, error)
 	// Save gives images as an OCI archive.
 	Save(ctx context.Context, in *SaveRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Chunk], error)
+	// Removal is what Engine.RemoveImage would do; it is a call of its own, as an older engine must not take it for that one.
+	Removal(ctx context.Context, in *RemoveImageRequest, opts ...grpc.CallOption) (*RemoveImageReply, error)
 	// Prune removes the images that nothing uses.
 	Prune(ctx context.Context, in *PruneRequest, opts ...grpc.CallOption) (*PruneReply, error)
 }
@@ -1492,6 +1495,16 @@ func (c *imagesClient) Save(ctx context.Context, in *SaveRequest, opts ...grpc.C
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Images_SaveClient = grpc.ServerStreamingClient[Chunk]
 
+func (c *imagesClient) Removal(ctx context.Context, in *RemoveImageRequest, opts ...grpc.CallOption) (*RemoveImageReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveImageReply)
+	err := c.cc.Invoke(ctx, Images_Removal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *imagesClient) Prune(ctx context.Context, in *PruneRequest, opts ...grpc.CallOption) (*PruneReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PruneReply)
@@ -1513,6 +1526,8 @@ type ImagesServer interface {
 	Describe(context.Context, *DescribeRequest) (*ImageDetails, error)
 	// Save gives images as an OCI archive.
 	Save(*SaveRequest, grpc.ServerStreamingServer[Chunk]) error
+	// Removal is what Engine.RemoveImage would do; it is a call of its own, as an older engine must not take it for that one.
+	Removal(context.Context, *RemoveImageRequest) (*RemoveImageReply, error)
 	// Prune removes the images that nothing uses.
 	Prune(context.Context, *PruneRequest) (*PruneReply, error)
 	mustEmbedUnimplementedImagesServer()
@@ -1530,6 +1545,9 @@ func (UnimplementedImagesServer) Describe(context.Context, *DescribeRequest) (*I
 }
 func (UnimplementedImagesServer) Save(*SaveRequest, grpc.ServerStreamingServer[Chunk]) error {
 	return status.Error(codes.Unimplemented, "method Save not implemented")
+}
+func (UnimplementedImagesServer) Removal(context.Context, *RemoveImageRequest) (*RemoveImageReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Removal not implemented")
 }
 func (UnimplementedImagesServer) Prune(context.Context, *PruneRequest) (*PruneReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Prune not implemented")
@@ -1584,6 +1602,24 @@ func _Images_Save_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Images_SaveServer = grpc.ServerStreamingServer[Chunk]
 
+func _Images_Removal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveImageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ImagesServer).Removal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Images_Removal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ImagesServer).Removal(ctx, req.(*RemoveImageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Images_Prune_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PruneRequest)
 	if err := dec(in); err != nil {
@@ -1612,6 +1648,10 @@ var Images_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Describe",
 			Handler:    _Images_Describe_Handler,
+		},
+		{
+			MethodName: "Removal",
+			Handler:    _Images_Removal_Handler,
 		},
 		{
 			MethodName: "Prune",

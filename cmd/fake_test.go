@@ -142,6 +142,9 @@ func (f *fakeEngine) RemoveImage(_ context.Context, r *api.RemoveImageRequest) (
 		return nil, errors.New("web/1 uses it")
 	}
 	f.removed = append(f.removed, r.Name)
+	if r.Name == "stuck" {
+		return &api.RemoveImageReply{Untagged: []string{"docker.io/library/stuck:1"}, Unfinished: "cannot remove stuck:2"}, nil
+	}
 	return &api.RemoveImageReply{Untagged: []string{"docker.io/library/" + r.Name + ":latest"}, Deleted: "sha256:" + r.Name}, nil
 }
 

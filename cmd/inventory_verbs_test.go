@@ -117,6 +117,11 @@ func TestWhatTheEngineHasIsMadeAndRemoved(t *testing.T) {
 		"image rm busybox used":               {"Untagged: busybox:latest\nDeleted: sha256:busybox\n", "web/1 uses it\n", 1},
 		"image rm -f used":                    {"Untagged: used:latest\nDeleted: sha256:used\n", "", 0},
 		"image rm -f nosuch used":             {"Untagged: used:latest\nDeleted: sha256:used\n", "", 0},
+		"image rm -f stuck":                   {"Untagged: stuck:1\n", "cannot remove stuck:2\n", 1},
+		"--dry-run image rm one":              {" - image name one:latest\n - image sha256:one\n", " dry run: nothing was done\n", 0},
+		"--dry-run image rm two":              {" - image name two:1\n", " dry run: nothing was done\n", 0},
+		"--dry-run image rm used":             {"", "web/1 uses it\n", 1},
+		"--dry-run image rm -f nosuch":        {"", " dry run: nothing was done\n", 0},
 		"image tag shop-api registry/api:2":   {"", "", 0},
 		"image tag shop-api":                  {"", "orlop image tag needs a source and a target: see orlop image tag --help\n", 1},
 		"volume ls --filter size=3":           {"", "--filter is \"size=3\": it must be name=TEXT, label=NAME[=VALUE], driver=NAME or dangling=true|false\n", 1},
@@ -140,6 +145,10 @@ func TestWhatTheEngineHasIsMadeAndRemoved(t *testing.T) {
 		case "network create --ipv6 --ipv4=false --subnet fd00:1::/64 --gateway fd00:1::9 six":
 			if n := d.engine.networks[2]; !n.Ipv6 || !n.NoIpv4 || n.Subnet != "" || n.Subnet6 != "fd00:1::/64" || n.Gateway6 != "fd00:1::9" {
 				t.Errorf("made is %v", n)
+			}
+		case "--dry-run image rm one":
+			if len(d.engine.removed) != 0 {
+				t.Errorf("a dry run removes %q", d.engine.removed)
 			}
 		case "image rm busybox used":
 			if !slices.Equal(d.engine.removed, []string{"busybox"}) {

@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"strings"
 	"sync"
@@ -24,6 +25,18 @@ func (f *fakeImages) Prune(_ context.Context, r *api.PruneRequest) (*api.PruneRe
 	defer f.mu.Unlock()
 	f.pruned = append(f.pruned, proto.CloneOf(r))
 	return &api.PruneReply{Names: []string{"docker.io/library/a:1", "docker.io/library/b:1"}, Digests: []string{"sha256:aa", "sha256:bb"}, DiskBytes: 1000}, nil
+}
+
+func (f *fakeImages) Removal(_ context.Context, r *api.RemoveImageRequest) (*api.RemoveImageReply, error) {
+	switch r.Name {
+	case "nosuch":
+		return &api.RemoveImageReply{Absent: true}, nil
+	case "used":
+		return nil, errors.New("web/1 uses it")
+	case "two":
+		return &api.RemoveImageReply{Untagged: []string{"docker.io/library/two:1"}}, nil
+	}
+	return &api.RemoveImageReply{Untagged: []string{"docker.io/library/" + r.Name + ":latest"}, Deleted: "sha256:" + r.Name}, nil
 }
 
 // TestImagesThatWereShownAreRemoved, and no others, after a yes.

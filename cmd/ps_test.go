@@ -33,6 +33,25 @@ func fleet() []planner.Container {
 	}
 }
 
+// TestPsListsByName, whatever services and numbers say: as Compose does.
+func TestPsListsByName(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.observed.Containers = fleet()
+	for i, name := range []string{"z", "shop-db-10", "shop-db-2", "a"} {
+		d.engine.observed.Containers[i].Name = name
+	}
+	for line, want := range map[string]string{
+		"ps -aq":                     "r1\nd1\nd2\nw1\n",
+		"ps -a --services":           "web\ndb\n",
+		"ps -a --format {{.Name}}":   "a\nshop-db-10\nshop-db-2\nz\n",
+		"ps -q --filter name=shop-d": "d2\n",
+	} {
+		if stdout, stderr, _ := d.run(line); stdout != want {
+			t.Errorf("%s: %q, %s", line, stdout, stderr)
+		}
+	}
+}
+
 func TestPs(t *testing.T) {
 	d := newDesk(t, shop).serve()
 	d.engine.observed.Containers = fleet()

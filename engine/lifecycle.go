@@ -145,7 +145,7 @@ func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, c
 	}
 	plan.Limit = int(req.Limit)
 	order := &runner.Order{
-		Project: req.Project, Anonymous: req.RemoveVolumes,
+		Project: req.Project, Anonymous: req.RemoveVolumes, Restarts: true,
 		Grace: graceOf(req),
 	}
 	return plan, &executor{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim, mask: s.runner.Mask(req.Project)}}, nil

@@ -76,7 +76,7 @@ func newServer(e *Engine) *grpc.Server {
 	)
 	api.RegisterEngineServer(srv, &server{Engine: e})
 	api.RegisterFilesServer(srv, &files.Server{Containers: e.runner, Images: e.images, Freezer: e.freezer(), Now: time.Now})
-	kept := &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers, Remove: e.runner.Inventory().RemoveImage, Jobs: e.jobImages, Trust: e.gate.Trust, Held: &e.planned}
+	kept := &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers, Remove: e.runner.Inventory().RemoveImage, Foresee: e.runner.Inventory().Removal, Jobs: e.jobImages, Trust: e.gate.Trust, Held: &e.planned}
 	api.RegisterImagesServer(srv, kept)
 	go e.collector(kept).Run(e.ctx)
 	api.RegisterContainersServer(srv, &containers.Server{Runner: e.runner, Images: e.images, Client: e.daemon.client, LogDir: e.runner.LogDir, Flush: e.store.Flush})

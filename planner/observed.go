@@ -2,7 +2,9 @@ package planner
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -236,6 +238,16 @@ type Applied struct {
 	Templates []string `json:"templates,omitempty"`
 	// RolledBack is when an update was taken back by a container of this document.
 	RolledBack time.Time `json:"rolled_back,omitzero"`
+}
+
+// Dependencies are what its service depends on, in the words of Compose's label com.docker.compose.depends_on.
+func (a *Applied) Dependencies() string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(a.Service.DependsOn)) {
+		on := a.Service.DependsOn[name]
+		list = append(list, fmt.Sprintf("%s:%s:%t", name, on.Condition, on.Restart))
+	}
+	return strings.Join(list, ",")
 }
 
 // IsCompleted says that a one-shot container has done its work: it ended by

@@ -35,6 +35,7 @@ type Order struct {
 	Places             spec.Places
 	Anonymous          bool // remove anonymous volumes with their containers
 	Renew              bool // what replaces a container has volumes of its own where nobody named them
+	Restarts           bool // a restart was asked for by name: it is told as one
 	Plan               *planner.Plan
 }
 
@@ -143,10 +144,17 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 	}
 	defer c.op.Unlock()
 	ctx := context.WithoutCancel(waits)
-	before := c.snapshot().Applied
+	rec := c.snapshot()
+	before := rec.Applied
+	publish := func() error {
+		if rec.State == planner.Created { // its ports are bound by its start
+			return nil
+		}
+		return r.publish(ctx, o, c)
+	}
 	err := r.adjust(ctx, c, s.Applied)
 	if err == nil {
-		err = r.publish(ctx, o, c)
+		err = publish()
 	}
 	if err == nil {
 		err = errors.Join(r.nets.MendSandbox(ctx, c.id), r.Wiring().Return(ctx, c.snapshot()))
@@ -157,7 +165,7 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 	if err != nil {
 		// What could not be changed must not count as applied.
 		err = complaint.Placed(err, s.Applied.Service, o.Places)
-		if back := errors.Join(r.adjust(ctx, c, before), r.publish(ctx, o, c)); back != nil {
+		if back := errors.Join(r.adjust(ctx, c, before), publish()); back != nil {
 			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
 		}
 	}
@@ -293,7 +301,7 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 		if c.recovered(ctx, s) {
 			return planner.Result{Outcome: planner.Unchanged, Text: "its parent answers again"}, nil
 		}
-		return planner.Result{Text: s.Mended()}, complaint.Placed(c.restart(ctx, waits, withSignal(o.Grace, s.Signal), note), c.snapshot().Applied.Service, o.Places)
+		return planner.Result{Text: s.Mended()}, complaint.Placed(c.restart(ctx, waits, o, s, note), c.snapshot().Applied.Service, o.Places)
 	case planner.Remove:
 		return planner.Result{}, complaint.Placed(c.remove(ctx, o.Grace, o.Anonymous), c.snapshot().Applied.Service, o.Places)
 	}
@@ -301,7 +309,8 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 }
 
 // restart stops the container and starts it again; the caller holds op.
-func (c *container) restart(ctx, waits context.Context, grace Grace, note func(planner.Event)) error {
+func (c *container) restart(ctx, waits context.Context, o *Order, s *planner.Step, note func(planner.Event)) error {
+	grace := withSignal(o.Grace, s.Signal)
 	if err := c.loseHung(ctx); err != nil {
 		return err
 	}
@@ -318,6 +327,6 @@ func (c *container) restart(ctx, waits context.Context, grace Grace, note func(p
 		c.route() // it goes on
 		return err
 	}
-	c.apply(supervisor.StartAsked{Restart: true})
+	c.apply(supervisor.StartAsked{Restart: o.Restarts})
 	return c.begin(ctx, waits, note)
 }

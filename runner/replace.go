@@ -47,8 +47,8 @@ func (e *staysError) Unwrap() error { return e.error }
 func (r *Runner) follow(waits context.Context, o *Order, s *planner.Step, old *container, wasUp bool, note func(planner.Event)) (planner.Result, error) {
 	ctx, fixed := context.WithoutCancel(waits), hasFixedAddress(s.Applied)
 	if fixed {
+		old.unroute(!s.NoStart)
 		old.setYields(true)
-		old.lead(nil, true)
 		old.drainTraffic(ctx, o.Grace)
 		if err := r.stopAndDisconnect(ctx, old, o.Grace); err != nil {
 			return planner.Result{}, r.revive(ctx, old, wasUp, err)
@@ -59,9 +59,10 @@ func (r *Runner) follow(waits context.Context, o *Order, s *planner.Step, old *c
 		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, complaint.Placed(err, s.Applied.Service, o.Places))
 	}
 	defer c.op.Unlock()
-	err = r.publish(ctx, o, c)
-	if err == nil && !s.NoStart {
-		err = c.prepare(ctx)
+	if !s.NoStart { // else its ports are bound by its start
+		if err = r.publish(ctx, o, c); err == nil {
+			err = c.prepare(ctx)
+		}
 	}
 	if err != nil {
 		r.removeFailed(ctx, c)
@@ -73,19 +74,26 @@ func (r *Runner) follow(waits context.Context, o *Order, s *planner.Step, old *c
 	}
 	failpoint.Hit("runner/replacement-started")
 	c.setPending(false)
-	if c.route(); s.NoStart {
-		c.unroute(false)
-	}
+	c.route()
 	r.feed.Tell(c.project, c.id)
-	return planner.Result{}, old.remove(ctx, o.Grace, true)
+	err = old.remove(ctx, o.Grace, true)
+	if s.NoStart {
+		r.unpublish(ctx, c) // what the old one had
+	}
+	return planner.Result{}, err
 }
 
 // takePlace stops the old container and starts the new one with its addresses,
 // which are the old one's again where that fails.
 func (r *Runner) takePlace(waits context.Context, o *Order, old, c *container, s *planner.Step, note func(planner.Event)) error {
 	ctx := context.WithoutCancel(waits)
+	if s.NoStart {
+		old.unroute(false) // nobody is to answer
+	}
 	old.setYields(true)
-	c.lead(nil, true)
+	if !s.NoStart {
+		c.lead(nil, true)
+	}
 	old.drainTraffic(ctx, o.Grace)
 	// What is left of the old process is dealt with while the new one starts.
 	if _, err := old.stopUnreaped(ctx, o.Grace, false); err != nil {

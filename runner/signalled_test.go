@@ -43,6 +43,26 @@ func TestASignalThatCouldNotBeSentIsNotTold(t *testing.T) {
 	}
 }
 
+// What ends a week after a stop signal that could not be sent has ended by itself; after one that could, by hand.
+func TestAStopSignalThatCouldNotBeSentIsNotHeeded(t *testing.T) {
+	for name, before := range map[string]bool{"the first": false, "another": true} {
+		r := alone(t)
+		c := r.newContainer(of(planner.Running, "always"), nil, false)
+		task := &deaf{}
+		c.task, c.ending = task, newEnding()
+		if before {
+			must(t, c.kill(t.Context(), "TERM"))
+		}
+		task.err = errors.New("ttrpc: closed")
+		if err := c.kill(t.Context(), "TERM"); err == nil {
+			t.Errorf("%s: it is told as sent", name)
+		}
+		if is := c.snapshot().EndAsked; is != before {
+			t.Errorf("%s: its end is asked for: %t", name, is)
+		}
+	}
+}
+
 func TestASignalIsToldAsOfBeforeItWasSent(t *testing.T) {
 	for name, number := range map[string]int{"HUP": 1, "KILL": 9} {
 		r := alone(t)

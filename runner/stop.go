@@ -228,7 +228,7 @@ func (c *container) kill(waits context.Context, name string) error {
 	ctx := context.WithoutCancel(waits)
 	c.mu.Lock()
 	task, end, state, stop := c.task, c.ending, c.state.State, proc.StopSignal(c.made.StopSignal)
-	running := c.state.HasProcess()
+	running, asked := c.state.HasProcess(), c.state.EndAsked
 	c.mu.Unlock()
 	sent := supervisor.Signalled{Signal: int(sig), At: c.r.Now()} // before what comes of it
 	switch {
@@ -250,6 +250,9 @@ func (c *container) kill(waits context.Context, name string) error {
 		c.apply(supervisor.EndAsked{})
 	}
 	if err := c.signal(ctx, task, sig); err != nil {
+		if sig == stop && !asked {
+			c.apply(supervisor.EndAsked{Undone: true})
+		}
 		return err
 	}
 	c.apply(sent)

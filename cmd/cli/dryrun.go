@@ -22,7 +22,7 @@ func foreseen() []string {
 	return []string{
 		api.Engine_Status_FullMethodName, api.Engine_Plan_FullMethodName, api.Engine_Observe_FullMethodName, api.Engine_Projects_FullMethodName,
 		api.Engine_Watch_FullMethodName, api.Engine_Logs_FullMethodName, api.Engine_Images_FullMethodName, api.Engine_Volumes_FullMethodName,
-		api.Engine_Networks_FullMethodName, api.Files_Sizes_FullMethodName, api.Volumes_Sizes_FullMethodName, api.Images_Prune_FullMethodName, controlapi.Control_DiskUsage_FullMethodName, api.Engine_Stats_FullMethodName, api.Containers_List_FullMethodName, api.Containers_Inspect_FullMethodName, api.Images_Describe_FullMethodName, api.History_Past_FullMethodName, api.Vault_Entries_FullMethodName,
+		api.Engine_Networks_FullMethodName, api.Files_Sizes_FullMethodName, api.Volumes_Sizes_FullMethodName, api.Images_Prune_FullMethodName, controlapi.Control_DiskUsage_FullMethodName, api.Engine_Stats_FullMethodName, api.Containers_List_FullMethodName, api.Containers_Inspect_FullMethodName, api.Images_Describe_FullMethodName, api.Images_Removal_FullMethodName, api.History_Past_FullMethodName, api.Vault_Entries_FullMethodName,
 		api.Vault_Content_FullMethodName, api.Registry_Resolve_FullMethodName, api.Signatures_Verify_FullMethodName, api.Signatures_Admit_FullMethodName, controlapi.Control_Session_FullMethodName, api.Files_Changes_FullMethodName, api.Engine_Down_FullMethodName, api.Engine_Lifecycle_FullMethodName, api.Engine_Collect_FullMethodName,
 	}
 }

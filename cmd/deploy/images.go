@@ -587,7 +587,7 @@ func (i *images) fetch(ctx context.Context, client *api.Client, p *pushing, note
 		return "", cli.Cause(ctx, err)
 	}
 	if _, err = cli.Follow(ctx, stream, nil, forward(note)); err != nil && p.isWhole() && ctx.Err() == nil {
-		return "", fmt.Errorf("not all of the platforms of %s are here, which has that digest only with them, and they can't be fetched: %w; with platform: in the service that one alone is copied", wanted, err)
+		return "", fmt.Errorf("%s has that digest only with all of its platforms, which can't be fetched: %w; with platform: in the service that one alone is copied", wanted, err)
 	}
 	return wanted, err
 }

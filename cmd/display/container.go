@@ -218,12 +218,7 @@ func labelsOf(c *planner.Container, project string) map[string]string {
 	}
 	if c.Applied != nil && c.Applied.Service != nil {
 		labels["com.docker.compose.config-hash"] = c.Applied.Service.Hash(ImageText(c, project))
-		var depends []string
-		for _, name := range slices.Sorted(maps.Keys(c.Applied.Service.DependsOn)) {
-			on := c.Applied.Service.DependsOn[name]
-			depends = append(depends, fmt.Sprintf("%s:%s:%t", name, on.Condition, on.Restart))
-		}
-		labels["com.docker.compose.depends_on"] = strings.Join(depends, ",")
+		labels["com.docker.compose.depends_on"] = c.Applied.Dependencies()
 		maps.Copy(labels, c.Applied.Service.Labels)
 	}
 	if c.Applied != nil && c.Applied.Image != "" {

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
@@ -231,6 +229,9 @@ func (v *Verbs) imageRm() *cobra.Command {
 						continue
 					}
 					reply, err := client.RemoveImage(ctx, &api.RemoveImageRequest{Name: name, Force: force})
+					if err == nil && reply.Unfinished != "" {
+						err = errors.New(reply.Unfinished)
+					}
 					for _, name := range reply.GetUntagged() {
 						fmt.Fprintln(v.Of().Stdout, "Untagged: "+display.Printable(familiar(name)))
 					}
@@ -251,15 +252,18 @@ func (v *Verbs) imageRm() *cobra.Command {
 
 // foreseeImageRm says what rm would remove.
 func (v *Verbs) foreseeImageRm(ctx context.Context, client *api.Client, name string, force bool) error {
-	_, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: name})
-	switch {
-	case force && status.Code(err) == codes.NotFound:
-		v.Of().Foresay()
-		return nil
-	case err != nil:
+	reply, err := client.Image.Removal(ctx, &api.RemoveImageRequest{Name: name, Force: force})
+	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	v.Of().Foresay("- image " + name)
+	var lines []string
+	for _, name := range reply.Untagged {
+		lines = append(lines, "- image name "+familiar(name))
+	}
+	if reply.Deleted != "" {
+		lines = append(lines, "- image "+reply.Deleted)
+	}
+	v.Of().Foresay(lines...)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
@@ -59,6 +60,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 				list = append(list, line)
 			}
 		}
+		slices.SortStableFunc(list, func(a, b display.Container) int { return strings.Compare(a.Name, b.Name) }) // as Compose does
 		if o.Sizes {
 			if err := Measure(ctx, client, list); err != nil {
 				return err

@@ -38,6 +38,8 @@ type Server struct {
 	Users func(digest string) []inventory.ImageUser
 	// Remove removes the name of an image that no container is made of.
 	Remove func(ctx context.Context, ref string, force bool) (isAbsent bool, err error)
+	// Foresee is what the removal of an image would take away.
+	Foresee func(ctx context.Context, ref string, force bool) (inventory.Removed, error)
 	// Jobs are the images of jobs that are run when it is time.
 	Jobs func() []string
 	// Trust is what the policy says of an image; nil: nothing.

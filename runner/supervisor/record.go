@@ -228,6 +228,7 @@ const (
 	labelWorkingDir  = "com.docker.compose.project.working_dir"
 	labelConfigHash  = "com.docker.compose.config-hash"
 	labelVersion     = "com.docker.compose.version"
+	labelDependsOn   = "com.docker.compose.depends_on"
 	labelConfigFiles = "com.docker.compose.project.config_files"
 	labelDigest      = "com.docker.compose.image"
 	labelName        = "io.orlop.name"
@@ -253,7 +254,7 @@ func Labels(rec *Metadata) map[string]string {
 	maps.Copy(labels, map[string]string{
 		labelProject: rec.Project, LabelService: rec.Service, labelNumber: strconv.Itoa(rec.Number), labelOneOff: oneOff,
 		labelWorkingDir: rec.WorkingDir, labelConfigFiles: strings.Join(rec.Files, ","), labelName: rec.Name,
-		labelConfigHash: rec.Applied.Service.Hash(rec.Image), labelVersion: rec.Version,
+		labelConfigHash: rec.Applied.Service.Hash(rec.Image), labelVersion: rec.Version, labelDependsOn: rec.Applied.Dependencies(),
 	})
 	if rec.Applied.Image != "" {
 		labels[labelImage], labels[labelDigest] = rec.Applied.Image, cmp.Or(rec.Manifest, rec.Applied.Image)

@@ -44,6 +44,7 @@ func TestAKillIsNoMatterOfTheRestartPolicy(t *testing.T) {
 		return Exited{Code: code, At: sent.Add(after), Now: sent.Add(after)}
 	}
 	term, hup, stop := Signalled{Signal: 15, At: sent}, Signalled{Signal: 1, At: sent}, EndAsked{}
+	unsent := EndAsked{Undone: true}
 	for name, c := range map[string]struct {
 		events []Event
 		want   planner.State
@@ -53,6 +54,7 @@ func TestAKillIsNoMatterOfTheRestartPolicy(t *testing.T) {
 		"the stop signal, told last":           {[]Event{stop, end(143, time.Second), term}, planner.Exited},
 		"the stop signal, heeded late":         {[]Event{stop, term, end(1, time.Hour)}, planner.Exited},
 		"the stop signal, and another":         {[]Event{stop, term, hup, end(1, time.Hour)}, planner.Exited},
+		"the stop signal, not sent":            {[]Event{stop, unsent, end(1, time.Hour)}, planner.Restarting},
 		"SIGTERM that is not the stop signal":  {[]Event{term, end(7, time.Second)}, planner.Exited},
 		"and one that is not heeded":           {[]Event{term, end(7, time.Hour)}, planner.Restarting},
 		"SIGHUP that ends it":                  {[]Event{hup, end(129, time.Second)}, planner.Exited},

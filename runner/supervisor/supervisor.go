@@ -82,7 +82,7 @@ type (
 		Reason string
 		Now    time.Time
 	}
-	// StartAsked: somebody starts it by hand, or has it end and run again.
+	// StartAsked: somebody starts it by hand, or restarts it by a restart and no other way.
 	StartAsked struct{ Restart bool }
 	// StopAsked: its process is to end, and none is to follow. By the user, or
 	// for the engine's own purposes.
@@ -92,8 +92,8 @@ type (
 		Paused bool
 		At     time.Time
 	}
-	// EndAsked: somebody sends its process by hand the signal that is to end it.
-	EndAsked struct{}
+	// EndAsked: somebody sends its process by hand the signal that is to end it; or it could not be sent, the first one.
+	EndAsked struct{ Undone bool }
 	// Signalled: somebody has sent its process a signal by hand.
 	Signalled struct {
 		Signal int
@@ -223,7 +223,7 @@ func Next(s State, e Event) (State, []Effect) {
 	case Frozen:
 		return s.onFrozen(e)
 	case EndAsked:
-		s.EndAsked = s.EndAsked || s.HasProcess()
+		s.EndAsked = !e.Undone && (s.EndAsked || s.HasProcess())
 	case Signalled:
 		return s.onSignalled(e)
 	case Updated:

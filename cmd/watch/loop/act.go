@@ -225,7 +225,7 @@ func (w *watcher) sync(ctx context.Context, q *queue, o order, began time.Time) 
 	failed := failures(o, done, unread, err)
 	absent := errors.Is(err, ErrAbsent)
 	written := w.Now()
-	after := w.follow(ctx, q.service, o, done, len(failed) > 0, absent)
+	after := w.follow(ctx, q.service, o, done, len(failed) > 0, absent, func() { w.tell(q.restarts) })
 	ended := w.Now()
 	w.tell(func() {
 		again := q.synced(o, failed, absent, ended)
@@ -252,15 +252,15 @@ func failures(o order, done Synced, unread map[string]error, err error) []string
 }
 
 // follow restarts and runs commands after a sync, as the rules of its files
-// say, if it changed anything.
-func (w *watcher) follow(ctx context.Context, service string, o order, done Synced, failed, absent bool) []Event {
+// say, if it changed anything; restarts says so before a restart.
+func (w *watcher) follow(ctx context.Context, service string, o order, done Synced, failed, absent bool, restarts func()) []Event {
 	restart := o.restart
 	var hooks []*spec.Hook
 	ran := map[*Rule]bool{}
 	if done.Files+done.Removed > 0 || o.force || absent {
 		for _, target := range slices.Sorted(maps.Keys(o.sync)) {
 			rule := o.sync[target].rule
-			restart = restart || rule.Action == spec.WatchSyncRestart
+			restart = restart || rule.Action == spec.WatchSyncRestart && !o.sync[target].again
 			if rule.Action == spec.WatchSyncExec && !ran[rule] {
 				ran[rule] = true
 				hooks = append(hooks, rule.Exec)
@@ -285,6 +285,7 @@ func (w *watcher) follow(ctx context.Context, service string, o order, done Sync
 	}
 	if restart && !absent {
 		began := w.Now()
+		restarts()
 		err := w.Executor.Restart(ctx, service)
 		events = append(events, w.outcome(service, Restarted, "", began, err))
 	}

@@ -14,6 +14,7 @@ type delivery struct {
 	rule   *Rule
 	base   origin // what was there when the containers last had it
 	sent   origin // what was sent, once it is
+	again  bool   // what had it ended and runs again by our restart: no other one follows
 }
 
 // order is what a queue wants to be done next. One of its parts is set.
@@ -78,6 +79,7 @@ type queue struct {
 	stage     stage
 	replaces  time.Time       // when the replacement began
 	container map[string]bool // those that run, by ID
+	restarted map[string]bool // those that we restart, until they run again
 }
 
 func newQueue(service string, rules []*Rule) *queue {
@@ -155,6 +157,8 @@ func (q *queue) started(id string, under func(*Rule) []string) {
 	}
 	q.container[id] = true
 	q.absent, q.retryAt = false, time.Time{}
+	own, due := q.restarted[id], maps.Clone(q.files)
+	delete(q.restarted, id)
 	q.initial(under)
 	for _, had := range []map[string]delivery{q.going, q.sent} {
 		for target, d := range had {
@@ -164,7 +168,15 @@ func (q *queue) started(id string, under func(*Rule) []string) {
 			}
 		}
 	}
+	for target, d := range q.files {
+		had, isDue := due[target]
+		d.again = own && (!isDue || had.again)
+		q.files[target] = d
+	}
 }
+
+// restarts takes in that the containers that run are about to be restarted by us.
+func (q *queue) restarts() { q.restarted = maps.Clone(q.container) }
 
 // known takes in a container that ran before the watch began: it is what the
 // up before left.

@@ -382,3 +382,45 @@ func TestAnOrderIsOfWhoCarriesItOut(t *testing.T) {
 		t.Errorf("the new container gets %+v", o)
 	}
 }
+
+// A restart that changes a file, as where it lies on a tmpfs, is followed by the file, and that by no restart: it would have no end.
+func TestWhatIsDeliveredAgainAfterOurRestartRestartsNothing(t *testing.T) {
+	initial := rule(spec.WatchSyncRestart, "/conf", "/etc/app")
+	initial.InitialSync = true
+	under := func(r *Rule) []string { return []string{"/conf/x"} }
+	begun := func() (*queue, order) {
+		q := newQueue("web", []*Rule{rule(spec.WatchSyncRestart, "/src", "/app"), initial})
+		q.known("1")
+		q.change("/src/a")
+		return q, drive(q, 0)
+	}
+	type want map[string]bool // again, by target
+	for name, test := range map[string]struct {
+		then func(q *queue, o order)
+		want want
+	}{
+		"told at once":  {func(q *queue, o order) { q.ended("1"); q.started("1", under); q.synced(o, nil, false, time.Unix(0, 0)) }, want{"/app/a": true, "/etc/app/x": true}},
+		"told later":    {func(q *queue, o order) { q.synced(o, nil, false, time.Unix(0, 0)); q.ended("1"); q.started("1", under) }, want{"/app/a": true, "/etc/app/x": true}},
+		"edited before": {func(q *queue, o order) { q.change("/src/a"); q.ended("1"); q.started("1", under) }, want{"/app/a": false, "/etc/app/x": true}},
+		"edited after":  {func(q *queue, o order) { q.ended("1"); q.started("1", under); q.change("/src/a") }, want{"/app/a": false, "/etc/app/x": true}},
+		"not written": {func(q *queue, o order) {
+			q.synced(o, []string{"/app/a"}, false, time.Unix(0, 0))
+			q.ended("1")
+			q.started("1", under)
+		}, want{"/app/a": false, "/etc/app/x": true}},
+		"another one": {func(q *queue, o order) { q.ended("1"); q.started("2", under) }, want{"/app/a": false, "/etc/app/x": false}},
+		"and another": {func(q *queue, o order) { q.ended("1"); q.started("1", under); q.started("2", under) }, want{"/app/a": false, "/etc/app/x": false}},
+		"once more":   {func(q *queue, o order) { q.ended("1"); q.started("1", under); q.ended("1"); q.started("1", under) }, want{"/app/a": false, "/etc/app/x": false}},
+	} {
+		q, o := begun()
+		q.restarts()
+		test.then(q, o)
+		got := want{}
+		for target, d := range q.files {
+			got[target] = d.again
+		}
+		if !maps.Equal(got, test.want) {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}

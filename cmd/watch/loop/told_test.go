@@ -92,6 +92,7 @@ func TestAFailureBeginsWithTheMistakeItself(t *testing.T) {
 type followed struct {
 	fakeExecutor
 	calls []string
+	told  int // restarts
 	fails error
 }
 
@@ -131,18 +132,22 @@ func TestWhatFollowsASync(t *testing.T) {
 		"a restart alone":         {order{restart: true}, Synced{}, false, false, "restart web"},
 		"a sync that failed":      {order{sync: synced(restart)}, Synced{Files: 1}, true, false, ""},
 		"no container":            {order{sync: synced(reload, restart)}, Synced{}, true, true, ""},
+		"after our restart":       {order{sync: map[string]delivery{"/a": {rule: restart, again: true}}}, Synced{Files: 1}, false, false, ""},
 		"none that runs":          {order{sync: synced(reload, restart)}, Synced{Files: 1, Still: errors.New("stopped")}, false, false, "restart web"},
 	} {
 		f := &followed{}
 		w, _ := telling(f)
-		events := w.follow(t.Context(), "web", test.o, test.done, test.failed, test.absent)
+		events := w.follow(t.Context(), "web", test.o, test.done, test.failed, test.absent, func() { f.told++ })
 		if got := strings.Join(f.calls, ", "); got != test.want || len(events) != len(f.calls) {
 			t.Errorf("%s: %q with %d events, want %q", name, got, len(events), test.want)
+		}
+		if restarts := strings.Contains(test.want, "restart"); (f.told == 1) != restarts {
+			t.Errorf("%s: told of %d restarts", name, f.told)
 		}
 	}
 	f := &followed{fails: errors.New("exit code 1")}
 	w, _ := telling(f)
-	events := w.follow(t.Context(), "web", order{sync: synced(reload, restart)}, Synced{Files: 1}, false, false)
+	events := w.follow(t.Context(), "web", order{sync: synced(reload, restart)}, Synced{Files: 1}, false, false, func() {})
 	if events[0].Text != "reload: exit code 1" || events[1].Text != "not restarted: exit code 1" || events[0].Kind != Failed {
 		t.Errorf("failures are %+v", events)
 	}
