@@ -48,7 +48,7 @@ func NewDocument(p *spec.Project, look func(path string) (*manifest.File, error)
 		}
 	}
 	keep := func(s *spec.Service) {
-		for _, m := range s.Mounts() {
+		for _, m := range manifest.Mounts(p, s) {
 			if m.Type != spec.MountBind {
 				continue
 			}

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -46,5 +47,32 @@ func TestARevisionIsTheDocumentItWasMadeOf(t *testing.T) {
 	}
 	if _, err := DecodeDocument([]byte("no archive")); err == nil {
 		t.Error("a damaged revision was read")
+	}
+}
+
+// TestARevisionKeepsFilesOfInitContainers: its objects can be made again when the files are gone.
+func TestARevisionKeepsFilesOfInitContainers(t *testing.T) {
+	mount := spec.Mount{Type: spec.MountBind, Source: "/src/init.conf", Target: "/init.conf", ReadOnly: true}
+	project := &spec.Project{Name: "demo", Services: map[string]*spec.Service{"web": {Name: "web", Image: "web:1", PreStart: []*spec.Service{{Image: "web:1", Volumes: []spec.Mount{mount}}}}}}
+	kept := func(content string) *Document {
+		t.Helper()
+		data, err := NewDocument(project, func(string) (*manifest.File, error) {
+			return &manifest.File{Mode: 0o644, Content: []byte(content)}, nil
+		}).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := DecodeDocument(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	was, is := kept("old"), kept("new")
+	if _, found := was.Set(nil); len(found.Errors()) > 0 {
+		t.Error(found.Errors())
+	}
+	if why := contents(is.Project.Services["web"], was, is, spec.Places{}); len(why) != 1 || why[0].Path != mount.Source {
+		t.Errorf("the reasons for another content are %v", why)
 	}
 }

@@ -116,13 +116,20 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 	if err != nil {
 		return planner.Result{}, err
 	}
-	if w.stops {
-		if err := e.stop(ctx, e.Plan.liveOf(w.resource), note); err != nil {
+	if len(w.stops) > 0 {
+		if err := e.try(ctx, resource.Workload); err != nil {
 			return planner.Result{}, err
 		}
 	}
 	applied := 0
 	for _, o := range resource.Objects {
+		if o == resource.Workload && len(w.stops) > 0 {
+			applied++
+			if err := e.replace(ctx, w.stops, o, note); err != nil {
+				return planner.Result{}, err
+			}
+			continue
+		}
 		if isChanged := w.changed[o.ID()]; !isChanged && !w.remade || w.remade && !e.isOther(o) {
 			continue
 		}
@@ -135,45 +142,6 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 		return planner.Result{Outcome: planner.Unchanged}, nil
 	}
 	return planner.Result{}, nil
-}
-
-// stop removes a workload and waits until its pods are gone.
-func (e *Executor) stop(ctx context.Context, live *cluster.Live, note func(planner.Event)) error {
-	kind, _ := manifest.KindOf(groupKind(live))
-	name := strings.ToLower(kind.Kind) + " " + live.GetName()
-	note(planner.Event{Text: "stops the " + name})
-	e.mu.Lock()
-	e.isTouched = true
-	e.mu.Unlock()
-	if err := e.Client.Remove(ctx, kind, live.GetName(), string(live.GetUID())); err != nil {
-		return err
-	}
-	if e.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, e.Timeout, errLate)
-		defer cancel()
-	}
-	of := []string{manifest.LabelProject, manifest.LabelService}
-	for i, label := range of {
-		of[i] = label + "=" + live.GetLabels()[label]
-	}
-	pods, err := e.Client.Follow(ctx, []manifest.Kind{cluster.Pod}, strings.Join(of, ","))
-	if err != nil {
-		return err
-	}
-	defer pods.Close()
-	for {
-		changed := pods.Changed()
-		left := pods.Objects(cluster.Pod, nil)
-		if len(left) == 0 {
-			return nil
-		}
-		if err := pods.Wait(ctx, changed, 0); errors.Is(err, errLate) {
-			return fmt.Errorf("pod %s of the %s is still there after %v, and has the volume: try again when it is gone", left[0].GetName(), name, e.Timeout)
-		} else if err != nil {
-			return err
-		}
-	}
 }
 
 // isVain says that an image could not be made of each service that uses a resource.
@@ -241,27 +209,16 @@ func (e *Executor) current(planned *manifest.Resource) (*manifest.Resource, erro
 // apply applies an object; fields that are left to others are left out.
 func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, note func(planner.Event)) error {
 	note(planner.Event{Text: strings.ToLower(o.Kind.Kind) + " " + o.Name})
-	body := noted(o, setID(e.Plan.Project, e.Client.Namespace), revision)
-	body = fields.Without(body, e.Plan.kept[o.ID()])
-	if live, has := e.Plan.Observed.Objects[o.ID()]; !has && !e.Plan.options.Adopt {
-		live, err := e.Client.Get(ctx, o.Kind, o.Name)
-		if err != nil {
-			return err
-		}
-		if live != nil && live.GetLabels()[labelPartOf] != setID(e.Plan.Project, e.Client.Namespace) {
-			return fmt.Errorf("%s %s exists and is not of this project: --adopt takes it over", strings.ToLower(o.Kind.Kind), o.Name)
-		}
-	} else if has && live.GetDeletionTimestamp() != nil {
-		return fmt.Errorf("%s %s is being removed: try again when it is gone", strings.ToLower(o.Kind.Kind), o.Name)
+	body, force := e.body(o, revision), e.takesOver(o)
+	if err := e.mayApply(ctx, o); err != nil {
+		return err
 	}
 	if isWorkload(o.Kind.Kind) || o.Kind == manifest.VolumeClaim { // what a claim is of is found in the revisions
 		e.mu.Lock()
 		e.isTouched = true
 		e.mu.Unlock()
 	}
-	old, had := e.Plan.Observed.Objects[o.ID()]
-	force := e.Plan.options.Force || e.Plan.options.Adopt && !had
-	if had && o.Kind == manifest.Job && hasFailed(old) {
+	if old, had := e.Plan.Observed.Objects[o.ID()]; had && o.Kind == manifest.Job && hasFailed(old) {
 		if err := e.Client.Remove(ctx, o.Kind, o.Name, string(old.GetUID())); err != nil {
 			return err
 		}
@@ -287,6 +244,33 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, 
 	return nil
 }
 
+// mayApply is why an object may not be applied: somebody else's has its name, or it is on its way out.
+func (e *Executor) mayApply(ctx context.Context, o *manifest.Object) error {
+	if live, has := e.Plan.Observed.Objects[o.ID()]; !has && !e.Plan.options.Adopt {
+		live, err := e.Client.Get(ctx, o.Kind, o.Name)
+		if err != nil {
+			return err
+		}
+		if live != nil && live.GetLabels()[labelPartOf] != setID(e.Plan.Project, e.Client.Namespace) {
+			return fmt.Errorf("%s %s exists and is not of this project: --adopt takes it over", strings.ToLower(o.Kind.Kind), o.Name)
+		}
+	} else if has && live.GetDeletionTimestamp() != nil {
+		return fmt.Errorf("%s %s is being removed: try again when it is gone", strings.ToLower(o.Kind.Kind), o.Name)
+	}
+	return nil
+}
+
+// body is an object as it is applied.
+func (e *Executor) body(o *manifest.Object, revision int) map[string]any {
+	return fields.Without(noted(o, setID(e.Plan.Project, e.Client.Namespace), revision), e.Plan.kept[o.ID()])
+}
+
+// takesOver says that fields of an object that others have become ours.
+func (e *Executor) takesOver(o *manifest.Object) bool {
+	_, had := e.Plan.Observed.Objects[o.ID()]
+	return e.Plan.options.Force || e.Plan.options.Adopt && !had
+}
+
 // await waits until the pods of a service are ready, or have completed. Why they are not is told as a *NotReady.
 func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note func(planner.Event)) error {
 	if e.Timeout > 0 {
@@ -299,14 +283,14 @@ func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note 
 	e.mu.Unlock()
 	said := ""
 	var state rollout.State
-	var again settling
+	again := settling{}
 	for {
 		changed := e.mirror.Changed()
 		seen := See(e.mirror, resource.Workload.Kind, resource.Workload.Name)
 		if seen.Workload != nil && uid != "" && string(seen.Workload.GetUID()) != uid { // one that was removed before
 			seen = rollout.Seen{}
 		}
-		state = rollout.Look(seen, generation, e.Now())
+		state = rollout.Look(seen, generation)
 		left := again.left(state, e.Now())
 		switch {
 		case state.Done && left <= 0:
@@ -328,21 +312,21 @@ func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note 
 	}
 }
 
-// settling are containers that have to go on for a while until a workload counts as ready.
-type settling struct {
-	of    string // see rollout.State.Young
-	since time.Time
-}
+// settling is when containers were seen first that have to go on for a while until a workload counts as ready, see rollout.State.
+type settling map[string]time.Time
 
-// left is how long they still have to.
-func (s *settling) left(state rollout.State, now time.Time) time.Duration {
-	if !state.Done || state.Young == "" {
+// left is how long one of them still has to.
+func (s settling) left(state rollout.State, now time.Time) (most time.Duration) {
+	for which, long := range state.Young {
+		if _, has := s[which]; !has {
+			s[which] = now
+		}
+		most = max(most, long-now.Sub(s[which]))
+	}
+	if !state.Done {
 		return 0
 	}
-	if s.of != state.Young {
-		s.of, s.since = state.Young, now
-	}
-	return state.Settle - now.Sub(s.since)
+	return most
 }
 
 var errLate = errors.New("timed out")
@@ -398,26 +382,6 @@ func (e *Executor) wanted() (map[string]bool, error) {
 func groupKind(o *cluster.Live) string {
 	k := o.GroupVersionKind()
 	return manifest.Kind{Group: k.Group, Kind: k.Kind}.GroupKind()
-}
-
-// rollback brings a service back to what it was.
-func (e *Executor) rollback(ctx context.Context, step *planner.Step, w *work, note func(planner.Event)) error {
-	set, _ := w.previous.Set(nil)
-	for _, r := range set.Resources {
-		if r.Kind != w.resource.Kind || r.Key != w.resource.Key {
-			continue
-		}
-		for _, o := range r.Objects {
-			if live := e.Plan.Observed.Objects[o.ID()]; live == nil {
-				continue
-			}
-			if err := e.apply(ctx, o, w.revision, note); err != nil {
-				return err
-			}
-		}
-		return e.await(ctx, r, note)
-	}
-	return fmt.Errorf("internal error: %s is not in %s", step.Service, step.Name)
 }
 
 // withBuilt is the document with the images that were built.

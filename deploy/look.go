@@ -64,7 +64,12 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 			s := &state{live: live}
 			states[o.ID()] = s
 			if live == nil {
-				group.Go(func() error { return p.lookForForeign(ctx, c, o, s) })
+				group.Go(func() error {
+					if err := p.lookForForeign(ctx, c, o, s); err != nil || s.live != nil || o != r.Workload || len(p.stopped(r)) == 0 {
+						return err
+					}
+					return p.tryNew(ctx, c, o, s) // what it is in place of is not stopped in vain
+				})
 				continue
 			}
 			if o.Kind == manifest.Job && hasFailed(live) { // it is run again
@@ -215,6 +220,15 @@ func (p *Plan) try(ctx context.Context, c *cluster.Client, o *manifest.Object, s
 	}
 	s.changed = !reflect.DeepEqual(a, b)
 	return held, nil
+}
+
+// tryNew asks the cluster whether it takes an object that is not there yet.
+func (p *Plan) tryNew(ctx context.Context, c *cluster.Client, o *manifest.Object, s *state) error {
+	_, err := c.Apply(ctx, o.Kind, o.Name, noted(o, setID(p.Project, c.Namespace), p.Number), cluster.Applying{DryRun: true})
+	if cluster.IsRefused(err) { // what else there is may be changed all the same
+		s.failure, err = err.Error(), nil
+	}
+	return err
 }
 
 func dropNote(o map[string]any) {

@@ -58,7 +58,7 @@ type work struct {
 	failures []string           // why it can't be carried out
 	makes    string             // of a build or push: see Image
 	remade   bool               // an image of it is made first
-	stops    bool               // a workload of another kind has the volume, and goes before this one comes
+	stops    []*cluster.Live    // workloads of other kinds that have the volume, and go before this one comes
 	makers   [][]string         // of what is there and several services use: the steps that each of them needs the image of
 }
 
@@ -154,7 +154,8 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 	name := r.Key
 	makers := p.made(r)
 	w.remade = len(makers) > 0
-	if len(w.changed) == 0 && !w.remade {
+	w.stops = p.stopped(r)
+	if len(w.changed) == 0 && !w.remade && len(w.stops) == 0 {
 		p.Leave++
 		return
 	}
@@ -177,7 +178,7 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 		if was != nil && was.GetKind() != r.Workload.Kind.Kind { // its pods are another object's from here on
 			isNew, isReplaced = false, true
 			r.Rolls = fmt.Sprintf("a %s in place of a %s", r.Workload.Kind.Kind, was.GetKind())
-			if w.stops = p.hasClaimOf(r, was); w.stops {
+			if len(w.stops) > 0 {
 				r.Rolls += ", which is stopped first: its volume is of one pod at a time"
 			}
 		}
@@ -272,21 +273,45 @@ func resourceChanges(path string, was, is *Document, places spec.Places) []plann
 	return ownChanges(path, was.Own[path], is.Own[path], places)
 }
 
-// liveOf is the object of a resource that is there: its workload, or the first one. A one-shot that was another job is that job.
+// liveOf is the object of a resource that is there: its workload, or the first one. One that is stopped for it comes before its own, which
+// may be what is left of a deploy that has failed. A one-shot that was another job is that job.
 func (p *Plan) liveOf(r *manifest.Resource) *cluster.Live {
 	if r.Workload == nil {
 		return p.Observed.Objects[r.Objects[0].ID()]
 	}
+	if stopped := p.stopped(r); len(stopped) > 0 {
+		return stopped[0]
+	}
 	if live := p.Observed.Objects[r.Workload.ID()]; live != nil {
 		return live
 	}
-	label := fields.At(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService})
-	for _, live := range p.Observed.Objects {
-		if live.GetLabels()[manifest.LabelService] == label && isWorkload(live.GetKind()) {
-			return live
-		}
+	if all := p.workloadsOf(r); len(all) > 0 {
+		return all[0]
 	}
 	return nil
+}
+
+// workloadsOf are all workloads that are there of the service of a resource.
+func (p *Plan) workloadsOf(r *manifest.Resource) []*cluster.Live {
+	label := fields.At(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService})
+	var out []*cluster.Live
+	for _, id := range sortedKeys(p.Observed.Objects) {
+		if live := p.Observed.Objects[id]; live.GetLabels()[manifest.LabelService] == label && isWorkload(live.GetKind()) {
+			out = append(out, live)
+		}
+	}
+	return out
+}
+
+// stopped are the workloads of a service that are of another kind than it has now, and have a volume of it that one pod has at a time. A Job
+// that has ended has it no more.
+func (p *Plan) stopped(r *manifest.Resource) []*cluster.Live {
+	if r.Workload == nil {
+		return nil
+	}
+	return slices.DeleteFunc(p.workloadsOf(r), func(live *cluster.Live) bool {
+		return live.GetKind() == r.Workload.Kind.Kind || hasCondition(live, "Failed", "Complete") || !p.hasClaimOf(r, live)
+	})
 }
 
 // hasClaimOf says that a workload is to have a claim that one pod has at a time, and another has it.
@@ -321,14 +346,16 @@ func (p *Plan) Told() []string {
 }
 
 // hasFailed says that a Job has ended without success.
-func hasFailed(live *cluster.Live) bool {
+func hasFailed(live *cluster.Live) bool { return hasCondition(live, "Failed") }
+
+// hasCondition says that one of some conditions of an object holds.
+func hasCondition(live *cluster.Live, kinds ...string) bool {
 	list, _ := fields.At(live.Object, []string{"status", "conditions"}).([]any)
-	for _, item := range list {
-		if c, _ := item.(map[string]any); c["type"] == "Failed" && c["status"] == "True" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(item any) bool {
+		c, _ := item.(map[string]any)
+		kind, _ := c["type"].(string)
+		return slices.Contains(kinds, kind) && c["status"] == "True"
+	})
 }
 
 func isWorkload(kind string) bool {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/planner/difference"
 	"github.com/orlop/orlop/spec"
@@ -43,16 +44,18 @@ func serviceAt(d *Document, path string) *spec.Service {
 // contents tells which files that a service has are others.
 func contents(s *spec.Service, was, is *Document, places spec.Places) []planner.Reason {
 	used := map[string]bool{}
-	for _, m := range s.Mounts() {
+	for _, m := range manifest.Mounts(is.Project, s) {
 		if m.Type == spec.MountBind {
 			used[m.Source] = true
 		}
 	}
-	for _, f := range s.Configs {
-		used["configs."+f.Source] = true
-	}
-	for _, f := range s.Secrets {
-		used["secrets."+f.Source] = true
+	for _, container := range append([]*spec.Service{s}, s.PreStart...) {
+		for _, f := range container.Configs {
+			used["configs."+f.Source] = true
+		}
+		for _, f := range container.Secrets {
+			used["secrets."+f.Source] = true
+		}
 	}
 	var out []planner.Reason
 	for _, key := range slices.Sorted(maps.Keys(used)) {

@@ -1,8 +1,6 @@
 package deploy
 
 import (
-	"time"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/orlop/orlop/deploy/cluster"
@@ -43,7 +41,7 @@ func (s *Status) Text() string {
 }
 
 // Statuses tells how services are, by what a mirror has.
-func Statuses(m *cluster.Mirror, o *Observed, services []string, now time.Time) []Status {
+func Statuses(m *cluster.Mirror, o *Observed, services []string) []Status {
 	set, _ := o.Last().Document.Set(nil)
 	var out []Status
 	for _, service := range services {
@@ -58,7 +56,7 @@ func Statuses(m *cluster.Mirror, o *Observed, services []string, now time.Time) 
 				continue
 			}
 			seen := See(m, r.Workload.Kind, r.Workload.Name)
-			row.State = rollout.Look(seen, 0, now)
+			row.State = rollout.Look(seen, 0)
 			if seen.Workload != nil {
 				row.Kind = seen.Workload.GetKind()
 			} else {

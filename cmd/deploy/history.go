@@ -53,16 +53,7 @@ func history(ctx context.Context, inv *cli.Invocation, p place, format string, n
 	if observed.Last() == nil {
 		return fmt.Errorf("%s is not deployed on %s", observed.Project, client.Where())
 	}
-	var lines []revisionLine
-	var before *core.Document
-	for _, r := range observed.Revisions {
-		line := revisionLine{Revision: r.Number, State: r.State, At: r.At, By: r.By, Note: r.Note, Changes: []string{}}
-		for _, why := range core.Differences(before, r.Document) {
-			line.Changes = append(line.Changes, inv.Mask.Text(spec.ShortDigests(why.String())))
-		}
-		before = r.Document
-		lines = append(lines, line)
-	}
+	lines := revisionLines(observed.Revisions, inv.Mask.Text)
 	if len(named) > 0 {
 		lines = slices.DeleteFunc(lines, func(l revisionLine) bool { return strconv.Itoa(l.Revision) != named[0] })
 		if len(lines) == 0 {
@@ -95,13 +86,27 @@ func history(ctx context.Context, inv *cli.Invocation, p place, format string, n
 		case l.Revision != lines[0].Revision || l.Revision > 1:
 			text = "nothing of the stack file"
 		}
-		state := l.State
-		if state == core.StateDeploying && l.Revision != lines[len(lines)-1].Revision {
-			state = "cut off" // another has followed
-		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", l.Revision, state, display.Ago(inv.Now(), l.At), l.By, display.Printable(text))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", l.Revision, l.State, display.Ago(inv.Now(), l.At), l.By, display.Printable(text))
 	}
 	return w.Flush()
+}
+
+// revisionLines are the lines of revisions, oldest first.
+func revisionLines(revisions []*core.Revision, mask func(string) string) []revisionLine {
+	var lines []revisionLine
+	var before *core.Document
+	for i, r := range revisions {
+		line := revisionLine{Revision: r.Number, State: r.State, At: r.At, By: r.By, Note: r.Note, Changes: []string{}}
+		if r.State == core.StateDeploying && i < len(revisions)-1 {
+			line.State = "cut off" // another has followed
+		}
+		for _, why := range core.Differences(before, r.Document) {
+			line.Changes = append(line.Changes, mask(spec.ShortDigests(why.String())))
+		}
+		before = r.Document
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 func rollbackCommand(invocation func() *cli.Invocation) *cobra.Command {

@@ -408,7 +408,7 @@ const gateImage = "orlop-gate"
 func (i *images) gate(ctx context.Context, d *core.Document, last *core.Revision) error {
 	var waiting []string
 	for _, name := range slices.Sorted(maps.Keys(i.project.Services)) {
-		if len(i.project.Services[name].DependsOn) > 0 {
+		if waits(i.project, name) {
 			waiting = append(waiting, name)
 		}
 	}
@@ -451,6 +451,16 @@ func (i *images) gate(ctx context.Context, d *core.Document, last *core.Revision
 		return fmt.Errorf("cannot push the program that waits for dependencies: %w", err)
 	}
 	return nil
+}
+
+// waits says that the pods of a service wait for another one: for one that is there, and may not fail.
+func waits(p *spec.Project, name string) bool {
+	for other, how := range p.Services[name].DependsOn {
+		if how.Required && p.Services[other] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // gateProgram is where our program is, and a tag that is another for each of its contents.
@@ -577,7 +587,7 @@ func (i *images) fetch(ctx context.Context, client *api.Client, p *pushing, note
 		return "", cli.Cause(ctx, err)
 	}
 	if _, err = cli.Follow(ctx, stream, nil, forward(note)); err != nil && p.isWhole() && ctx.Err() == nil {
-		return "", fmt.Errorf("not all of the platforms of %s are here, which has that digest only with them, and they can't be fetched: %w; with platform: in the service that one alone is copied", wanted, err)
+		return "", fmt.Errorf("%s has that digest only with all of its platforms, which can't be fetched: %w; with platform: in the service that one alone is copied", wanted, err)
 	}
 	return wanted, err
 }

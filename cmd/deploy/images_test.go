@@ -187,3 +187,27 @@ func TestWhatHasADigestOrAPlatformIsCopiedAsThat(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoseWaitingIsLeftOutIsTold: where no registry has the program that waits; not where nothing would be waited for.
+func TestWhoseWaitingIsLeftOutIsTold(t *testing.T) {
+	needs := func(other string, required bool) *spec.Service {
+		return &spec.Service{Image: "x", DependsOn: map[string]spec.Dependency{other: {Condition: spec.ServiceHealthy, Required: required}}}
+	}
+	project := &spec.Project{Services: map[string]*spec.Service{
+		"db": {Image: "db"}, "web": needs("db", true), "worker": needs("db", true), "optional": needs("db", false), "away": needs("elsewhere", true),
+	}}
+	for _, noGates := range []bool{false, true} {
+		i := &images{what: &what{noGates: noGates, planOnly: true, offline: true}, project: project}
+		d := core.NewDocument(project, nil)
+		if err := i.gate(t.Context(), d, nil); err != nil || d.Gate != "" {
+			t.Fatalf("the gate is %q (%v)", d.Gate, err)
+		}
+		var told []string
+		for _, n := range i.notes {
+			told = append(told, n.Path)
+		}
+		if want := []string{"services.web.depends_on", "services.worker.depends_on"}; !noGates && !slices.Equal(told, want) || noGates && len(told) > 0 {
+			t.Errorf("with --no-gates %v: told is %q", noGates, told)
+		}
+	}
+}

@@ -15,6 +15,12 @@ import (
 	"github.com/orlop/orlop/deploy/manifest"
 )
 
+// Directories of what is rendered.
+const (
+	baseName     = "base"
+	overlaysName = "overlays"
+)
+
 // written is what a render wrote.
 type written struct {
 	files   int
@@ -52,7 +58,7 @@ func (f files) remove(path string) error {
 // writeKustomize writes a base, one file a resource, and overlays on it. What an earlier one wrote for resources that are
 // gone is removed.
 func writeKustomize(to files, dir string, set *manifest.Set, overlays []string) (wrote written, err error) {
-	base := filepath.Join(dir, "base")
+	base := filepath.Join(dir, baseName)
 	before := rendered(base)
 	var names []string
 	for _, r := range set.Resources {
@@ -95,8 +101,8 @@ func writeKustomize(to files, dir string, set *manifest.Set, overlays []string) 
 		wrote.removed = append(wrote.removed, name)
 	}
 	for _, name := range overlays {
-		over := filepath.Join(dir, "overlays", name)
-		if _, err := os.Stat(filepath.Join(over, "kustomization.yaml")); err == nil {
+		over := filepath.Join(dir, overlaysName, name)
+		if isKustomized(over) {
 			continue // it is the user's by now
 		}
 		if err := to.kustomization(over, map[string]any{"namespace": name, "resources": []string{"../../base"}}); err != nil {
@@ -132,13 +138,55 @@ func rendered(base string) (files []string) {
 }
 
 // isRendered says that a manifest is of an object that Orlop made.
-func isRendered(text []byte) bool {
+func isRendered(text []byte) bool { return labelsOf(text)[manifest.LabelManager] == core.Tool }
+
+// labelsOf are those of the first object of a manifest.
+func labelsOf(text []byte) map[string]string {
 	var object struct {
 		Metadata struct {
 			Labels map[string]string `yaml:"labels"`
 		} `yaml:"metadata"`
 	}
-	return yaml.Unmarshal(text, &object) == nil && object.Metadata.Labels[manifest.LabelManager] == core.Tool
+	if yaml.Unmarshal(text, &object) != nil {
+		return nil
+	}
+	return object.Metadata.Labels
+}
+
+// checkBase refuses a base that was rendered of another project. called is what the user calls it.
+func checkBase(base, called, project string) error {
+	for _, name := range rendered(base) {
+		text, err := os.ReadFile(filepath.Join(base, name))
+		if err != nil {
+			return fmt.Errorf("cannot tell which project %s is of: %w", called, err)
+		}
+		if of := labelsOf(text)[manifest.LabelProject]; of != "" && of != manifest.LabelValue(project) {
+			return fmt.Errorf("%s is of the project %s, and this is %s: name another directory with -o, or remove %s if %s takes its place", called, of, project, called, project)
+		}
+	}
+	return nil
+}
+
+// overlaysOf are the overlays that a directory has.
+func overlaysOf(dir string) (names []string) {
+	entries, err := os.ReadDir(filepath.Join(dir, overlaysName))
+	if err != nil {
+		return nil // there are none
+	}
+	for _, e := range entries {
+		if isKustomized(filepath.Join(dir, overlaysName, e.Name())) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// isKustomized says that a directory has a kustomization, by one of the names that kustomize knows.
+func isKustomized(dir string) bool {
+	return slices.ContainsFunc([]string{"kustomization.yaml", "kustomization.yml", "Kustomization"}, func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	})
 }
 
 func (f files) kustomization(dir string, body map[string]any) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	core "github.com/orlop/orlop/deploy"
 	"github.com/orlop/orlop/deploy/manifest"
+	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -27,7 +28,7 @@ func renderCommand(invocation func() *cli.Invocation) *cobra.Command {
 	c := &cobra.Command{
 		Use: "render", Short: "Print the objects as kubectl and kustomize take them", Args: cobra.NoArgs,
 		Long: "Print the objects as kubectl takes them, or write a kustomize base with overlays. No cluster is asked, and nothing is built: images that the\n" +
-			"stack builds have tags made of what they are built from, which deploy and --build push.",
+			"stack builds have tags made of what they are built from, which deploy and --build push. What is not pushed is named at the end.",
 		Example: "  orlop deploy render --registry registry.example/team | kubectl apply -f -\n" +
 			"  orlop deploy render -o k8s --overlay staging --overlay production  a kustomize base, and an overlay for each",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -80,6 +81,15 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 	if err != nil {
 		return err
 	}
+	at := dir
+	if !filepath.IsAbs(dir) {
+		at = filepath.Join(inv.Dir, dir)
+	}
+	if dir != "" {
+		if err := checkBase(filepath.Join(at, baseName), filepath.Join(dir, baseName), project.Name); err != nil {
+			return err
+		}
+	}
 	d := &deployment{Invocation: inv, what: w, project: project}
 	isBuilt := w.build && !inv.DryRun
 	d.what.planOnly, d.what.offline = !isBuilt, !isBuilt
@@ -110,11 +120,8 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 				fmt.Fprintf(inv.Stdout, "---\n%s", text)
 			}
 		}
+		d.tellUnpushed(document, made)
 		return nil
-	}
-	at := dir
-	if !filepath.IsAbs(dir) {
-		at = filepath.Join(inv.Dir, dir)
 	}
 	done, err := writeKustomize(files{inv.DryRun}, at, set, overlays)
 	wrote, removed := "wrote", "removed"
@@ -122,19 +129,59 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 		wrote, removed = "would write", "would remove"
 	}
 	for _, name := range done.removed {
-		inv.SayNotice(fmt.Sprintf("%s %s: the stack has it no more", removed, filepath.Join(dir, "base", name)))
+		inv.SayNotice(fmt.Sprintf("%s %s: the stack has it no more", removed, filepath.Join(dir, baseName, name)))
 	}
 	if err != nil {
 		return err
 	}
-	inv.SayNotice(fmt.Sprintf("%s %s to %s: kubectl apply -k %s", wrote, spec.Plural(done.files, "file"), dir, cmp.Or(strings.Join(applied(dir, overlays), " or "), filepath.Join(dir, "base"))))
+	if len(overlays) == 0 {
+		overlays = overlaysOf(at)
+	}
+	inv.SayNotice(fmt.Sprintf("%s %s to %s: kubectl apply -k %s", wrote, spec.Plural(done.files, "file"), dir, cmp.Or(strings.Join(applied(dir, overlays), " or "), filepath.Join(dir, baseName))))
+	d.tellUnpushed(document, made)
 	return nil
+}
+
+// tellUnpushed names the images that a render only decided on, with what pushes them.
+func (d *deployment) tellUnpushed(document *core.Document, made map[string]core.Image) {
+	if text := unpushed(document, made); text != "" && !d.what.build {
+		d.SayNotice(text)
+	}
+}
+
+// unpushed names the images of a document that were only decided on, with what pushes them; "": there are none.
+func unpushed(d *core.Document, made map[string]core.Image) string {
+	var refs []string
+	makes := "pushes"
+	for at, image := range made {
+		refs = append(refs, d.Images[at])
+		if image.Action == planner.Build {
+			makes = "builds and pushes"
+		}
+	}
+	if d.Gate != "" && !isPushed(d.Gate) {
+		refs = append(refs, d.Gate)
+	}
+	slices.Sort(refs)
+	refs = slices.Compact(refs)
+	if len(refs) == 0 {
+		return ""
+	}
+	noun, pronoun := "image", "it"
+	if len(refs) > 1 {
+		noun, pronoun = "images", "them"
+	}
+	const most = 3
+	if more := len(refs) - most; more > 0 {
+		refs = append(refs[:most], fmt.Sprintf("%d more", more))
+	}
+	return fmt.Sprintf("%s that this did not push: %s; where the registry lacks %s, render with --build first, which %s %s", noun, strings.Join(refs, ", "), pronoun, makes, pronoun)
 }
 
 // applied are the directories of overlays.
 func applied(dir string, overlays []string) (all []string) {
 	for _, name := range overlays {
-		all = append(all, filepath.Join(dir, "overlays", name))
+		all = append(all, filepath.Join(dir, overlaysName, name))
 	}
 	return all
 }

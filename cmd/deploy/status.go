@@ -68,7 +68,7 @@ func status(ctx context.Context, inv *cli.Invocation, p place, named []string, f
 	defer mirror.Close()
 	for {
 		changed := mirror.Changed()
-		rows := core.Statuses(mirror, observed, services, inv.Now())
+		rows := core.Statuses(mirror, observed, services)
 		if !wait || isSettled(rows) {
 			if wait { // the cluster may have given addresses meanwhile
 				if observed, err = core.Observe(ctx, client, observed.Project, nil, spec.Places{}); err != nil {

@@ -161,6 +161,18 @@ func IsInvalid(err error) bool {
 	return errors.As(err, &status) && status.Status().Code == http.StatusUnprocessableEntity
 }
 
+// IsRefused says that the API server does not take an object, as it is not valid or against a policy: not that the user lacks a right.
+func IsRefused(err error) bool {
+	var r *refused
+	return errors.As(err, &r) && IsAnswer(err)
+}
+
+// IsAnswer says that the API server has said no: what was asked for has not been done.
+func IsAnswer(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code/100 == 4
+}
+
 // refused is an error of the API server in our words.
 type refused struct {
 	text string

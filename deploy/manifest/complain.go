@@ -11,7 +11,19 @@ import (
 
 // complain refuses or warns of what a service asks for and Kubernetes has no equal of.
 func (w *workload) complain() {
-	s, at := w.service, w.path+"."
+	w.complainOf(w.path, w.service)
+	w.complainOfRestarts()
+	if d := w.service.Deploy; d != nil && d.RollbackConfig != nil {
+		w.warn(w.path+".deploy.rollback_config", "a rollback goes as the update did, on Kubernetes", "")
+	}
+	if d := w.service.Deploy; d != nil && d.Resources != nil && d.Resources.Limits != nil && d.Resources.Limits.Pids > 0 {
+		w.warn(w.path+".deploy.resources.limits.pids", "how many processes a pod may have is a node's setting", "")
+	}
+}
+
+// complainOf is that of what a service or one of its init containers is to run with.
+func (w *workload) complainOf(path string, s *spec.Service) {
+	at := path + "."
 	refuse := func(is bool, key, message, hint string) {
 		if is {
 			w.refuse(at+key, message, hint)
@@ -53,10 +65,6 @@ func (w *workload) complain() {
 	warn(s.StopSignal != "", "stop_signal", "a pod is ended by the signal that its image says, or SIGTERM", "write STOPSIGNAL in the Dockerfile")
 	warn(s.Umask != nil, "umask", "it can't be set for a pod", "set it in the image's start")
 	warn(s.Logging != nil && (s.Logging.Name() != spec.LogJSONFile || len(s.Logging.Options) > 0), "logging", "what pods print goes where the cluster sends it", "")
-	w.complainOfRestarts()
-	if d := s.Deploy; d != nil && d.RollbackConfig != nil {
-		w.warn(at+"deploy.rollback_config", "a rollback goes as the update did, on Kubernetes", "")
-	}
 	for _, opt := range s.SecurityOpt {
 		name, _ := spec.CutSecurityOpt(opt)
 		warn(name == spec.OptLabel || name == spec.OptWritableCgroups, "security_opt", name+" is left out on Kubernetes", "")

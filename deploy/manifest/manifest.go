@@ -216,7 +216,10 @@ func (b *build) refuse(path, message, hint string) { b.say(spec.Error, path, mes
 func (b *build) warn(path, message, hint string) { b.say(spec.Warning, path, message, hint) }
 
 func (b *build) say(severity spec.Severity, path, message, hint string) {
-	b.found = append(b.found, spec.Diagnostic{Severity: severity, Path: path, Place: b.project.Places.Nearest(path), Message: message, Hint: hint})
+	d := spec.Diagnostic{Severity: severity, Path: path, Place: b.project.Places.Nearest(path), Message: message, Hint: hint}
+	if isTold := func(o spec.Diagnostic) bool { return o == d }; !slices.ContainsFunc(b.found, isTold) && !b.isSaidOfService(d) {
+		b.found = append(b.found, d)
+	}
 }
 
 // ordered are services after those that they depend on.

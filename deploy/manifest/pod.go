@@ -24,17 +24,7 @@ func (w *workload) pod() map[string]any {
 	}
 	pod := map[string]any{"automountServiceAccountToken": false, "enableServiceLinks": false}
 	inits := w.gate()
-	for i, first := range w.service.PreStart {
-		at := fmt.Sprintf("%s.pre_start[%d]", w.path, i)
-		c := w.container(fmt.Sprintf("pre-start-%d", i+1), at, first)
-		if len(w.containerMounts) > 0 {
-			c["volumeMounts"] = w.containerMounts
-		}
-		if !first.PerReplica && w.service.Replicas() > 1 {
-			w.warn(at, "on Kubernetes it runs for each pod", "")
-		}
-		inits = append(inits, c)
-	}
+	inits = append(inits, w.preStart()...)
 	if len(inits) > 0 {
 		pod["initContainers"] = inits
 	}
@@ -164,9 +154,6 @@ func (w *workload) resources(at string, s *spec.Service) map[string]any {
 			if l.Memory > 0 {
 				limits["memory"] = memory(l.Memory)
 			}
-			if l.Pids > 0 {
-				w.warn(at+".deploy.resources.limits.pids", "how many processes a pod may have is a node's setting", "")
-			}
 		}
 		if r := s.Deploy.Resources.Reservations; r != nil && r.Memory > 0 {
 			requests["memory"] = memory(r.Memory)
@@ -176,7 +163,11 @@ func (w *workload) resources(at string, s *spec.Service) map[string]any {
 		}
 	}
 	for key, list := range s.DeviceRequests() {
-		w.devices(at+"."+key, list, limits)
+		of := at
+		if strings.HasPrefix(key, "deploy.") { // which a container of pre_start has of its service
+			of = w.path
+		}
+		w.devices(of+"."+key, list, limits)
 	}
 	out := map[string]any{}
 	if len(limits) > 0 {

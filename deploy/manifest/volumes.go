@@ -17,7 +17,7 @@ import (
 func (b *build) volumes() {
 	users := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(b.project.Services)) {
-		for _, m := range b.project.Services[name].Mounts() {
+		for _, m := range Mounts(b.project, b.project.Services[name]) {
 			if m.Type == spec.MountVolume && m.Source != "" && !slices.Contains(users[m.Source], name) {
 				users[m.Source] = append(users[m.Source], name)
 			}
@@ -72,23 +72,33 @@ func (w *workload) mounts() {
 	for _, m := range w.service.Inherited {
 		w.mount(w.path+".volumes_from", m)
 	}
-	for _, target := range w.service.Tmpfs {
-		target, options, _ := strings.Cut(target, ":")
-		dir := map[string]any{"medium": "Memory"}
-		for _, o := range strings.Split(options, ",") {
-			if size, ok := strings.CutPrefix(o, "size="); ok {
-				if n, ok := spec.ParseBytes(size); ok {
-					dir["sizeLimit"] = memory(spec.Bytes(n))
-				}
-			}
-		}
-		w.add("tmpfs", map[string]any{"emptyDir": dir}, target, false, "")
+	for _, entry := range w.service.Tmpfs {
+		w.tmpfs(entry)
 	}
-	if size := w.service.ShmSize; size > 0 {
-		w.add("shm", map[string]any{"emptyDir": map[string]any{"medium": "Memory", "sizeLimit": memory(size)}}, "/dev/shm", false, "")
-	}
+	w.shm(w.service.ShmSize)
 	w.fileMounts("configs", w.service.Configs)
 	w.fileMounts("secrets", w.service.Secrets)
+}
+
+// tmpfs mounts what an entry of tmpfs says: "/run:size=1m".
+func (w *workload) tmpfs(entry string) {
+	target, options, _ := strings.Cut(entry, ":")
+	dir := map[string]any{"medium": "Memory"}
+	for _, o := range strings.Split(options, ",") {
+		if size, ok := strings.CutPrefix(o, "size="); ok {
+			if n, ok := spec.ParseBytes(size); ok {
+				dir["sizeLimit"] = memory(spec.Bytes(n))
+			}
+		}
+	}
+	w.add("tmpfs", map[string]any{"emptyDir": dir}, target, false, "")
+}
+
+// shm mounts shared memory of a size; 0 is what the runtime gives.
+func (w *workload) shm(size spec.Bytes) {
+	if size > 0 {
+		w.add("shm", map[string]any{"emptyDir": map[string]any{"medium": "Memory", "sizeLimit": memory(size)}}, "/dev/shm", false, "")
+	}
 }
 
 // add adds a volume to the pod, and its mount to the container.
@@ -204,7 +214,9 @@ func (w *workload) bind(at string, m spec.Mount) {
 	}
 	base := path.Base(m.Source)
 	object := w.configMap(base, file.Content)
-	w.files = append(w.files, object)
+	if !slices.ContainsFunc(w.files, func(o *Object) bool { return o.Name == object.Name }) {
+		w.files = append(w.files, object)
+	}
 	w.add(base, map[string]any{"configMap": map[string]any{"name": object.Name, "items": []any{map[string]any{"key": fileKey(base), "path": fileKey(base), "mode": mode}}}}, m.Target, true, fileKey(base))
 }
 
@@ -237,36 +249,39 @@ func fileData(key string, content []byte) map[string]any {
 // fileMounts mounts the configs or secrets that a service names, each as one file.
 func (w *workload) fileMounts(kind string, uses []spec.FileMount) {
 	for i, use := range uses {
-		at := fmt.Sprintf("%s.%s[%d]", w.path, kind, i)
-		object, key := w.file(kind, use.Source, at)
-		if object == "" {
-			continue
-		}
-		target := use.Target
-		switch {
-		case target == "" && kind == "secrets":
-			target = "/run/secrets/" + use.Source
-		case target == "":
-			target = "/" + use.Source
-		case !strings.HasPrefix(target, "/") && kind == "secrets":
-			target = "/run/secrets/" + target
-		case !strings.HasPrefix(target, "/"):
-			target = "/" + target
-		}
-		mode := int64(modeOfFile)
-		if use.Mode != nil {
-			mode = int64(*use.Mode)
-		}
-		if use.UID != "" && use.UID != "0" || use.GID != "" && use.GID != "0" {
-			w.warn(at, "a file's owner can't be set on Kubernetes: it is root's", "mode: 0444 lets all read it")
-		}
-		items := []any{map[string]any{"key": key, "path": key, "mode": mode}}
-		source := map[string]any{"configMap": map[string]any{"name": object, "items": items}}
-		if kind == "secrets" {
-			source = map[string]any{"secret": map[string]any{"secretName": object, "items": items}}
-		}
-		w.add(strings.TrimSuffix(kind, "s")+"-"+use.Source, source, target, true, key)
+		w.fileMount(fmt.Sprintf("%s.%s[%d]", w.path, kind, i), kind, use)
 	}
+}
+
+func (w *workload) fileMount(at, kind string, use spec.FileMount) {
+	object, key := w.file(kind, use.Source, at)
+	if object == "" {
+		return
+	}
+	target := use.Target
+	switch {
+	case target == "" && kind == "secrets":
+		target = "/run/secrets/" + use.Source
+	case target == "":
+		target = "/" + use.Source
+	case !strings.HasPrefix(target, "/") && kind == "secrets":
+		target = "/run/secrets/" + target
+	case !strings.HasPrefix(target, "/"):
+		target = "/" + target
+	}
+	mode := int64(modeOfFile)
+	if use.Mode != nil {
+		mode = int64(*use.Mode)
+	}
+	if use.UID != "" && use.UID != "0" || use.GID != "" && use.GID != "0" {
+		w.warn(at, "a file's owner can't be set on Kubernetes: it is root's", "mode: 0444 lets all read it")
+	}
+	items := []any{map[string]any{"key": key, "path": key, "mode": mode}}
+	source := map[string]any{"configMap": map[string]any{"name": object, "items": items}}
+	if kind == "secrets" {
+		source = map[string]any{"secret": map[string]any{"secretName": object, "items": items}}
+	}
+	w.add(strings.TrimSuffix(kind, "s")+"-"+use.Source, source, target, true, key)
 }
 
 // file is the object that has a config or secret, and the key in it; it is made for

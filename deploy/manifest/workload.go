@@ -198,7 +198,7 @@ func (w *workload) deadline(template map[string]any) int64 {
 
 // isAlone says that a volume of the service is one that a pod has for itself.
 func (w *workload) isAlone() bool {
-	for _, m := range w.service.Mounts() {
+	for _, m := range Mounts(w.project, w.service) {
 		if of := w.settings["volumes."+m.Source]; m.Type == spec.MountVolume && of != nil && (of.Storage.Access == accessOnce || of.Storage.Access == "ReadWriteOncePod") {
 			return true
 		}
@@ -270,7 +270,7 @@ func (b *build) scheduled(name string) []*Resource {
 			w.complain()
 		}
 		if len(s.DependsOn) > 0 {
-			w.refuse(w.path+".depends_on", "a CronJob waits for no other job", "run what it needs in pre_start")
+			w.refuse(w.path+".depends_on", "a CronJob waits for no other job", "its command can run what it needs first")
 		}
 		template := map[string]any{"metadata": w.podMeta(), "spec": w.pod()}
 		schedule := map[string]any{"schedule": when.Cron, "concurrencyPolicy": "Forbid", "jobTemplate": map[string]any{"spec": w.job(template)}}

@@ -35,8 +35,9 @@ type State struct {
 	Wanted  int    `json:"wanted"`
 	Before  int    `json:"before,omitempty"` // pods of an older form that are ready, and go on
 
-	Young  string        `json:"-"` // of what is done: the containers that were started a short time ago and have no check, and how often; "": none
-	Settle time.Duration `json:"-"` // how long those have to go on
+	// Young is how long containers have to go on from when they were seen first that have no check, or have failed before. Each is named with
+	// how often it was started again. When they were started is known by the clocks of their nodes alone, which may be wrong.
+	Young map[string]time.Duration `json:"-"`
 }
 
 const (
@@ -44,7 +45,7 @@ const (
 )
 
 // Look says how far a workload is that has at least a generation, with pods of no older ones.
-func Look(s Seen, generation int64, now time.Time) State {
+func Look(s Seen, generation int64) State {
 	if s.Workload == nil || s.Workload.GetGeneration() < generation || !isObserved(s.Workload) {
 		return State{Text: "waits for the cluster"}
 	}
@@ -54,7 +55,7 @@ func Look(s Seen, generation int64, now time.Time) State {
 		n, _, _ := unstructured.NestedInt64(s.Workload.Object, "status", "succeeded")
 		st.Ready = int(n)
 	} else {
-		st.Before = max(ready(s.Pods)-st.Ready, 0)
+		st.Before, st.Young = max(ready(s.Pods)-st.Ready, 0), young(pods)
 	}
 	result, err := status.Compute(s.Workload)
 	switch {
@@ -63,9 +64,6 @@ func Look(s Seen, generation int64, now time.Time) State {
 		return st
 	case result.Status == status.CurrentStatus && !isUnfinished(s.Workload) && (s.Workload.GetKind() == "Job" || ready(pods) == len(pods)): // what is told of pods comes first
 		st.Done = true
-		if s.Workload.GetKind() != "Job" {
-			st.Young, st.Settle = young(pods, now)
-		}
 		return st
 	}
 	st.Text = fmt.Sprintf("%d of %d ready", st.Ready, st.Wanted)
@@ -76,7 +74,7 @@ func Look(s Seen, generation int64, now time.Time) State {
 		st.Text = "its pods can't be made: " + message
 	}
 	for _, pod := range pods {
-		why := lookAt(pod, s.Workload.GetKind() == "Job", now)
+		why := lookAt(pod, s.Workload.GetKind() == "Job")
 		if why.failure == "" && why.text == "" {
 			continue
 		}
@@ -118,7 +116,8 @@ func jobFailure(w *unstructured.Unstructured, message string) string {
 	return message
 }
 
-// current are the pods of the newest form of the workload.
+// current are the pods of the newest form of the workload. One that has ended stays in the list, for days where nobody removes it, and counts
+// for a Job alone: others have it no more.
 func (s *Seen) current() []*unstructured.Unstructured {
 	label, value := "", ""
 	switch s.Workload.GetKind() {
@@ -140,12 +139,23 @@ func (s *Seen) current() []*unstructured.Unstructured {
 	}
 	var out []*unstructured.Unstructured
 	for _, pod := range s.Pods {
-		if (label == "" || pod.GetLabels()[label] == value) && pod.GetDeletionTimestamp() == nil {
+		if (label == "" || pod.GetLabels()[label] == value) && pod.GetDeletionTimestamp() == nil && (s.Workload.GetKind() == "Job" || !hasEnded(pod)) {
 			out = append(out, pod)
 		}
 	}
 	slices.SortFunc(out, func(a, b *unstructured.Unstructured) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return out
+}
+
+// hasEnded says that no container of a pod runs again: it was evicted, say, or its node went down.
+func hasEnded(pod *unstructured.Unstructured) bool {
+	phase := phaseOf(pod)
+	return phase == "Failed" || phase == "Succeeded"
+}
+
+func phaseOf(pod *unstructured.Unstructured) string {
+	phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase")
+	return phase
 }
 
 func isOwnedBy(o, owner *unstructured.Unstructured) bool {
@@ -220,7 +230,7 @@ var hopeless = map[string]string{
 	"InvalidImageName": "its image has no valid name", "CreateContainerConfigError": "it can't be configured", "CreateContainerError": "it can't be created", "RunContainerError": "it can't be started",
 }
 
-func lookAt(pod *unstructured.Unstructured, isJob bool, now time.Time) finding {
+func lookAt(pod *unstructured.Unstructured, isJob bool) finding {
 	if reason := conditionField(pod, "PodScheduled", "reason"); reason == "Unschedulable" {
 		message, _, _ := strings.Cut(conditionField(pod, "PodScheduled", "message"), " preemption: ")
 		return finding{text: "no node takes it: " + message}
@@ -317,17 +327,16 @@ func (e end) killed() string {
 	return ""
 }
 
-// How long containers have to go on that were started recently. Without a check they are ready at once, also those that end at once: a
-// kubelet looks each second, and starts one that failed again.
+// How long containers have to go on. Without a check they are ready at once, also those that end at once: a kubelet looks each second, and
+// starts one that failed again.
 const (
-	recently    = time.Minute
 	settle      = 1500 * time.Millisecond
 	settleAgain = 5 * time.Second // of one that has failed before
 )
 
-// young are the containers that were started recently and have no check, or have failed before, and how long they have to go on.
-func young(pods []*unstructured.Unstructured, now time.Time) (which string, long time.Duration) {
-	var list []string
+// young are the containers that run and have no check, or have failed before, see State.
+func young(pods []*unstructured.Unstructured) map[string]time.Duration {
+	out := map[string]time.Duration{}
 	for _, pod := range pods {
 		checked := map[any]bool{}
 		specs, _, _ := unstructured.NestedSlice(pod.Object, "spec", "containers")
@@ -338,20 +347,18 @@ func young(pods []*unstructured.Unstructured, now time.Time) (which string, long
 		mains, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
 		for _, item := range mains {
 			c, _ := item.(map[string]any)
-			end, has := last(c)
-			hasFailed := has && end.code != 0
-			text, _, _ := unstructured.NestedString(c, "state", "running", "startedAt")
-			if began, err := time.Parse(time.RFC3339, text); err != nil || now.Sub(began) >= recently || checked[c["name"]] && !hasFailed {
+			if _, runs, _ := unstructured.NestedMap(c, "state", "running"); !runs {
 				continue
 			}
-			long = max(long, settle)
-			if hasFailed {
-				long = settleAgain
+			key := fmt.Sprint(pod.GetName(), " ", pod.GetUID(), " ", c["name"], " ", c["restartCount"])
+			if end, has := last(c); has && end.code != 0 {
+				out[key] = settleAgain
+			} else if !checked[c["name"]] {
+				out[key] = settle
 			}
-			list = append(list, fmt.Sprint(pod.GetName(), " ", c["name"], " ", c["restartCount"]))
 		}
 	}
-	return strings.Join(list, ", "), long
+	return out
 }
 
 // jargon is what kubelets and runtimes put before a cause: names of their own functions and states.
@@ -389,8 +396,7 @@ func ended(pod *unstructured.Unstructured) (container, text string) {
 func lastFailed(pods []*unstructured.Unstructured) *unstructured.Unstructured {
 	var out *unstructured.Unstructured
 	for _, pod := range pods {
-		phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase")
-		if phase == "Failed" && (out == nil || out.GetCreationTimestamp().Time.Before(pod.GetCreationTimestamp().Time)) {
+		if phaseOf(pod) == "Failed" && (out == nil || out.GetCreationTimestamp().Time.Before(pod.GetCreationTimestamp().Time)) {
 			out = pod
 		}
 	}

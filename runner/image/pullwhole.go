@@ -13,7 +13,8 @@ import (
 )
 
 // PullWhole fetches all of an image that is named by its digest: each platform of an index, and what is attested of them. It unpacks
-// nothing, and asks no registry for what is here whole, under whatever name.
+// nothing, and asks no registry for what is here whole, under whatever name, unless the gate does not admit it by this one: a signature, say,
+// is looked for in the registry alone.
 func (s *Store) PullWhole(ctx context.Context, ref string, credentials func(host string) (string, string, error), progress Progress) (changed bool, err error) {
 	name, err := Normalize(ref)
 	if err != nil {
@@ -30,6 +31,9 @@ func (s *Store) PullWhole(ctx context.Context, ref string, credentials func(host
 	for _, img := range list {
 		if lacking, err := s.lacking(ctx, img.Target, map[digest.Digest]bool{}); err != nil || lacking != "" {
 			continue
+		}
+		if s.Gate != nil && s.Gate.Use(ctx, name, img.Target.Digest) != nil {
+			break
 		}
 		_, err := s.client.ImageService().Create(ctx, images.Image{Name: name, Target: img.Target})
 		if err != nil && !errdefs.IsAlreadyExists(err) {
