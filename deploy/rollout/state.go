@@ -330,7 +330,7 @@ func (e end) killed() string {
 // How long containers have to go on. Without a check they are ready at once, also those that end at once: a kubelet looks each second, and
 // starts one that failed again.
 const (
-	settle      = 1500 * time.Millisecond
+	settle      = 2500 * time.Millisecond
 	settleAgain = 5 * time.Second // of one that has failed before
 )
 
