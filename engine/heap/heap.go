@@ -29,6 +29,7 @@ type Governor struct {
 	going   int         // guarded by mu
 	isLarge bool        // guarded by mu: it may grow
 	follows bool        // guarded by mu: the next collection is told
+	told    func()      // of a test: called when a collection has been
 	resting *time.Timer // guarded by mu: until it is to be small again
 }
 
@@ -75,6 +76,9 @@ func (g *Governor) follow() {
 			if g.follows = false; g.isLarge {
 				debug.SetGCPercent(percent(live()))
 				g.follow()
+			}
+			if g.told != nil {
+				g.told()
 			}
 		}()
 	}, g)

@@ -51,17 +51,26 @@ func TestPercent(t *testing.T) {
 // What the heap may grow by follows from what is in use of it after each collection.
 func TestFollow(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	var g Governor
+	collected := make(chan struct{}, 1)
+	g := Governor{told: func() {
+		select {
+		case collected <- struct{}{}:
+		default:
+		}
+	}}
 	defer g.KeepSmall()
 	defer g.Grow()()
 	is := func(want func(int) bool) bool {
-		for range 100 {
+		for range 100 { // what a collection has left is known to the next one
 			runtime.GC()
+			<-collected
+			g.mu.Lock()
 			now := debug.SetGCPercent(-1)
-			if debug.SetGCPercent(now); want(now) {
+			debug.SetGCPercent(now)
+			g.mu.Unlock()
+			if want(now) {
 				return true
 			}
-			time.Sleep(10 * time.Millisecond) // cleanups run when they are due, and tell nobody
 		}
 		return false
 	}
