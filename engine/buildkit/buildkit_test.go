@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -16,8 +18,10 @@ import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/util/grpcerrors"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
@@ -304,4 +308,22 @@ func TestACacheIsUnderItsTag(t *testing.T) {
 	if got := cacheTag(map[string]string{"tag": "web"}) + cacheTag(nil); got != "weblatest" {
 		t.Error(got)
 	}
+}
+
+func TestACancelledBuildIsOverOnceSolveReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isOver := false
+		c := waitingControl{run: t.Context(), solve: func(ctx context.Context, _ *controlapi.SolveRequest) (*controlapi.SolveResponse, error) {
+			<-ctx.Done()
+			time.Sleep(time.Second) // it names its image, which nothing interrupts
+			isOver = true
+			return nil, ctx.Err()
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := c.Solve(ctx, &controlapi.SolveRequest{})
+		if !isOver || grpcerrors.Code(err) != codes.Canceled {
+			t.Errorf("over: %t, error: %v", isOver, err)
+		}
+	})
 }

@@ -46,6 +46,7 @@ type Kit struct {
 	server     *grpc.Server
 	conn       *grpc.ClientConn // to the server, in memory
 	raw        *grpc.ClientConn // to the server, for messages as they came
+	run        context.Context  // ends with the kit
 	stop       context.CancelFunc
 }
 
@@ -127,13 +128,19 @@ func Start(ctx context.Context, cfg Config) (*Kit, error) {
 		stop()
 		return nil, fmt.Errorf("cannot start BuildKit: %w", err)
 	}
-	return serve(c, sessions, stop, cfg.MaxMessage)
+	k, err := serve(c, sessions, cfg.MaxMessage)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	k.run, k.stop = run, stop
+	return k, nil
 }
 
 // serve makes the controller callable in memory, through gRPC's own
 // machinery, for its sessions and status streams are gRPC streams.
-func serve(c *control.Controller, sessions *session.Manager, stop context.CancelFunc, maxMessage int) (*Kit, error) {
-	k := &Kit{controller: c, Sessions: sessions, stop: stop, server: grpc.NewServer(
+func serve(c *control.Controller, sessions *session.Manager, maxMessage int) (*Kit, error) {
+	k := &Kit{controller: c, Sessions: sessions, server: grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
 		grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor), grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor))}
 	c.Register(k.server)
@@ -154,8 +161,27 @@ func serve(c *control.Controller, sessions *session.Manager, stop context.Cancel
 	return k, err
 }
 
-// Control is BuildKit's control service.
-func (k *Kit) Control() controlapi.ControlClient { return controlapi.NewControlClient(k.conn) }
+// Control is BuildKit's control service. A Solve of it that is cancelled returns once the build is over.
+func (k *Kit) Control() controlapi.ControlClient {
+	return waitingControl{controlapi.NewControlClient(k.conn), k.run, k.controller.Solve}
+}
+
+// waitingControl solves without gRPC, whose client returns as soon as it is cancelled: what the build makes until the
+// server has seen that, its image too, would come to be after its caller has removed all of it.
+type waitingControl struct {
+	controlapi.ControlClient
+	run   context.Context // nothing of the caller's but its end is for BuildKit
+	solve func(context.Context, *controlapi.SolveRequest) (*controlapi.SolveResponse, error)
+}
+
+// Solve implements controlapi.ControlClient.
+func (c waitingControl) Solve(ctx context.Context, req *controlapi.SolveRequest, _ ...grpc.CallOption) (*controlapi.SolveResponse, error) {
+	own, cancel := context.WithCancel(c.run)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	res, err := c.solve(own, req)
+	return res, grpcerrors.FromGRPC(grpcerrors.ToGRPC(own, err))
+}
 
 // Bridge is what a frontend asks of BuildKit during a build.
 func (k *Kit) Bridge() gatewayapi.LLBBridgeClient { return gatewayapi.NewLLBBridgeClient(k.conn) }
