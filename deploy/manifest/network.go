@@ -159,6 +159,12 @@ func (w *workload) aliases() []string {
 		if n.IPv4Address != "" || n.IPv6Address != "" || n.MacAddress != "" || len(n.LinkLocalIPs) > 0 {
 			w.warn(at, "pods have no fixed addresses on Kubernetes", "reach it as "+w.names[w.name])
 		}
+		if n.InterfaceName != "" || len(n.DriverOpts) > 0 {
+			w.warn(at, "a pod has one interface for all networks, which is the cluster's: interface_name and driver_opts are left out", "")
+		}
+		if n.UseServiceNameAlias != nil && !*n.UseServiceNameAlias {
+			w.warn(at+".use_service_name_alias", "the name of a service leads to it from all its networks", "")
+		}
 	}
 	for _, other := range slices.Sorted(maps.Keys(w.project.Services)) {
 		for i, link := range w.project.Services[other].Links {
@@ -311,6 +317,12 @@ func (b *build) networks() {
 		}
 		if n.IPAM != nil && len(n.IPAM.Config) > 0 {
 			b.warn(at+".ipam", "addresses are the cluster's on Kubernetes", "")
+		}
+		if n.HasIPv6() || n.EnableIPv4 != nil && !*n.EnableIPv4 {
+			b.warn(at, "which kinds of addresses pods have is the cluster's matter", "")
+		}
+		if len(n.DriverOpts) > 0 {
+			b.warn(at+".driver_opts", "links are the cluster's on Kubernetes: left out", "")
 		}
 		joined := map[string]any{"podSelector": map[string]any{"matchLabels": map[string]any{networkLabel(n): "joined"}}}
 		if n.External {

@@ -39,9 +39,9 @@ func (w *workload) initMounts(at string, first *spec.Service) []any {
 		w.mount(fmt.Sprintf("%s.volumes[%d]", at, i), m)
 	}
 	w.inheritedMounts(at, first)
-	for _, entry := range first.Tmpfs {
+	for i, entry := range first.Tmpfs {
 		if !slices.Contains(w.service.Tmpfs, entry) {
-			w.tmpfs(entry)
+			w.tmpfs(fmt.Sprintf("%s.tmpfs[%d]", at, i), entry)
 		}
 	}
 	if first.ShmSize != w.service.ShmSize {

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -72,26 +73,46 @@ func (w *workload) mounts() {
 	for _, m := range w.service.Inherited {
 		w.mount(w.path+".volumes_from", m)
 	}
-	for _, entry := range w.service.Tmpfs {
-		w.tmpfs(entry)
+	for i, entry := range w.service.Tmpfs {
+		w.tmpfs(fmt.Sprintf("%s.tmpfs[%d]", w.path, i), entry)
 	}
 	w.shm(w.service.ShmSize)
 	w.fileMounts("configs", w.service.Configs)
 	w.fileMounts("secrets", w.service.Secrets)
 }
 
-// tmpfs mounts what an entry of tmpfs says: "/run:size=1m".
-func (w *workload) tmpfs(entry string) {
+// tmpfs mounts what an entry of tmpfs says: "/run:size=1m,mode=1770".
+func (w *workload) tmpfs(at, entry string) {
 	target, options, _ := strings.Cut(entry, ":")
-	dir := map[string]any{"medium": "Memory"}
+	var size spec.Bytes
+	var rest []string
+	readOnly := false
 	for _, o := range strings.Split(options, ",") {
-		if size, ok := strings.CutPrefix(o, "size="); ok {
-			if n, ok := spec.ParseBytes(size); ok {
-				dir["sizeLimit"] = memory(spec.Bytes(n))
-			}
+		name, value, _ := strings.Cut(o, "=")
+		n, isBytes := spec.ParseBytes(value)
+		switch {
+		case name == "size" && isBytes:
+			size = spec.Bytes(n)
+		case name == "ro":
+			readOnly = true
+		case slices.Contains([]string{"", "rw", "exec", "suid", "nosuid", "dev", "nodev", "relatime", "noatime", "mode=1777", "mode=777", "mode=0777"}, o):
+		default:
+			rest = append(rest, o)
 		}
 	}
-	w.add("tmpfs", map[string]any{"emptyDir": dir}, target, false, "")
+	w.memoryDir(at, target, size, readOnly, rest)
+}
+
+// memoryDir mounts a directory in memory, which everybody may write to there; what else is said of it is told.
+func (w *workload) memoryDir(at, target string, size spec.Bytes, readOnly bool, leftOut []string) {
+	dir := map[string]any{"medium": "Memory"}
+	if size > 0 {
+		dir["sizeLimit"] = memory(size)
+	}
+	if len(leftOut) > 0 {
+		w.warn(at, fmt.Sprintf("%s of a directory in memory can't be said on Kubernetes, where everybody may write to it: left out", strings.Join(leftOut, ",")), "")
+	}
+	w.add("tmpfs", map[string]any{"emptyDir": dir}, target, readOnly, "")
 }
 
 // shm mounts shared memory of a size; 0 is what the runtime gives.
@@ -139,11 +160,15 @@ func (w *workload) addMount(name, target string, readOnly bool, subPath string) 
 func (w *workload) mount(at string, m spec.Mount) {
 	switch m.Type {
 	case spec.MountTmpfs:
-		dir := map[string]any{"medium": "Memory"}
-		if m.Tmpfs != nil && m.Tmpfs.Size > 0 {
-			dir["sizeLimit"] = memory(m.Tmpfs.Size)
+		said := spec.TmpfsOpts{}
+		if m.Tmpfs != nil {
+			said = *m.Tmpfs
 		}
-		w.add("tmpfs", map[string]any{"emptyDir": dir}, m.Target, m.ReadOnly, "")
+		var mode []string
+		if said.Mode != 0 && said.Mode&0o777 != 0o777 {
+			mode = []string{fmt.Sprintf("mode=%o", said.Mode)}
+		}
+		w.memoryDir(at, m.Target, said.Size, m.ReadOnly, mode)
 	case spec.MountImage:
 		w.add("image", map[string]any{"image": map[string]any{"reference": w.image(at, m.Source), "pullPolicy": "IfNotPresent"}}, m.Target, true, subpath(m))
 	case spec.MountVolume:
@@ -289,12 +314,12 @@ func (w *workload) fileMount(at, kind string, use spec.FileMount) {
 func (w *workload) file(kind, source, at string) (object, key string) {
 	path := kind + "." + source
 	var name string
-	var external bool
+	var external, isTemplate bool
 	if c := w.project.Configs[source]; kind == "configs" && c != nil {
-		name, external = c.Name, c.External
+		name, external, isTemplate = c.Name, c.External, c.TemplateDriver != ""
 	}
 	if s := w.project.Secrets[source]; kind == "secrets" && s != nil {
-		name, external = s.Name, s.External
+		name, external, isTemplate = s.Name, s.External, s.TemplateDriver != ""
 	}
 	if external {
 		return w.fullName(name, path), fileKey(name)
@@ -307,6 +332,9 @@ func (w *workload) file(kind, source, at string) (object, key string) {
 	if !known {
 		w.refuse(at, fmt.Sprintf("%s has no content", path), "")
 		return "", ""
+	}
+	if isTemplate && bytes.Contains(payload.Content, []byte("{{")) {
+		w.refuse(path+".template_driver", "a template is filled in for each container, which Kubernetes does not do", "write what it says, or have the container fill it in when it starts")
 	}
 	var o *Object
 	kindOf := OfConfig
