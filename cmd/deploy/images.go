@@ -565,7 +565,7 @@ func (i *images) build(ctx context.Context, step string, note func(planner.Event
 }
 
 // fetch has the engine pull an image, and says by which name it has it. What is here is not pulled, unless --pull always asks for what
-// a name means now. One whose digest is said is fetched with all of its platforms: a part of it has another digest.
+// a name means now, or the policy wants to see a signature first. One whose digest is said is fetched with all of its platforms: a part of it has another digest.
 func (i *images) fetch(ctx context.Context, client *api.Client, p *pushing, note func(planner.Event)) (string, error) {
 	wanted := p.wanted()
 	for _, there := range []string{wanted, p.name} {
@@ -573,7 +573,7 @@ func (i *images) fetch(ctx context.Context, client *api.Client, p *pushing, note
 			break
 		}
 		details, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: there, Platform: p.platform})
-		if err == nil && (p.pin == "" && i.what.pull != "always" || p.pin != "" && details.Digest == p.pin) {
+		if err == nil && details.GetTrust().GetRefused() == "" && (p.pin == "" && i.what.pull != "always" || p.pin != "" && details.Digest == p.pin) {
 			return there, nil
 		}
 	}

@@ -24,6 +24,7 @@ type registry struct {
 	api.ImagesClient
 	here    map[string]string // digests of what the engine has, by names
 	there   map[string]string // of what registries have
+	refused string            // why no container may be made of what the engine has
 	fetched []string
 	isWhole bool // what was fetched last
 }
@@ -33,7 +34,7 @@ func (r *registry) Describe(_ context.Context, req *api.DescribeRequest, _ ...gr
 	if !ok {
 		return nil, errors.New("it is not here")
 	}
-	return &api.ImageDetails{Name: req.Name, Digest: digest}, nil
+	return &api.ImageDetails{Name: req.Name, Digest: digest, Trust: &api.ImageTrust{Refused: r.refused}}, nil
 }
 
 func (r *registry) Fetch(_ context.Context, req *api.FetchRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[api.Progress], error) {
@@ -119,6 +120,14 @@ func TestWhichImageIsCopied(t *testing.T) {
 				t.Errorf("all of its platforms are fetched: %v, want %v", r.isWhole, want)
 			}
 		})
+	}
+}
+
+func TestWhatThePolicyRefusesIsNotTakenAsItIs(t *testing.T) {
+	r := &registry{here: map[string]string{"db:1": "sha256:a"}, refused: "it is not signed"}
+	i := &images{Invocation: &cli.Invocation{}, what: &what{pull: "missing"}}
+	if _, err := i.fetch(t.Context(), &api.Client{Registry: r, Image: r}, &pushing{name: "db:1"}, quiet); err != nil || len(r.fetched) != 1 {
+		t.Errorf("%q was fetched (%v): it was to be held to the policy again", r.fetched, err)
 	}
 }
 
