@@ -85,5 +85,16 @@ func (w *workload) complainOfRestarts() {
 	}
 	if said != "" && w.service.RestartTerms().Condition != spec.RestartAny {
 		w.warn(w.path+key, "pods of a service are always restarted on Kubernetes", "one that is to end is a job: x-orlop: {kind: job}")
+		return
+	}
+	if d := w.service.Deploy; d != nil && d.RestartPolicy != nil {
+		for _, of := range []struct {
+			key  string
+			said bool
+		}{{"delay", d.RestartPolicy.Delay != nil}, {"max_attempts", d.RestartPolicy.MaxAttempts != nil}, {"window", d.RestartPolicy.Window != nil}} {
+			if of.said {
+				w.warn(w.path+key+"."+of.key, "pods are restarted without end on Kubernetes, after a pause that grows: left out", "")
+			}
+		}
 	}
 }

@@ -10,7 +10,7 @@ func (w *workload) gateArguments() []any {
 	args := []any{"-project", LabelValue(w.project.Name)}
 	waits := 0
 	for _, name := range slices.Sorted(maps.Keys(w.service.DependsOn)) {
-		if w.project.Services[name] == nil || !w.service.DependsOn[name].Required { // it may be away, or fail
+		if other := w.project.Services[name]; other == nil || other.Replicas() == 0 || !w.service.DependsOn[name].Required { // it may be away, or fail
 			continue
 		}
 		waits++
@@ -29,6 +29,10 @@ const gateToken = "gate-token"
 func (w *workload) gate() []any {
 	args := w.gateArguments()
 	if w.opts.Gate == "" || args == nil || w.path != "services."+w.name {
+		return nil
+	}
+	if w.service.NetworkMode == "none" {
+		w.warn(w.path+".depends_on", "its pods have no network to ask by: a deploy waits, and they do not when they are started again", "")
 		return nil
 	}
 	w.gated = true
@@ -68,4 +72,4 @@ func (b *build) gates() {
 	b.set.Resources = slices.Insert(b.set.Resources, 0, &Resource{Kind: OfGate, Key: "gate", Objects: []*Object{account, role, binding}})
 }
 
-func (b *build) gateAccount() string { return DNSName(b.project.Name + "-gate") }
+func (b *build) gateAccount() string { return suffixed(b.project.Name, "-gate") }

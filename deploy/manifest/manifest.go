@@ -163,6 +163,7 @@ const (
 	LabelProject = "orlop.dev/project"
 	LabelService = "orlop.dev/service"
 	LabelNetwork = "orlop.dev/network." // and the network's name
+	joined       = "joined"             // its value
 	LabelPart    = "app.kubernetes.io/part-of"
 	LabelName    = "app.kubernetes.io/name"
 	LabelManager = "app.kubernetes.io/managed-by"
@@ -171,11 +172,12 @@ const (
 
 // Build makes the objects of a project. Diagnostics that are errors say what can't be deployed.
 func Build(p *spec.Project, opts Options) (*Set, spec.Diagnostics) {
-	b := &build{project: p, opts: opts, set: &Set{Project: p.Name}, names: map[string]string{}, full: map[string]string{}, settings: map[string]*settings{}, files: map[string]string{}}
+	b := &build{project: p, opts: opts, set: &Set{Project: p.Name}, names: map[string]string{}, full: map[string]string{}, settings: map[string]*settings{}, files: map[string]string{}, called: map[string][]string{}}
 	if b.checkNames(); len(b.found.Errors()) > 0 { // what is called how is in all that follows
 		return b.set, b.sorted()
 	}
 	b.readSettings()
+	b.callNames()
 	b.volumes()
 	b.networks()
 	var services []*Resource
@@ -198,6 +200,7 @@ type build struct {
 	found    spec.Diagnostics
 	names    map[string]string    // of services on the cluster, by those in the file
 	full     map[string]string    // paths of what has a full name, by its kind and that name
+	called   map[string][]string  // services, by the further names that they have
 	settings map[string]*settings // x-orlop by "services.NAME" and "volumes.NAME"
 	files    map[string]string    // names of ConfigMaps and Secrets that are in the set, by what they are of
 	gated    bool                 // some pod waits

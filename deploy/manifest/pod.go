@@ -78,8 +78,11 @@ func (w *workload) container(name, at string, s *spec.Service) map[string]any {
 			w.refuse(at+".entrypoint", "an image's entrypoint can't be taken away on Kubernetes", "write the program and its arguments as entrypoint:")
 		}
 	}
-	if len(s.Command) > 0 {
+	switch {
+	case len(s.Command) > 0:
 		c["args"] = literals(s.Command)
+	case s.Command != nil && s.Entrypoint == nil: // with an entrypoint of its own, the image's command is not used either
+		w.refuse(at+".command", "an image's command can't be taken away on Kubernetes", "write the program as entrypoint:, with which the image's command is not used")
 	}
 	if s.WorkingDir != "" {
 		c["workingDir"] = s.WorkingDir
@@ -223,9 +226,9 @@ func (w *workload) probes(c map[string]any) {
 	var command []any
 	switch words := check.Test[1:]; check.Test[0] {
 	case "CMD-SHELL":
-		command = []any{"/bin/sh", "-c", strings.Join(words, " ")}
+		command = []any{"/bin/sh", "-c", literal(strings.Join(words, " "))}
 	default:
-		command = anyList(words)
+		command = literals(words)
 	}
 	const thirty, three, five = 30, 3, 5 // Compose Specification, healthcheck: seconds, times, seconds
 	interval, timeout, retries := int64(thirty), int64(thirty), int64(three)
@@ -316,8 +319,8 @@ func (w *workload) containerSecurity(at string, s *spec.Service) map[string]any 
 	if len(s.CapAdd) > 0 {
 		caps["add"] = anyList(capabilities(s.CapAdd))
 	}
-	if len(s.CapDrop) > 0 {
-		caps["drop"] = anyList(capabilities(s.CapDrop))
+	if drop := dropped(s); len(drop) > 0 {
+		caps["drop"] = anyList(drop)
 	}
 	confined := s.Confinement()
 	readOnly, noNew := s.ReadOnly, confined.NoNewPrivileges
@@ -364,6 +367,21 @@ func (w *workload) containerSecurity(at string, s *spec.Service) map[string]any 
 		sec["procMount"] = "Unmasked"
 	}
 	return sec
+}
+
+// dropped are the capabilities that a container has not of those that it had without a word: of a
+// hardened one also those that only Docker gives.
+func dropped(s *spec.Service) []string {
+	drop, add := capabilities(s.CapDrop), capabilities(s.CapAdd)
+	if s.Security != spec.SecurityHardened || s.Privileged || slices.Contains(drop, "ALL") || slices.Contains(add, "ALL") {
+		return drop
+	}
+	for _, name := range []string{"AUDIT_WRITE", "MKNOD", "NET_RAW"} {
+		if !slices.Contains(drop, name) && !slices.Contains(add, name) {
+			drop = append(drop, name)
+		}
+	}
+	return drop
 }
 
 func capabilities(list []string) []string {

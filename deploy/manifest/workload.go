@@ -46,8 +46,11 @@ func (b *build) service(name string) *Resource {
 	template := map[string]any{"metadata": meta, "spec": pod}
 	r.Objects = append(r.Objects, w.files...)
 	r.Objects = append(r.Objects, w.policies()...)
-	r.Objects = append(r.Objects, w.services(kind == Job)...)
+	r.Objects = append(r.Objects, w.services()...)
 	o := w.object(kind, b.names[name], name, nil)
+	if kind == StatefulSet {
+		o = w.object(kind, shortened(b.names[name], maxRevised), name, nil)
+	}
 	switch kind {
 	case Deployment:
 		o.Body["spec"], r.Rolls = w.deployment(template)
@@ -217,6 +220,9 @@ func (w *workload) updates(u *spec.UpdateConfig) {
 	}
 }
 
+// maxRevised is how long the names of StatefulSets and CronJobs may be: those of what they make have a number or a hash behind it.
+const maxRevised = 52
+
 func (w *workload) statefulSet(template map[string]any) (map[string]any, string) {
 	out := map[string]any{
 		"selector": map[string]any{"matchLabels": w.selector(w.name)}, "replicas": int64(w.service.Replicas()), "serviceName": w.names[w.name],
@@ -232,7 +238,7 @@ func (w *workload) statefulSet(template map[string]any) (map[string]any, string)
 		}
 	}
 	if w.service.Replicas() == 1 {
-		return out, "restart of " + w.names[w.name] + "-0"
+		return out, "restart of " + shortened(w.names[w.name], maxRevised) + "-0"
 	}
 	return out, "restart, one at a time"
 }
@@ -286,11 +292,12 @@ func (b *build) scheduled(name string) []*Resource {
 		if when.MissedFires == spec.MissedSkip {
 			schedule["startingDeadlineSeconds"] = int64(60)
 		}
-		key := name
+		suffix := ""
 		if len(s.Schedules()) > 1 {
-			key = fmt.Sprintf("%s-%d", name, i+1)
+			suffix = fmt.Sprintf("-%d", i+1)
 		}
-		o := w.object(CronJob, DNSName(b.names[name]+strings.TrimPrefix(key, name)), name, map[string]any{"spec": schedule})
+		key := name + suffix
+		o := w.object(CronJob, shortened(b.names[name], maxRevised-len(suffix))+suffix, name, map[string]any{"spec": schedule})
 		r := &Resource{Kind: OfJob, Key: key, Objects: append(w.files, o), Workload: o, OneShot: true, Rolls: "from the next run on"}
 		out = append(out, r)
 	}
