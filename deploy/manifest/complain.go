@@ -74,6 +74,30 @@ func (w *workload) complainOf(path string, s *spec.Service) {
 	}
 }
 
+// complainOfJob refuses or warns of what a job with a schedule asks for and a CronJob has no equal of.
+func (w *workload) complainOfJob() {
+	s := w.service
+	if len(s.DependsOn) > 0 {
+		w.refuse(w.path+".depends_on", "a CronJob waits for no other job", "its command can run what it needs first")
+	}
+	for _, of := range []struct {
+		key  string
+		said bool
+	}{{"ports", len(s.Ports) > 0}, {"expose", len(s.Expose) > 0}} {
+		if of.said {
+			w.warn(w.path+"."+of.key, "no name leads to the pods of a CronJob: left out", "")
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
+		if n := s.Networks[key]; n != nil && len(n.Aliases) > 0 {
+			w.warn(w.path+".networks."+key+".aliases", "no name leads to the pods of a CronJob: left out", "")
+		}
+	}
+	if s.HealthCheck != nil && !s.HealthCheck.Disable {
+		w.warn(w.path+".healthcheck", "the pods of a CronJob are not checked: left out", "")
+	}
+}
+
 // complainOfRestarts tells where pods are restarted though the file says otherwise.
 func (w *workload) complainOfRestarts() {
 	if w.kind() == Job || strings.HasPrefix(w.path, "jobs.") {

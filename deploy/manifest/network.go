@@ -63,7 +63,7 @@ func (w *workload) portList(ports []spec.Port, published bool) []any {
 		}
 		seen[protocol+strconv.Itoa(number)] = true
 		entry["name"], entry["port"] = strings.ToLower(protocol)+"-"+strconv.Itoa(number), int64(number)
-		if p.AppProtocol != "" {
+		if isQualified(p.AppProtocol) { // another one is a note for who reads the file
 			entry["appProtocol"] = p.AppProtocol
 		}
 		list = append(list, entry)
@@ -120,6 +120,8 @@ func (w *workload) services() []*Object {
 			w.warn(at, "it can be reached in the cluster alone, by the service's name and the container's port",
 				"--publish nodeport or loadbalancer opens it, x-orlop: {publish: ...} for one service; x-orlop: {expose: HOST/PATH} routes HTTP")
 			continue
+		case p.HostIP != "" && !net.ParseIP(p.HostIP).IsUnspecified():
+			w.warn(at, fmt.Sprintf("it is published for all who reach the nodes or the load balancer, not on %s alone", p.HostIP), "")
 		case strings.Contains(p.Published, "-"):
 			w.warn(at, "Kubernetes takes no port out of a range: the target's number is used", "")
 		}
@@ -210,9 +212,9 @@ func (w *workload) routes() []*Object {
 	var rules, hosts, matches []any
 	for _, text := range w.own.Expose {
 		host, path, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(text, "https://"), "http://"), "/")
-		path = "/" + path
-		if host == "" {
-			w.refuse(at, fmt.Sprintf("%q has no host", text), "write HOST or HOST/PATH")
+		host, path = strings.ToLower(host), "/"+path
+		if !isSubdomain(strings.TrimPrefix(host, "*.")) || net.ParseIP(host) != nil {
+			w.refuse(at, fmt.Sprintf("%q has no host that requests could be routed by", spec.Shorten(text)), "write HOST or HOST/PATH, without a port")
 			continue
 		}
 		backend := map[string]any{"service": map[string]any{"name": w.names[w.name], "port": map[string]any{"number": int64(port)}}}

@@ -328,7 +328,7 @@ func (w *workload) containerSecurity(at string, s *spec.Service) map[string]any 
 		readOnly, noNew = true, true
 		if s == w.service {
 			for _, dir := range []string{"/tmp", "/run", "/var/tmp"} {
-				if !slices.ContainsFunc(w.containerMounts, func(m any) bool { return m.(map[string]any)["mountPath"] == dir }) {
+				if !isMounted(w.containerMounts, dir) {
 					w.add("tmpfs", map[string]any{"emptyDir": map[string]any{"medium": "Memory"}}, dir, false, "")
 				}
 			}

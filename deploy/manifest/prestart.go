@@ -64,6 +64,7 @@ func (w *workload) initMounts(at string, first *spec.Service) []any {
 
 // inheritedMounts are those that a container of pre_start has by a volumes_from of its own.
 func (w *workload) inheritedMounts(at string, first *spec.Service) {
+	w.complainOfUnnamed(at, ownSources(w.service, first), first)
 	for _, from := range slices.Backward(ownSources(w.service, first)) { // a later one has the say of a path
 		other := w.project.Services[from.Service]
 		if other == nil {

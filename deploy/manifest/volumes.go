@@ -70,6 +70,7 @@ func (w *workload) mounts() {
 	for i, m := range w.service.Volumes {
 		w.mount(fmt.Sprintf("%s.volumes[%d]", w.path, i), m)
 	}
+	w.complainOfUnnamed(w.path, w.service.Sources(), w.service)
 	for _, m := range w.service.Inherited {
 		w.mount(w.path+".volumes_from", m)
 	}
@@ -103,8 +104,26 @@ func (w *workload) tmpfs(at, entry string) {
 	w.memoryDir(at, target, size, readOnly, rest)
 }
 
+// complainOfUnnamed refuses to share volumes without a name, which each pod has for itself.
+func (w *workload) complainOfUnnamed(at string, sources []spec.VolumesFrom, s *spec.Service) {
+	for _, from := range sources {
+		other := w.project.Services[from.Service]
+		if other == nil {
+			continue
+		}
+		for _, m := range other.Volumes {
+			if isOwn := func(own spec.Mount) bool { return path.Clean(own.Target) == path.Clean(m.Target) }; m.Type == spec.MountVolume && m.Source == "" && !slices.ContainsFunc(s.Volumes, isOwn) {
+				w.refuse(at+".volumes_from", fmt.Sprintf("the volume at %s of %s has no name, and each pod has one of its own", m.Target, from.Service), "give it a name, with which it is a claim that both mount")
+			}
+		}
+	}
+}
+
 // memoryDir mounts a directory in memory, which everybody may write to there; what else is said of it is told.
 func (w *workload) memoryDir(at, target string, size spec.Bytes, readOnly bool, leftOut []string) {
+	if !w.isFree(at, target) {
+		return
+	}
 	dir := map[string]any{"medium": "Memory"}
 	if size > 0 {
 		dir["sizeLimit"] = memory(size)
@@ -115,9 +134,18 @@ func (w *workload) memoryDir(at, target string, size spec.Bytes, readOnly bool, 
 	w.add("tmpfs", map[string]any{"emptyDir": dir}, target, readOnly, "")
 }
 
+// isFree says that nothing is mounted at a path yet; what is mounted twice is refused.
+func (w *workload) isFree(at, target string) bool {
+	if isMounted(w.containerMounts, target) {
+		w.refuse(at, target+" is already mounted", "two mounts cannot share a target")
+		return false
+	}
+	return true
+}
+
 // shm mounts shared memory of a size; 0 is what the runtime gives.
 func (w *workload) shm(size spec.Bytes) {
-	if size > 0 {
+	if size > 0 && !isMounted(w.containerMounts, "/dev/shm") {
 		w.add("shm", map[string]any{"emptyDir": map[string]any{"medium": "Memory", "sizeLimit": memory(size)}}, "/dev/shm", false, "")
 	}
 }
@@ -158,6 +186,9 @@ func (w *workload) addMount(name, target string, readOnly bool, subPath string) 
 }
 
 func (w *workload) mount(at string, m spec.Mount) {
+	if m.Type != spec.MountTmpfs && !w.isFree(at, m.Target) {
+		return
+	}
 	switch m.Type {
 	case spec.MountTmpfs:
 		said := spec.TmpfsOpts{}
@@ -293,6 +324,9 @@ func (w *workload) fileMount(at, kind string, use spec.FileMount) {
 		target = "/run/secrets/" + target
 	case !strings.HasPrefix(target, "/"):
 		target = "/" + target
+	}
+	if !w.isFree(at, target) {
+		return
 	}
 	mode := int64(modeOfFile)
 	if use.Mode != nil {

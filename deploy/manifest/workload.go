@@ -171,6 +171,12 @@ func (w *workload) deployment(template map[string]any) (map[string]any, string) 
 			out["minReadySeconds"] = seconds(u.Monitor)
 		}
 	}
+	if w.service.NetworkMode == "host" && surge > 0 { // no two pods on a node have its ports
+		surge, unavailable, rolls = 0, 1, "stopped first: its ports are the node's"
+		if w.service.Update().StartsFirst() {
+			w.warn(w.path+".deploy.update_config.order", "a pod on the network of a node is stopped before another has its ports", "")
+		}
+	}
 	if most := w.deadline(template); most > ownDeadline {
 		out["progressDeadlineSeconds"] = most
 	}
@@ -274,17 +280,14 @@ func (b *build) scheduled(name string) []*Resource {
 		w := b.workload("jobs."+name, name, s)
 		if i == 0 {
 			w.complain()
-		}
-		if len(s.DependsOn) > 0 {
-			w.refuse(w.path+".depends_on", "a CronJob waits for no other job", "its command can run what it needs first")
+			w.complainOfJob()
 		}
 		template := map[string]any{"metadata": w.podMeta(), "spec": w.pod()}
-		schedule := map[string]any{"schedule": when.Cron, "concurrencyPolicy": "Forbid", "jobTemplate": map[string]any{"spec": w.job(template)}}
-		if len(strings.Fields(when.Cron)) != 5 && !strings.HasPrefix(when.Cron, "@") {
-			b.refuse(at, fmt.Sprintf("%q has seconds, which a CronJob has not", when.Cron), "")
-		}
+		schedule := map[string]any{"schedule": b.cron(at, when.Cron), "concurrencyPolicy": "Forbid", "jobTemplate": map[string]any{"spec": w.job(template)}}
 		if when.Timezone != "" {
 			schedule["timeZone"] = when.Timezone
+		} else {
+			b.warn(at, "it comes by the clock of the cluster, which is UTC mostly", "timezone: says by whose")
 		}
 		if when.Concurrency == spec.ConcurrencyQueue {
 			b.warn(at, "a CronJob has no queue: while a run goes on there is no further one", "")
@@ -298,7 +301,11 @@ func (b *build) scheduled(name string) []*Resource {
 		}
 		key := name + suffix
 		o := w.object(CronJob, shortened(b.names[name], maxRevised-len(suffix))+suffix, name, map[string]any{"spec": schedule})
-		r := &Resource{Kind: OfJob, Key: key, Objects: append(w.files, o), Workload: o, OneShot: true, Rolls: "from the next run on"}
+		objects := w.files
+		if i == 0 && s.NetworkMode == "none" {
+			objects = append(objects, w.policies()...)
+		}
+		r := &Resource{Kind: OfJob, Key: key, Objects: append(objects, o), Workload: o, OneShot: true, Rolls: "from the next run on"}
 		out = append(out, r)
 	}
 	return out
