@@ -124,3 +124,16 @@ func compare(t *testing.T, archive *txtar.Archive, name, got string) {
 		t.Errorf("%s is\n%s\nand nothing is wanted", name, got)
 	}
 }
+
+func TestWhatNoObjectCanHoldIsRefusedWithItsPlace(t *testing.T) {
+	for size, want := range map[int]int{manifest.MaxContent: 0, manifest.MaxContent + 1: 1} {
+		project, options := stack(t, &txtar.Archive{Files: []txtar.File{
+			{Name: "stack.yaml", Data: []byte("services:\n  web: {image: x, configs: [large]}\nconfigs:\n  large: {file: large}\n")},
+			{Name: "large", Data: bytes.Repeat([]byte("x"), size)},
+		}})
+		_, found := manifest.Build(project, options)
+		if len(found.Errors()) != want || want > 0 && (found[0].Path != "configs.large" || found[0].Place.Line != 4) {
+			t.Errorf("of %d bytes is said %v", size, found)
+		}
+	}
+}

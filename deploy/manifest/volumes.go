@@ -57,6 +57,9 @@ func (b *build) volumes() {
 // itself may have 1 MiB.
 const MaxFile = 512 << 10
 
+// MaxContent is how many bytes a ConfigMap or Secret may have.
+const MaxContent = 1 << 20
+
 const modeOfFile = 0o444
 
 // File is a file or directory of the caller's machine.
@@ -369,6 +372,10 @@ func (w *workload) file(kind, source, at string) (object, key string) {
 	}
 	if isTemplate && bytes.Contains(payload.Content, []byte("{{")) {
 		w.refuse(path+".template_driver", "a template is filled in for each container, which Kubernetes does not do", "write what it says, or have the container fill it in when it starts")
+	}
+	if len(payload.Content) > MaxContent {
+		w.refuse(path, fmt.Sprintf("it has %d KB, and a ConfigMap or Secret may have 1 MB", len(payload.Content)>>10), "COPY it in the Dockerfile, or have the container fetch it when it starts")
+		return "", ""
 	}
 	var o *Object
 	kindOf := OfConfig
