@@ -39,7 +39,7 @@ func stack(t *testing.T, archive *txtar.Archive) (*spec.Project, manifest.Option
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := manifest.Options{File: look}
+	o := manifest.Options{File: look, Checks: map[string]*spec.HealthCheck{}}
 	for _, line := range strings.Split(string(archive.Comment), "\n") {
 		word, rest, _ := strings.Cut(line, " ")
 		switch word {

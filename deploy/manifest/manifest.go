@@ -19,7 +19,7 @@ import (
 // Options say what the stack file does not.
 type Options struct {
 	Images   map[string]string                // references by "services.NAME", "jobs.NAME" and, of their pre_start, "services.NAME.pre_start[0]"
-	Checks   map[string]*spec.HealthCheck     // the health checks of images, by service, where they are known
+	Checks   map[string]*spec.HealthCheck     // the health checks of images, by service, where they are known; nil: none is known yet, and none is missed
 	Restarts map[string]int                   // by service: a number that is another for each time its pods are to be replaced
 	Deadline int64                            // seconds that each pod of a rollout may take, as Kubernetes reports it; 0: its ten minutes, Forever: any number
 	Publish  string                           // of services that do not say it themselves: PublishNone, PublishNodePort or PublishLoadBalancer

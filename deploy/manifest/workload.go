@@ -117,12 +117,18 @@ func (w *workload) needs() map[string]spec.Dependency {
 		if _, said := w.project.Places.All()[w.path+".depends_on."+name+".restart"]; d.Restart && said {
 			w.warn(w.path+".depends_on."+name+".restart", "pods are not restarted with what they depend on, on Kubernetes", "")
 		}
-		if d.Condition == spec.ServiceHealthy && !isChecked(w.check(name)) {
+		if d.Condition == spec.ServiceHealthy && !isChecked(w.check(name)) && (w.opts.Checks != nil || w.isOwnCheck(name)) {
 			w.refuse(w.path+".depends_on."+name, fmt.Sprintf("%s has no health check that could be waited for", name),
-				fmt.Sprintf("write healthcheck: for %s; that of an image counts where the engine has the image", name))
+				fmt.Sprintf("write healthcheck: for %s; that of an image counts where the engine has the image (orlop build, orlop pull)", name))
 		}
 	}
 	return needs
+}
+
+// isOwnCheck says that the file decides about the health check of a service, whatever its image has.
+func (b *build) isOwnCheck(name string) bool {
+	s := b.project.Services[name]
+	return s == nil || s.HealthCheck != nil && (s.HealthCheck.Disable || len(s.HealthCheck.Test) > 0)
 }
 
 // check is the health check of a service: its own, completed by its image's.
