@@ -100,7 +100,13 @@ func (w *workload) complainOfJob() {
 
 // complainOfRestarts tells where pods are restarted though the file says otherwise.
 func (w *workload) complainOfRestarts() {
-	if w.kind() == Job || strings.HasPrefix(w.path, "jobs.") {
+	if strings.HasPrefix(w.path, "jobs.") {
+		return
+	}
+	if w.kind() == Job {
+		if d := w.service.Deploy; d != nil && d.RestartPolicy != nil && (d.RestartPolicy.Delay != nil || d.RestartPolicy.Window != nil) {
+			w.warn(w.path+".deploy.restart_policy", "a job tries again after a pause that grows: delay and window are left out", "")
+		}
 		return
 	}
 	key, said := ".restart", w.service.Restart

@@ -36,6 +36,9 @@ func (w *workload) gate() []any {
 		return nil
 	}
 	w.gated = true
+	if own := w.own.ServiceAccount; own != "" && !slices.Contains(w.gatedAs, own) {
+		w.gatedAs = append(w.gatedAs, own) // its token is the gate's, too
+	}
 	w.taken[gateToken] = true
 	w.podVolumes = append(w.podVolumes, map[string]any{"name": gateToken, "projected": map[string]any{"sources": []any{
 		map[string]any{"serviceAccountToken": map[string]any{"path": "token", "expirationSeconds": int64(3600)}},
@@ -63,11 +66,15 @@ func (b *build) gates() {
 		map[string]any{"apiGroups": []any{""}, "resources": []any{"pods"}, "verbs": look},
 		map[string]any{"apiGroups": []any{"batch"}, "resources": []any{"jobs"}, "verbs": look},
 	}
+	subjects := []any{map[string]any{"kind": ServiceAccount.Kind, "name": name}}
+	for _, own := range b.gatedAs {
+		subjects = append(subjects, map[string]any{"kind": ServiceAccount.Kind, "name": own})
+	}
 	account := b.object(ServiceAccount, name, "", map[string]any{"automountServiceAccountToken": false})
 	role := b.object(Role, name, "", map[string]any{"rules": rules})
 	binding := b.object(RoleBinding, name, "", map[string]any{
 		"roleRef":  map[string]any{"apiGroup": Role.Group, "kind": Role.Kind, "name": name},
-		"subjects": []any{map[string]any{"kind": ServiceAccount.Kind, "name": name}},
+		"subjects": subjects,
 	})
 	b.set.Resources = slices.Insert(b.set.Resources, 0, &Resource{Kind: OfGate, Key: "gate", Objects: []*Object{account, role, binding}})
 }

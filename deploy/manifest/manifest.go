@@ -204,6 +204,7 @@ type build struct {
 	settings map[string]*settings // x-orlop by "services.NAME" and "volumes.NAME"
 	files    map[string]string    // names of ConfigMaps and Secrets that are in the set, by what they are of
 	gated    bool                 // some pod waits
+	gatedAs  []string             // accounts of such pods that have one of their own
 }
 
 func (b *build) sorted() spec.Diagnostics {

@@ -130,6 +130,14 @@ func (b *build) fullName(name, path string) string {
 	return own
 }
 
+// externalName is the name of an object that is there: as it is said, where it can be one.
+func (b *build) externalName(name, path string) string {
+	if isSubdomain(name) {
+		return name
+	}
+	return b.fullName(name, path)
+}
+
 // memory is a size as Kubernetes writes it: 256Mi.
 func memory(n spec.Bytes) string {
 	units, base := []string{"", "Ki", "Mi", "Gi", "Ti", "Pi"}, int64(1024)

@@ -299,15 +299,18 @@ func (w *workload) hooks(c map[string]any) {
 // containerSecurity is what a container may do.
 func (w *workload) containerSecurity(at string, s *spec.Service) map[string]any {
 	sec := map[string]any{}
-	user, group, hasGroup := strings.Cut(s.User, ":")
-	if s.User != "" {
+	user, group, _ := strings.Cut(s.User, ":")
+	switch {
+	case s.User != "" && user == "":
+		w.refuse(at+".user", "a group without a user can't be said on Kubernetes", "write USER:GROUP, in numbers")
+	case s.User != "":
 		n, err := strconv.ParseInt(user, 10, 64)
 		if err != nil {
 			w.refuse(at+".user", fmt.Sprintf("%q is a name, and Kubernetes knows users by their numbers", user), "write the number: id -u "+user+" in the image says it")
 		} else {
 			sec["runAsUser"] = n
 		}
-		if hasGroup {
+		if group != "" {
 			if n, err := strconv.ParseInt(group, 10, 64); err != nil {
 				w.refuse(at+".user", fmt.Sprintf("%q is a name, and Kubernetes knows groups by their numbers", group), "write the number")
 			} else {
@@ -363,8 +366,8 @@ func (w *workload) containerSecurity(at string, s *spec.Service) map[string]any 
 	default:
 		sec["appArmorProfile"] = map[string]any{"type": "Localhost", "localhostProfile": confined.AppArmor}
 	}
-	if confined.SystemPaths {
-		sec["procMount"] = "Unmasked"
+	if confined.SystemPaths && !s.Privileged { // which has them anyway
+		w.refuse(at+".security_opt", "systempaths=unconfined is for pods that have users of their own", "privileged: true shows the paths, too")
 	}
 	return sec
 }
@@ -409,6 +412,9 @@ func (w *workload) podSecurity(pod map[string]any) {
 	}
 	var sysctls []any
 	for _, name := range slices.Sorted(maps.Keys(w.service.Sysctls)) {
+		if !slices.Contains(safeSysctls(), name) {
+			w.warn(w.path+".sysctls."+name, "nodes reject pods with it, unless their kubelets allow it", "--allowed-unsafe-sysctls is that setting of a kubelet")
+		}
 		sysctls = append(sysctls, map[string]any{"name": name, "value": w.service.Sysctls[name]})
 	}
 	if len(sysctls) > 0 {
@@ -428,6 +434,14 @@ func (w *workload) podSecurity(pod map[string]any) {
 	}
 	if w.service.Init != nil && *w.service.Init && w.service.PID == "" {
 		pod["shareProcessNamespace"] = true // the pause process takes in what is left of others
+	}
+}
+
+// safeSysctls are those that each node allows (Kubernetes, "Using sysctls in a cluster").
+func safeSysctls() []string {
+	return []string{
+		"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range",
+		"net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_rmem", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem",
 	}
 }
 

@@ -26,10 +26,11 @@ func (b *build) volumes() {
 	}
 	for _, key := range slices.Sorted(maps.Keys(b.project.Volumes)) {
 		v, at := b.project.Volumes[key], "volumes."+key
-		name, storage := b.fullName(v.Name, at), b.settings[at].Storage
 		if v.External {
+			b.externalName(v.Name, at)
 			continue
 		}
+		name, storage := b.fullName(v.Name, at), b.settings[at].Storage
 		if v.Driver != "" && v.Driver != "local" || len(v.DriverOpts) > 0 {
 			b.refuse(at+".driver", "drivers and their options are of one machine", "write a class of the cluster: x-orlop: {storage: {class: ...}}, or external: true and the name of a claim")
 		}
@@ -220,7 +221,11 @@ func (w *workload) mount(at string, m spec.Mount) {
 		if m.Volume != nil {
 			sub = m.Volume.Subpath
 		}
-		w.add(m.Source, map[string]any{"persistentVolumeClaim": map[string]any{"claimName": DNSName(v.Name)}}, m.Target, m.ReadOnly, sub)
+		claim := DNSName(v.Name)
+		if v.External {
+			claim = w.externalName(v.Name, "volumes."+m.Source)
+		}
+		w.add(m.Source, map[string]any{"persistentVolumeClaim": map[string]any{"claimName": claim}}, m.Target, m.ReadOnly, sub)
 	case spec.MountBind:
 		w.bind(at, m)
 	default:
@@ -359,7 +364,7 @@ func (w *workload) file(kind, source, at string) (object, key string) {
 		name, external, isTemplate = s.Name, s.External, s.TemplateDriver != ""
 	}
 	if external {
-		return w.fullName(name, path), fileKey(name)
+		return w.externalName(name, path), fileKey(name)
 	}
 	key = fileKey(source)
 	if have := w.build.files[path]; have != "" {

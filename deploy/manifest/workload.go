@@ -256,10 +256,31 @@ func (w *workload) statefulSet(template map[string]any) (map[string]any, string)
 }
 
 func (w *workload) daemonSet(template map[string]any) (map[string]any, string) {
-	return map[string]any{
+	out := map[string]any{
 		"selector": map[string]any{"matchLabels": w.selector(w.name)}, "template": template, "revisionHistoryLimit": int64(2),
 		"updateStrategy": map[string]any{"type": "RollingUpdate"},
-	}, "restart, one node at a time"
+	}
+	u := w.service.Update()
+	if u == nil {
+		return out, "restart, one node at a time"
+	}
+	w.updates(u)
+	if u.Monitor > 0 {
+		out["minReadySeconds"] = seconds(u.Monitor)
+	}
+	batch := int64(1)
+	if u.Parallelism != nil && *u.Parallelism > 0 {
+		batch = int64(*u.Parallelism)
+	}
+	rolling, rolls := map[string]any{"maxSurge": int64(0), "maxUnavailable": batch}, "restart, "
+	if u.StartsFirst() && w.service.NetworkMode != "host" {
+		rolling, rolls = map[string]any{"maxSurge": batch, "maxUnavailable": int64(0)}, "rolling, "
+	}
+	out["updateStrategy"] = map[string]any{"type": "RollingUpdate", "rollingUpdate": rolling}
+	if batch > 1 {
+		return out, rolls + fmt.Sprintf("%d nodes at a time", batch)
+	}
+	return out, rolls + "one node at a time"
 }
 
 // job runs to completion; a changed one is another job.
