@@ -3,6 +3,7 @@ package deploy
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,6 +23,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/remote"
 	core "github.com/orlop/orlop/deploy"
+	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -103,10 +105,9 @@ func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revisi
 	var errs []error
 	for _, at := range slices.Sorted(maps.Keys(containers(i.project))) {
 		s, service := containers(i.project)[at], serviceOf(at)
-		maker := makers[i.project.ImageName(service)]
-		isOwn := s.Build != nil || s.Image == "" || s.Image == i.project.ImageName(service) && maker != ""
+		maker := makers[cmp.Or(s.Image, i.project.ImageName(service))]
 		switch {
-		case isOwn && maker != "":
+		case maker != "":
 			how, err := i.built(d, last, at, maker)
 			if err != nil {
 				errs = append(errs, err)
@@ -135,7 +136,7 @@ func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revisi
 	return made, i.gate(ctx, d, last)
 }
 
-// containers are what has an image of its own, by its path in the stack file.
+// containers are what has an image of its own, by its path in the stack file; images that are mounted, too.
 func containers(p *spec.Project) map[string]*spec.Service {
 	out := map[string]*spec.Service{}
 	add := func(at string, s *spec.Service) {
@@ -143,6 +144,11 @@ func containers(p *spec.Project) map[string]*spec.Service {
 		for n, first := range s.PreStart {
 			if first.Image != "" {
 				out[fmt.Sprintf("%s.pre_start[%d]", at, n)] = first
+			}
+		}
+		for _, m := range manifest.Mounts(p, s) {
+			if m.Type == spec.MountImage {
+				out[manifest.Mounted(at, m.Source)] = &spec.Service{Image: m.Source, Platform: s.Platform}
 			}
 		}
 	}
@@ -157,6 +163,7 @@ func containers(p *spec.Project) map[string]*spec.Service {
 
 func serviceOf(at string) string {
 	at, _, _ = strings.Cut(at, ".pre_start[")
+	at, _, _ = strings.Cut(at, manifest.Mounted("", ""))
 	return strings.TrimPrefix(strings.TrimPrefix(at, "services."), "jobs.")
 }
 

@@ -18,7 +18,7 @@ import (
 
 // Options say what the stack file does not.
 type Options struct {
-	Images   map[string]string                // references by "services.NAME", "jobs.NAME" and, of their pre_start, "services.NAME.pre_start[0]"
+	Images   map[string]string                // references by "services.NAME", "jobs.NAME" of their pre_start, "services.NAME.pre_start[0]", and of what they mount, see Mounted
 	Checks   map[string]*spec.HealthCheck     // the health checks of images, by service, where they are known; nil: none is known yet, and none is missed
 	Restarts map[string]int                   // by service: a number that is another for each time its pods are to be replaced
 	Deadline int64                            // seconds that each pod of a rollout may take, as Kubernetes reports it; 0: its ten minutes, Forever: any number

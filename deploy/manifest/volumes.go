@@ -205,7 +205,7 @@ func (w *workload) mount(at string, m spec.Mount) {
 		}
 		w.memoryDir(at, m.Target, said.Size, m.ReadOnly, mode)
 	case spec.MountImage:
-		w.add("image", map[string]any{"image": map[string]any{"reference": w.image(at, m.Source), "pullPolicy": "IfNotPresent"}}, m.Target, true, subpath(m))
+		w.add("image", map[string]any{"image": map[string]any{"reference": w.image(Mounted(w.path, m.Source), m.Source), "pullPolicy": "IfNotPresent"}}, m.Target, true, subpath(m))
 	case spec.MountVolume:
 		if m.Source == "" {
 			w.add("anonymous", map[string]any{"emptyDir": map[string]any{}}, m.Target, m.ReadOnly, "")
@@ -232,6 +232,9 @@ func (w *workload) mount(at string, m spec.Mount) {
 		w.refuse(at, fmt.Sprintf("mounts of type %q are not supported on Kubernetes", m.Type), "")
 	}
 }
+
+// Mounted is what Options.Images knows an image by that a service or job mounts; of no image, what all of those begin with.
+func Mounted(path, image string) string { return path + ".mounted[" + image }
 
 func subpath(m spec.Mount) string {
 	if m.Image == nil {
