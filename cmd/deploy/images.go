@@ -167,6 +167,14 @@ func serviceOf(at string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(at, "services."), "jobs.")
 }
 
+// keyOf is the key of the stack file that names an image.
+func keyOf(at string) string {
+	if own, _, isMounted := strings.Cut(at, manifest.Mounted("", "")); isMounted {
+		return own + ".volumes"
+	}
+	return at + ".image"
+}
+
 // makers are the services that build an image, by its name.
 func (i *images) makers() map[string]string {
 	out := map[string]string{}
@@ -338,7 +346,7 @@ func (i *images) resolve(ctx context.Context, d *core.Document, last *core.Revis
 			}
 		}
 		if digests[name] == "" {
-			errs = append(errs, fmt.Errorf("%s.image (%s): which image %s is can't be found out: %s; --copy-images pushes one that is here to --registry", ask[name][0], at(i.project, ask[name][0]), name, failed[name]))
+			errs = append(errs, fmt.Errorf("%s (%s): which image %s is can't be found out: %s; --copy-images pushes one that is here to --registry", keyOf(ask[name][0]), at(i.project, keyOf(ask[name][0])), name, failed[name]))
 		}
 	}
 	return errors.Join(errs...)
