@@ -16,13 +16,26 @@ import (
 
 // volumes makes the claims of the named volumes that services use.
 func (b *build) volumes() {
-	users := map[string][]string{}
-	for _, name := range slices.Sorted(maps.Keys(b.project.Services)) {
-		for _, m := range Mounts(b.project, b.project.Services[name]) {
-			if m.Type == spec.MountVolume && m.Source != "" && !slices.Contains(users[m.Source], name) {
-				users[m.Source] = append(users[m.Source], name)
+	pods := map[string]int{} // that have a volume, where they are known: at most
+	onEach := map[string]string{}
+	use := func(path, name string, s *spec.Service) {
+		var seen []string
+		for _, m := range Mounts(b.project, s) {
+			if m.Type != spec.MountVolume || m.Source == "" || slices.Contains(seen, m.Source) {
+				continue
+			}
+			seen = append(seen, m.Source)
+			pods[m.Source] += s.Replicas()
+			if own := b.settings[path]; own.Kind == kindDaemonSet || own.Kind == "" && s.IsGlobal() {
+				onEach[m.Source] = name
 			}
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.project.Services)) {
+		use("services."+name, name, b.project.Services[name])
+	}
+	for _, name := range b.project.Scheduled() {
+		use("jobs."+name, name, b.project.Jobs[name])
 	}
 	for _, key := range slices.Sorted(maps.Keys(b.project.Volumes)) {
 		v, at := b.project.Volumes[key], "volumes."+key
@@ -34,12 +47,13 @@ func (b *build) volumes() {
 		if v.Driver != "" && v.Driver != "local" || len(v.DriverOpts) > 0 {
 			b.refuse(at+".driver", "drivers and their options are of one machine", "write a class of the cluster: x-orlop: {storage: {class: ...}}, or external: true and the name of a claim")
 		}
-		pods := 0
-		for _, user := range users[key] {
-			pods += b.project.Services[user].Replicas()
-		}
-		if pods > 1 && storage.Access == accessOnce {
-			b.warn(at, fmt.Sprintf("%d pods have it, and with %s all of them run on one node", pods, accessOnce), "write x-orlop: {storage: {access: ReadWriteMany}} where the class can do that")
+		const hint = "write x-orlop: {storage: {access: ReadWriteMany}} where the class can do that"
+		switch {
+		case storage.Access != accessOnce:
+		case onEach[key] != "":
+			b.warn(at, fmt.Sprintf("%s has a pod on each node, and with %s those of one node alone can have it", onEach[key], accessOnce), hint)
+		case pods[key] > 1:
+			b.warn(at, fmt.Sprintf("%d pods have it, and with %s all of them run on one node", pods[key], accessOnce), hint)
 		}
 		claim := map[string]any{
 			"accessModes": []any{storage.Access},

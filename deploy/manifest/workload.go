@@ -227,6 +227,9 @@ func (w *workload) updates(u *spec.UpdateConfig) {
 	if u.Delay > 0 {
 		w.warn(at+".delay", "Kubernetes does not pause between pods", "monitor: is how long each has to be ready before the next follows")
 	}
+	if u.FailureAction == spec.FailureContinue {
+		w.warn(at+".failure_action", "an update whose pods do not become ready goes no further on Kubernetes", "rollback brings back what was")
+	}
 	if u.MaxFailureRatio > 0 {
 		w.warn(at+".max_failure_ratio", "on Kubernetes an update has failed as soon as one pod does not become ready", "")
 	}
