@@ -22,7 +22,7 @@ func (w *workload) gateArguments() []any {
 	return args
 }
 
-// gateToken is the volume with what a gate shows the API server: no other container of the pod has it.
+// gateToken is the volume with what a gate shows the API server: no other container of the pod has it, and no other volume its name.
 const gateToken = "gate-token"
 
 // gate is the container that waits for what the service depends on, on every start of a pod.
@@ -39,20 +39,27 @@ func (w *workload) gate() []any {
 	if own := w.own.ServiceAccount; own != "" && !slices.Contains(w.gatedAs, own) {
 		w.gatedAs = append(w.gatedAs, own) // its token is the gate's, too
 	}
-	w.taken[gateToken] = true
 	w.podVolumes = append(w.podVolumes, map[string]any{"name": gateToken, "projected": map[string]any{"sources": []any{
 		map[string]any{"serviceAccountToken": map[string]any{"path": "token", "expirationSeconds": int64(3600)}},
 		map[string]any{"configMap": map[string]any{"name": "kube-root-ca.crt", "items": []any{map[string]any{"key": "ca.crt", "path": "ca.crt"}}}},
 		map[string]any{"downwardAPI": map[string]any{"items": []any{map[string]any{"path": "namespace", "fieldRef": map[string]any{"apiVersion": "v1", "fieldPath": "metadata.namespace"}}}}},
 	}}})
 	return []any{map[string]any{
-		"name": "gate", "image": w.opts.Gate, "imagePullPolicy": "IfNotPresent", "args": args,
+		"name": w.beside("gate"), "image": w.opts.Gate, "imagePullPolicy": "IfNotPresent", "args": args,
 		"volumeMounts": []any{map[string]any{"name": gateToken, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true}},
 		"securityContext": map[string]any{
 			"runAsUser": int64(65532), "runAsNonRoot": true, "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
 			"capabilities": map[string]any{"drop": []any{"ALL"}}, "seccompProfile": map[string]any{"type": "RuntimeDefault"},
 		},
 	}}
+}
+
+// beside is the name of a container that comes before the service's own, which has its name.
+func (w *workload) beside(name string) string {
+	if w.names[w.name] == name {
+		return "orlop-" + name
+	}
+	return name
 }
 
 // gates makes what gates may see: pods and jobs, and to look only.

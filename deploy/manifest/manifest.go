@@ -189,7 +189,25 @@ func Build(p *spec.Project, opts Options) (*Set, spec.Diagnostics) {
 	}
 	b.gates()
 	b.set.Resources = append(b.set.Resources, b.ordered(services)...)
+	b.checkObjects()
 	return b.set, b.sorted()
+}
+
+// checkObjects refuses two objects of one kind and name, unless they are the same.
+func (b *build) checkObjects() {
+	places := map[string]string{OfService: "services.", OfJob: "jobs.", OfVolume: "volumes.", OfNetwork: "networks.", OfConfig: "configs.", OfSecret: "secrets."}
+	type made struct{ by, hash string }
+	have := map[string]made{}
+	for _, r := range b.set.Resources {
+		for _, o := range r.Objects {
+			is := made{places[r.Kind] + r.Key, o.Hash()}
+			if first, has := have[o.ID()]; has && first.hash != is.hash {
+				b.refuse(is.by, fmt.Sprintf("the %s %s would also be that of %s", o.Kind.Kind, o.Name, first.by), "rename one of them")
+				continue
+			}
+			have[o.ID()] = is
+		}
+	}
 }
 
 // build is one call of Build.

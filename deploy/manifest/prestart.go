@@ -19,7 +19,7 @@ func (w *workload) preStart() []any {
 		first.Deploy, first.Security = w.service.Deploy.OfOne(), w.service.Security // its limits are those of the service
 		w.complainOf(at, &first)
 		w.complainOfShared(at, &first)
-		c := w.container(fmt.Sprintf("pre-start-%d", i+1), at, &first)
+		c := w.container(w.beside(fmt.Sprintf("pre-start-%d", i+1)), at, &first)
 		if mounts := w.initMounts(at, &first); len(mounts) > 0 {
 			c["volumeMounts"] = mounts
 		}

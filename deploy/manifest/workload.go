@@ -30,7 +30,7 @@ type workload struct {
 }
 
 func (b *build) workload(path, name string, s *spec.Service) *workload {
-	return &workload{build: b, name: name, path: path, service: s, own: b.settings[path], taken: map[string]bool{}, sources: map[string]string{}}
+	return &workload{build: b, name: name, path: path, service: s, own: b.settings[path], taken: map[string]bool{gateToken: true}, sources: map[string]string{}}
 }
 
 // service makes the objects of a service.

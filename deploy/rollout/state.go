@@ -288,7 +288,7 @@ func lookAt(pod *unstructured.Unstructured, isJob bool) finding {
 		if reason := waiting["reason"]; reason == "ContainerCreating" || reason == "PodInitializing" {
 			return finding{text: "its containers are not made yet"}
 		}
-		if i < len(inits) && name == "gate" {
+		if i < len(inits) && (name == "gate" || name == "orlop-gate") {
 			if running, has, _ := unstructured.NestedMap(c, "state", "running"); has && running != nil {
 				return finding{container: name, text: "waits for what it depends on"}
 			}
