@@ -248,13 +248,13 @@ func lookAt(pod *unstructured.Unstructured, isJob bool) finding {
 			}
 			return finding{container: name, failure: join(words, Plain(waiting["message"]))}
 		}
-		if end, has := last(c); has && !isJob && restarts >= restartsUntilFailed && waiting["reason"] == "CrashLoopBackOff" {
+		ended, _, _ := unstructured.NestedMap(c, "state", "terminated")
+		hasEnded := ended != nil && (i >= len(inits) || asInt(ended["exitCode"]) != 0) // a first container is to end, well
+		if end, has := last(c); has && !isJob && restarts >= restartsUntilFailed && (hasEnded || waiting["reason"] == "CrashLoopBackOff") {
 			return finding{container: name, killed: end.killed(), failure: end.String() + fmt.Sprintf(", %d times", restarts+1)}
 		} else if has && waiting["reason"] != "" {
 			return finding{container: name, killed: end.killed(), text: end.String() + ", starts again"}
-		}
-		if ended, is, _ := unstructured.NestedMap(c, "state", "terminated"); is && ended != nil && i >= len(inits) && !isJob {
-			end, _ := last(c)
+		} else if hasEnded && !isJob {
 			return finding{container: name, killed: end.killed(), text: end.String()}
 		}
 		if reason := waiting["reason"]; reason == "ContainerCreating" || reason == "PodInitializing" {

@@ -31,6 +31,11 @@ func pod(hash, conditions, container string) string {
 	return `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-` + hash + `","labels":{"pod-template-hash":"` + hash + `"}},"status":{"phase":"Running","conditions":[` + conditions + `],"containerStatuses":[` + container + `]}}`
 }
 
+// starting is a pod of the newest form whose own container waits for a first one.
+func starting(first string) string {
+	return strings.Replace(pod("new", "", `{"name":"web","state":{"waiting":{"reason":"PodInitializing"}}}`), `"containerStatuses"`, `"initContainerStatuses":[`+first+`],"containerStatuses"`, 1)
+}
+
 // evicted is a pod of the newest form that has ended, by which its node got room.
 func evicted(phase string) string {
 	text := pod("new", `{"type":"Ready","status":"False"}`, `{"name":"web","ready":false,"state":{"terminated":{"exitCode":137}}}`)
@@ -60,6 +65,13 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		"its image can't be pulled":     {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff","message":"not found"}}}`)}, failure: "its image can't be pulled: not found"},
 		"it crashes again and again": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":2,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)},
 			failure: "exited with code 3, 3 times"},
+		"it has ended a third time, and is held back": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":2,"state":{"terminated":{"exitCode":3}},"lastState":{"terminated":{"exitCode":3}}}`)},
+			failure: "exited with code 3, 3 times"},
+		"what comes before it has failed": {status: rolling, generation: 2, pods: []string{starting(`{"name":"pre-start-1","restartCount":1,"state":{"terminated":{"exitCode":4}},"lastState":{"terminated":{"exitCode":4}}}`)}, text: "exited with code 4"},
+		"what comes before it fails again and again": {status: rolling, generation: 2, pods: []string{starting(`{"name":"pre-start-1","restartCount":2,"state":{"terminated":{"exitCode":4}},"lastState":{"terminated":{"exitCode":4}}}`)},
+			failure: "exited with code 4, 3 times"},
+		"what comes before it has ended well at last": {status: rolling, generation: 2, pods: []string{starting(`{"name":"pre-start-1","restartCount":2,"state":{"terminated":{"exitCode":0}},"lastState":{"terminated":{"exitCode":4}}}`)},
+			text: "its containers are not made yet"},
 		"it crashed once":               {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":1,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)}, text: "exited with code 3, starts again"},
 		"out of memory":                 {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":4,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}`)}, failure: "killed: it used more memory than it may, 5 times"},
 		"no node takes it":              {status: rolling, generation: 2, pods: []string{pod("new", `{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/1 nodes"}`, "")}, text: "no node takes it: 0/1 nodes"},
