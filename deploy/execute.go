@@ -255,7 +255,7 @@ func (e *Executor) mayApply(ctx context.Context, o *manifest.Object) error {
 			return fmt.Errorf("%s %s exists and is not of this project: --adopt takes it over", strings.ToLower(o.Kind.Kind), o.Name)
 		}
 	} else if has && live.GetDeletionTimestamp() != nil {
-		return fmt.Errorf("%s %s is being removed: try again when it is gone", strings.ToLower(o.Kind.Kind), o.Name)
+		return errors.New(leaving(live))
 	}
 	return nil
 }

@@ -190,6 +190,9 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 	s.ID = string(s.Action) + " " + s.Resource
 	if !isNew {
 		s.Reasons = p.reasons(r, found, missing, places)
+		if len(s.Reasons) == 0 && len(failures) == 0 { // which tell why it is in the plan
+			s.Reasons = []planner.Reason{{Text: "it is written otherwise than it was"}}
+		}
 	}
 	p.Warnings = append(p.Warnings, failures...)
 	w.failures = failures
@@ -244,9 +247,6 @@ func (p *Plan) reasons(r *manifest.Resource, found []fields.Drift, missing []str
 	}
 	if len(out) == 0 && len(missing) > 0 {
 		out = append(out, planner.Reason{Text: "not there: " + strings.Join(missing, ", ")})
-	}
-	if len(out) == 0 {
-		out = append(out, planner.Reason{Text: "it is written otherwise than it was"})
 	}
 	return out
 }
