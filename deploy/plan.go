@@ -58,7 +58,7 @@ type work struct {
 	failures []string           // why it can't be carried out
 	makes    string             // of a build or push: see Image
 	remade   bool               // an image of it is made first
-	stops    []*cluster.Live    // workloads of other kinds that have the volume, and go before this one comes
+	stops    []*cluster.Live    // workloads that have the volume, and go before this one comes: see Plan.stopped
 	makers   [][]string         // of what is there and several services use: the steps that each of them needs the image of
 }
 
@@ -175,6 +175,9 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 		if r.OneShot && r.Kind == manifest.OfService && was != nil {
 			isNew = false
 		}
+		if len(w.stops) > 0 && was == nil {
+			s.Reasons = []planner.Reason{{Text: titleOf(w.stops[0]) + " is stopped first: the volume is of one pod at a time"}}
+		}
 		if was != nil && was.GetKind() != r.Workload.Kind.Kind { // its pods are another object's from here on
 			isNew, isReplaced = false, true
 			r.Rolls = fmt.Sprintf("a %s in place of a %s", r.Workload.Kind.Kind, was.GetKind())
@@ -279,7 +282,8 @@ func (p *Plan) liveOf(r *manifest.Resource) *cluster.Live {
 	if r.Workload == nil {
 		return p.Observed.Objects[r.Objects[0].ID()]
 	}
-	if stopped := p.stopped(r); len(stopped) > 0 {
+	label := fields.At(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService})
+	if stopped := p.stopped(r); len(stopped) > 0 && stopped[0].GetLabels()[manifest.LabelService] == label {
 		return stopped[0]
 	}
 	if live := p.Observed.Objects[r.Workload.ID()]; live != nil {
@@ -303,15 +307,36 @@ func (p *Plan) workloadsOf(r *manifest.Resource) []*cluster.Live {
 	return out
 }
 
-// stopped are the workloads of a service that are of another kind than it has now, and have a volume of it that one pod has at a time. A Job
-// that has ended has it no more.
+// stopped are the workloads that have a volume of a service that one pod has at a time, and are to go: its own of another kind than it has
+// now, and before it comes those of services that are no more, as of one that had another name. A Job that has ended has it no more.
 func (p *Plan) stopped(r *manifest.Resource) []*cluster.Live {
 	if r.Workload == nil {
 		return nil
 	}
-	return slices.DeleteFunc(p.workloadsOf(r), func(live *cluster.Live) bool {
-		return live.GetKind() == r.Workload.Kind.Kind || hasCondition(live, "Failed", "Complete") || !p.hasClaimOf(r, live)
+	all := slices.DeleteFunc(p.workloadsOf(r), func(live *cluster.Live) bool { return live.GetKind() == r.Workload.Kind.Kind })
+	if p.Observed.Objects[r.Workload.ID()] == nil {
+		all = append(all, p.former()...)
+	}
+	return slices.DeleteFunc(all, func(live *cluster.Live) bool {
+		return hasCondition(live, "Failed", "Complete") || !p.hasClaimOf(r, live)
 	})
+}
+
+// former are the workloads that are there of services that are no more.
+func (p *Plan) former() []*cluster.Live {
+	services := map[any]bool{}
+	for _, r := range p.set.Resources {
+		if r.Workload != nil {
+			services[fields.At(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService})] = true
+		}
+	}
+	var out []*cluster.Live
+	for _, id := range sortedKeys(p.Observed.Objects) {
+		if live := p.Observed.Objects[id]; isWorkload(live.GetKind()) && !services[live.GetLabels()[manifest.LabelService]] {
+			out = append(out, live)
+		}
+	}
+	return out
 }
 
 // hasClaimOf says that a workload is to have a claim that one pod has at a time, and another has it.
@@ -588,11 +613,15 @@ func (p *Plan) removals(set *manifest.Set) {
 			all = append(all, s.ID)
 		}
 	}
+	absent, needless := "no longer in the stack file", "nothing of the stack file needs them"
+	if p.options.Note != "" {
+		absent, needless = "not in that revision", "nothing of that revision needs them"
+	}
 	for _, service := range slices.Sorted(maps.Keys(gone)) {
-		s := &planner.Step{Action: planner.Remove, Resource: service, Needs: slices.Clone(all), Reasons: []planner.Reason{{Text: "no longer in the stack file"}}}
+		s := &planner.Step{Action: planner.Remove, Resource: service, Needs: slices.Clone(all), Reasons: []planner.Reason{{Text: absent}}}
 		if service == "" {
 			s.Resource = "former objects"
-			s.Reasons = []planner.Reason{{Text: listed(gone[""]) + ": nothing of the stack file needs them"}}
+			s.Reasons = []planner.Reason{{Text: listed(gone[""]) + ": " + needless}}
 		}
 		s.ID = "remove " + s.Resource
 		p.work[s.ID] = &work{remove: gone[service]}

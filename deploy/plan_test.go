@@ -12,9 +12,14 @@ import (
 
 // workloadOf is a workload of the service db, with a claim.
 func workloadOf(kind, claim string, conditions ...any) *cluster.Live {
+	return workloadNamed("db", kind, claim, conditions...)
+}
+
+// workloadNamed is one of a service.
+func workloadNamed(name, kind, claim string, conditions ...any) *cluster.Live {
 	return &cluster.Live{Object: map[string]any{
 		"apiVersion": "apps/v1", "kind": kind,
-		"metadata": map[string]any{"name": "db", "uid": kind, "labels": map[string]any{manifest.LabelService: "db"}},
+		"metadata": map[string]any{"name": name, "uid": kind, "labels": map[string]any{manifest.LabelService: name}},
 		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"volumes": []any{
 			map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": claim}},
 		}}}},
@@ -57,6 +62,9 @@ func TestAllWorkloadsOfOtherKindsThatHaveTheVolumeAreStopped(t *testing.T) {
 		"two others":                     {[]*cluster.Live{workloadOf("DaemonSet", claim), workloadOf("StatefulSet", claim)}, "DaemonSet StatefulSet ", "DaemonSet"},
 		"another with another volume":    {[]*cluster.Live{workloadOf("StatefulSet", "mine")}, "", "StatefulSet"},
 		"the same beside its own":        {[]*cluster.Live{workloadOf("StatefulSet", "mine"), workloadOf("Deployment", claim)}, "", "Deployment"},
+		"of its former name":             {[]*cluster.Live{workloadNamed("base", "StatefulSet", claim)}, "StatefulSet ", ""},
+		"a former one beside its own":    {[]*cluster.Live{workloadOf("Deployment", claim), workloadNamed("base", "StatefulSet", claim)}, "", "Deployment"},
+		"a former one of another volume": {[]*cluster.Live{workloadNamed("base", "StatefulSet", "mine")}, "", ""},
 		"a job that goes on":             {[]*cluster.Live{workloadOf("Job", claim)}, "Job ", "Job"},
 		"a job that has ended":           {[]*cluster.Live{workloadOf("Job", claim, map[string]any{"type": "Complete", "status": "True"})}, "", "Job"},
 		"a job that has not failed, yet": {[]*cluster.Live{workloadOf("Job", claim, map[string]any{"type": "Failed", "status": "False"})}, "Job ", "Job"},
