@@ -58,7 +58,7 @@ type work struct {
 	failures []string           // why it can't be carried out
 	makes    string             // of a build or push: see Image
 	remade   bool               // an image of it is made first
-	stops    []*cluster.Live    // workloads that have the volume, and go before this one comes: see Plan.stopped
+	stops    []*cluster.Live    // workloads that go before this one comes: see Plan.stopped
 	makers   [][]string         // of what is there and several services use: the steps that each of them needs the image of
 }
 
@@ -185,6 +185,9 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 				r.Rolls += ", which is stopped first: its volume is of one pod at a time"
 			}
 		}
+		if r.OneShot && len(w.stops) > 0 && was != nil && was.GetKind() == r.Workload.Kind.Kind {
+			r.Rolls = "a new job; the one that runs is stopped first"
+		}
 		if !isNew && (isReplaced || w.remade || r.OneShot && w.changed[r.Workload.ID()]) {
 			s.Action, s.Note = planner.Replace, r.Rolls
 		}
@@ -307,19 +310,28 @@ func (p *Plan) workloadsOf(r *manifest.Resource) []*cluster.Live {
 	return out
 }
 
-// stopped are the workloads that have a volume of a service that one pod has at a time, and are to go: its own of another kind than it has
-// now, and before it comes those of services that are no more, as of one that had another name. A Job that has ended has it no more.
+// stopped are the workloads that are to go before a service comes: another Job of it that runs, and of those that have a volume of it that one
+// pod has at a time, its own of another kind than it has now, and before it comes those of services that are no more, as of one that had another
+// name. A Job that has ended has it no more.
 func (p *Plan) stopped(r *manifest.Resource) []*cluster.Live {
 	if r.Workload == nil {
 		return nil
 	}
-	all := slices.DeleteFunc(p.workloadsOf(r), func(live *cluster.Live) bool { return live.GetKind() == r.Workload.Kind.Kind })
+	var all, jobs []*cluster.Live
+	for _, live := range p.workloadsOf(r) {
+		switch {
+		case live.GetKind() != r.Workload.Kind.Kind:
+			all = append(all, live)
+		case r.OneShot && live.GetName() != r.Workload.Name && !hasCondition(live, "Failed", "Complete"):
+			jobs = append(jobs, live)
+		}
+	}
 	if p.Observed.Objects[r.Workload.ID()] == nil {
 		all = append(all, p.former()...)
 	}
-	return slices.DeleteFunc(all, func(live *cluster.Live) bool {
+	return append(jobs, slices.DeleteFunc(all, func(live *cluster.Live) bool {
 		return hasCondition(live, "Failed", "Complete") || !p.hasClaimOf(r, live)
-	})
+	})...)
 }
 
 // former are the workloads that are there of services that are no more.

@@ -86,6 +86,40 @@ func TestAllWorkloadsOfOtherKindsThatHaveTheVolumeAreStopped(t *testing.T) {
 	}
 }
 
+// TestAJobThatRunsIsStoppedForTheNext where that is another one: two migrations at once are none.
+func TestAJobThatRunsIsStoppedForTheNext(t *testing.T) {
+	p := &spec.Project{Name: "shop", Services: map[string]*spec.Service{"db": {Name: "db", Image: "r/db@sha256:1", Deploy: &spec.Deploy{Mode: spec.DeployReplicatedJob}}}}
+	set, _ := NewDocument(p, nil).Set(nil)
+	var db *manifest.Resource
+	for _, r := range set.Resources {
+		if r.Workload != nil {
+			db = r
+		}
+	}
+	if db == nil || !db.OneShot {
+		t.Fatal("it is no job")
+	}
+	named := func(name string, conditions ...any) *cluster.Live {
+		live := workloadOf("Job", "", conditions...)
+		live.SetName(name)
+		return live
+	}
+	for name, c := range map[string]struct {
+		live *cluster.Live
+		want int
+	}{
+		"the same":                   {named(db.Workload.Name), 0},
+		"another that runs":          {named("db-1"), 1},
+		"another that has completed": {named("db-1", map[string]any{"type": "Complete", "status": "True"}), 0},
+		"another that has failed":    {named("db-1", map[string]any{"type": "Failed", "status": "True"}), 0},
+	} {
+		plan := &Plan{set: set, Observed: &Observed{Objects: map[string]*cluster.Live{idOf(c.live): c.live}}}
+		if got := plan.stopped(db); len(got) != c.want {
+			t.Errorf("%s: %d are stopped, want %d", name, len(got), c.want)
+		}
+	}
+}
+
 func TestThePodsOfAWorkloadBesideAreNotWaitedFor(t *testing.T) {
 	object := func(name, owner string) *cluster.Live {
 		meta := map[string]any{"name": name, "uid": name}
