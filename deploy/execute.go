@@ -235,6 +235,9 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, 
 		}
 		live, err = e.Client.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{Force: force})
 	}
+	if _, had := e.Plan.Observed.Objects[o.ID()]; err == nil && !had && e.Plan.options.Adopt {
+		err = e.Client.Own(ctx, o.Kind, live)
+	}
 	if err != nil {
 		return placed(err, e.Plan.set, e.Plan.places)
 	}

@@ -128,12 +128,13 @@ func (p *Plan) made(r *manifest.Resource) []string {
 // resource adds the step of a resource, if it is to change.
 func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places spec.Places) {
 	w := &work{resource: r, changed: map[string]bool{}}
-	isNew, isReplaced := true, false
+	isNew, isReplaced, isFound := true, false, false
 	var found []fields.Drift
 	var failures, missing []string
 	for _, o := range r.Objects {
 		s := states[o.ID()]
 		isNew = isNew && s.live == nil
+		isFound = isFound || s.live != nil && p.Observed.Objects[o.ID()] == nil
 		if s.failure != "" {
 			failures = append(failures, s.failure)
 		}
@@ -194,9 +195,15 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 		s.Needs = append(s.Needs, makers...)
 	}
 	s.ID = string(s.Action) + " " + s.Resource
+	if len(failures) > 0 && s.Action == planner.Update && s.Note == "" {
+		s.Note = "is refused"
+	}
 	if !isNew {
 		s.Reasons = p.reasons(r, found, missing, places)
-		if len(s.Reasons) == 0 && len(failures) == 0 { // which tell why it is in the plan
+		switch { // failures tell why it is in the plan
+		case len(s.Reasons) == 0 && len(failures) == 0 && isFound:
+			s.Reasons = []planner.Reason{{Text: "it is there, and taken over"}}
+		case len(s.Reasons) == 0 && len(failures) == 0:
 			s.Reasons = []planner.Reason{{Text: "it is written otherwise than it was"}}
 		}
 	}
