@@ -92,7 +92,7 @@ func (r *Remover) Execute(ctx context.Context, step *planner.Step, note func(pla
 			errs = append(errs, r.Client.Remove(ctx, kind, o.GetName(), string(o.GetUID())))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := joined(errs); err != nil {
 		return planner.Result{}, err
 	}
 	waiting, cancel := ctx, context.CancelFunc(func() {})

@@ -61,7 +61,7 @@ func status(ctx context.Context, inv *cli.Invocation, p place, named []string, f
 	if err != nil {
 		return err
 	}
-	mirror, err := core.Follow(ctx, client, observed.Project)
+	mirror, err := core.Follow(ctx, client, observed)
 	if err != nil {
 		return err
 	}
