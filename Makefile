@@ -20,6 +20,8 @@ SHOP_PORT ?= 8080
 TESTFLAGS ?= -count=1 -timeout 25m -parallel $(shell echo $$((2 * $$(nproc))))
 
 export SHOP_PORT
+# What is compiled for a test or a check is what was compiled for the programs, not all of it anew: see .ci/build.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath -tags=netgo,osusergo)
 
 PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs openssh-client openssh-server openssl pkg-config procps shellcheck strace util-linux \
 	busybox-static debian-archive-keyring docker-registry mmdebstrap skopeo umoci xz-utils

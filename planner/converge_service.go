@@ -264,12 +264,16 @@ func clash(a, b *spec.Service) bool {
 	return false
 }
 
+// remove adds the removal of a container. Where the image that its service is to have can't be made, it is left, too.
 func (c *converger) remove(k *Container, why Reason) {
-	c.going = append(c.going, k)
-	c.removals = append(c.removals, c.plan.add(&Step{
+	step := &Step{
 		Action: Remove, Resource: containerResource(k), Service: k.Service, Number: k.Number,
 		Container: k.ID, Reasons: []Reason{why},
-	}))
+	}
+	if image := c.image[k.Service]; image != nil {
+		step.Needs = []string{image.ID}
+	}
+	c.going, c.removals = append(c.going, k), append(c.removals, c.plan.add(step))
 }
 
 // planRemovals removes the replicas that are too many, and removes or only

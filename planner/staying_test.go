@@ -66,3 +66,21 @@ func TestOfTooManyReplicasThoseStayThatNeedNotBeReplaced(t *testing.T) {
 		})
 	}
 }
+
+func TestSurplusReplicasStayWhereTheirImageCantBeMade(t *testing.T) {
+	one := 1
+	p := &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": {Name: "web", Image: "busybox", Scale: &one}}}
+	want := *Wanted(p, "web", nil)
+	o := Observed{Containers: []Container{
+		{ID: "c1", Service: "web", Number: 1, State: Running, Applied: &want},
+		{ID: "c2", Service: "web", Number: 2, State: Running, Applied: &want},
+	}}
+	plan, err := Converge(p, &o, Options{Services: []string{"web"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull, remove := plan.Step("pull busybox"), plan.Step("remove web/2")
+	if pull == nil || remove == nil || !slices.Contains(remove.Needs, pull.ID) {
+		t.Errorf("the pull is %+v, the removal %+v", pull, remove)
+	}
+}

@@ -194,7 +194,7 @@ func (c *run) attachTest(ctx context.Context, t *testResult) (code int, err erro
 // Why a container that is waited for will not end.
 var (
 	errNotStarted  = errors.New("no engine has started it")
-	errTestGone    = errors.New("another command has removed its container")
+	errTestGone    = errors.New("another command removed its container")
 	errTestStopped = errors.New("another command stopped its container")
 )
 
