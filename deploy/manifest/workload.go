@@ -154,20 +154,17 @@ func (w *workload) deployment(template map[string]any) (map[string]any, string) 
 	out := map[string]any{"selector": map[string]any{"matchLabels": w.selector(w.name)}, "replicas": int64(w.service.Replicas()), "template": template, "revisionHistoryLimit": int64(2)}
 	surge, unavailable, rolls := int64(1), int64(0), "rolling, one at a time"
 	if u := w.service.Update(); u != nil {
-		batch := int64(u.Batch(w.service.Replicas()))
-		if u.StartsFirst() {
+		w.updates(u)
+		if batch := int64(u.Batch(w.service.Replicas())); u.StartsFirst() {
 			surge, unavailable = batch, 0
-		} else {
+		} else if u.Order != "" || u.Parallelism != nil {
 			surge, unavailable = 0, batch
 		}
-		if batch > 1 {
+		if batch := surge + unavailable; batch > 1 {
 			rolls = fmt.Sprintf("rolling, %d at a time", batch)
 		}
-		w.updates(u)
-		if u.Monitor > 0 {
-			out["minReadySeconds"] = seconds(u.Monitor)
-		}
 	}
+	w.settle(out)
 	if most := w.deadline(template); most > ownDeadline {
 		out["progressDeadlineSeconds"] = most
 	}
@@ -227,10 +224,8 @@ func (w *workload) statefulSet(template map[string]any) (map[string]any, string)
 		if u.StartsFirst() {
 			w.warn(w.path+".deploy.update_config.order", "a pod with a volume is stopped before another has it", "")
 		}
-		if u.Monitor > 0 {
-			out["minReadySeconds"] = seconds(u.Monitor)
-		}
 	}
+	w.settle(out)
 	if w.service.Replicas() == 1 {
 		return out, "restart of " + w.names[w.name] + "-0"
 	}
@@ -238,10 +233,29 @@ func (w *workload) statefulSet(template map[string]any) (map[string]any, string)
 }
 
 func (w *workload) daemonSet(template map[string]any) (map[string]any, string) {
-	return map[string]any{
+	out := map[string]any{
 		"selector": map[string]any{"matchLabels": w.selector(w.name)}, "template": template, "revisionHistoryLimit": int64(2),
 		"updateStrategy": map[string]any{"type": "RollingUpdate"},
-	}, "restart, one node at a time"
+	}
+	if u := w.service.Update(); u != nil {
+		w.updates(u)
+	}
+	w.settle(out)
+	return out, "restart, one node at a time"
+}
+
+// untested is how many seconds a pod has to go on that has no check until it counts, and another goes for it: it is ready as soon as its
+// container runs, also where that ends at once, and its kubelet takes a second or two to see that.
+const untested = 3
+
+// settle says how long a pod has to be ready until the next is replaced: as monitor says.
+func (w *workload) settle(out map[string]any) {
+	containers := out["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any)
+	if u := w.service.Update(); u != nil && u.Monitor > 0 {
+		out["minReadySeconds"] = seconds(u.Monitor)
+	} else if containers[0].(map[string]any)["readinessProbe"] == nil {
+		out["minReadySeconds"] = int64(untested)
+	}
 }
 
 // job runs to completion; a changed one is another job.
