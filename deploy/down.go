@@ -66,11 +66,18 @@ type Remover struct {
 	mirror *cluster.Mirror
 }
 
-// Begin follows the pods, which have to be gone before a service is.
+// Begin follows what has to be gone before a service is: its pods, and what somebody may hold.
 func (r *Remover) Begin(ctx context.Context) (err error) {
 	kinds := []manifest.Kind{cluster.Pod}
 	if r.Plan.Count(planner.RemoveVolume) > 0 {
 		kinds = append(kinds, manifest.VolumeClaim)
+	}
+	for _, w := range r.Plan.work {
+		for _, o := range w.remove {
+			if kind, known := manifest.KindOf(groupKind(o)); known && len(o.GetFinalizers()) > 0 && !slices.Contains(kinds, kind) {
+				kinds = append(kinds, kind)
+			}
+		}
 	}
 	r.mirror, err = r.Client.Follow(ctx, kinds, manifest.LabelProject+"="+manifest.LabelValue(r.Plan.Project))
 	return err
@@ -85,7 +92,7 @@ func (r *Remover) Execute(ctx context.Context, step *planner.Step, note func(pla
 			errs = append(errs, r.Client.Remove(ctx, kind, o.GetName(), string(o.GetUID())))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := joined(errs); err != nil {
 		return planner.Result{}, err
 	}
 	waiting, cancel := ctx, context.CancelFunc(func() {})
@@ -110,7 +117,8 @@ func (r *Remover) Execute(ctx context.Context, step *planner.Step, note func(pla
 	}
 }
 
-// left are the pods of a service, or the claim, that are there still; in the end the pods of all, also of what a down before has removed.
+// left are the pods of a service, or the claim, that are there still, and what a finalizer holds; in the end the pods of all, also of what a
+// down before has removed.
 func (r *Remover) left(step *planner.Step) []*cluster.Live {
 	var left []*cluster.Live
 	switch {
@@ -125,6 +133,11 @@ func (r *Remover) left(step *planner.Step) []*cluster.Live {
 			}
 		}
 	}
+	for _, o := range r.Plan.work[step.ID].remove {
+		if kind, known := manifest.KindOf(groupKind(o)); known && len(o.GetFinalizers()) > 0 && kind != manifest.VolumeClaim {
+			left = append(left, slices.DeleteFunc(r.mirror.Objects(kind, nil), func(live *cluster.Live) bool { return live.GetUID() != o.GetUID() })...)
+		}
+	}
 	slices.SortFunc(left, func(a, b *cluster.Live) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return left
 }
@@ -133,7 +146,7 @@ func (r *Remover) left(step *planner.Step) []*cluster.Live {
 func (r *Remover) still(ctx context.Context, left []*cluster.Live) error {
 	var list []string
 	for _, o := range left {
-		text := strings.ToLower(o.GetKind()) + " " + o.GetName()
+		text := titleOf(o)
 		if why := r.keeps(ctx, o); why != "" {
 			text += " (" + why + ")"
 		}

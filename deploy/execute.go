@@ -51,7 +51,13 @@ func (e *Executor) Begin(ctx context.Context) error {
 		return err
 	}
 	if slices.ContainsFunc(e.Plan.Steps, func(s *planner.Step) bool { return s.Action == planner.Await || s.Action == planner.Rollback }) {
-		mirror, err := Follow(ctx, e.Client, e.Plan.Project)
+		kinds := kindsOf(e.Plan.set, nil)
+		for _, live := range e.Plan.Observed.Objects { // one may be rolled back to
+			if kind, known := manifest.KindOf(groupKind(live)); known {
+				kinds = append(kinds, kind)
+			}
+		}
+		mirror, err := follow(ctx, e.Client, e.Plan.Project, kinds)
 		if err != nil {
 			return err
 		}
@@ -60,10 +66,23 @@ func (e *Executor) Begin(ctx context.Context) error {
 	return nil
 }
 
-// Follow mirrors what tells how the services of a project are.
-func Follow(ctx context.Context, c *cluster.Client, project string) (*cluster.Mirror, error) {
-	kinds := []manifest.Kind{cluster.Pod, cluster.ReplicaSet, manifest.Deployment, manifest.StatefulSet, manifest.DaemonSet, manifest.Job}
-	return c.Follow(ctx, kinds, manifest.LabelProject+"="+manifest.LabelValue(project))
+// Follow mirrors what tells how the services are that were deployed last.
+func Follow(ctx context.Context, c *cluster.Client, o *Observed) (*cluster.Mirror, error) {
+	return follow(ctx, c, o.Project, o.kindsBefore())
+}
+
+// follow mirrors the workloads of a project, of those kinds that it has, and their pods: no right is needed for others.
+func follow(ctx context.Context, c *cluster.Client, project string, kinds []manifest.Kind) (*cluster.Mirror, error) {
+	followed := []manifest.Kind{cluster.Pod}
+	for _, kind := range []manifest.Kind{manifest.Deployment, manifest.StatefulSet, manifest.DaemonSet, manifest.Job} {
+		if slices.Contains(kinds, kind) {
+			followed = append(followed, kind)
+		}
+	}
+	if slices.Contains(kinds, manifest.Deployment) { // by which it has its pods
+		followed = append(followed, cluster.ReplicaSet)
+	}
+	return c.Follow(ctx, followed, manifest.LabelProject+"="+manifest.LabelValue(project))
 }
 
 // End writes down how the revision ended. One that came to nothing, for an image could not be made, is none: nobody wants it back, and what
@@ -235,6 +254,9 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, 
 		}
 		live, err = e.Client.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{Force: force})
 	}
+	if _, had := e.Plan.Observed.Objects[o.ID()]; err == nil && !had && e.Plan.options.Adopt {
+		err = e.Client.Own(ctx, o.Kind, live)
+	}
 	if err != nil {
 		return placed(err, e.Plan.set, e.Plan.places)
 	}
@@ -255,7 +277,7 @@ func (e *Executor) mayApply(ctx context.Context, o *manifest.Object) error {
 			return fmt.Errorf("%s %s exists and is not of this project: --adopt takes it over", strings.ToLower(o.Kind.Kind), o.Name)
 		}
 	} else if has && live.GetDeletionTimestamp() != nil {
-		return fmt.Errorf("%s %s is being removed: try again when it is gone", strings.ToLower(o.Kind.Kind), o.Name)
+		return errors.New(leaving(live))
 	}
 	return nil
 }
@@ -364,7 +386,7 @@ func (e *Executor) remove(ctx context.Context, objects []*cluster.Live) error {
 		}
 		errs = append(errs, e.Client.Remove(ctx, kind, o.GetName(), string(o.GetUID())))
 	}
-	return errors.Join(errs...)
+	return joined(errs)
 }
 
 // wanted are the IDs of the objects of the document as it is by now.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/orlop/orlop/deploy/cluster"
 	"github.com/orlop/orlop/deploy/fields"
@@ -72,6 +73,10 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 				})
 				continue
 			}
+			if live.GetDeletionTimestamp() != nil { // it would go on to vanish, whatever is applied
+				s.changed, s.failure = true, leaving(live)
+				continue
+			}
 			if o.Kind == manifest.Job && hasFailed(live) { // it is run again
 				s.changed, s.template = true, true
 				continue
@@ -113,6 +118,20 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 		}
 	}
 	return states, err
+}
+
+// leaving says that an object is being removed, and what keeps it.
+func leaving(live *cluster.Live) string {
+	text := titleOf(live) + " is being removed"
+	switch finalizers := live.GetFinalizers(); {
+	case slices.Contains(finalizers, protection):
+		text += " as soon as no pod has it, with all data"
+	case slices.Contains(finalizers, metav1.FinalizerDeleteDependents):
+		text += ", its pods first"
+	case len(finalizers) > 0:
+		text += ", held by the finalizer " + strings.Join(finalizers, ", ")
+	}
+	return text + ": try again when it is gone"
 }
 
 // lookForExternal warns of what services that change mount, and that is to be there and is not: their pods wait for it. Who may not look is

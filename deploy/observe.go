@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -59,7 +60,7 @@ type Observed struct {
 	Project   string
 	Revisions []*Revision              // oldest first
 	Objects   map[string]*cluster.Live // by their IDs, see manifest.Object
-	Parent    *cluster.Live            // of the ApplySet; nil: nothing was deployed
+	Parent    *cluster.Live            // of the ApplySet; nil: nothing was deployed, or somebody has removed it
 	number    int                      // the highest of a revision
 }
 
@@ -96,14 +97,22 @@ func Observe(ctx context.Context, c *cluster.Client, project string, set *manife
 	}
 	slices.SortFunc(o.Revisions, func(a, b *Revision) int { return cmp.Compare(a.Number, b.Number) })
 	kinds := kindsOf(set, o.Parent)
+	known := kinds
+	if o.Parent == nil { // what is of the project has its label all the same: whatever the user may see is looked at
+		kinds, known = manifest.Kinds(), o.kindsBefore()
+	}
 	found := make([][]cluster.Live, len(kinds))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, kind := range kinds {
-		if kind == manifest.Secret || o.Parent == nil {
-			continue // those are known; where nothing was deployed there is nothing
+		if kind == manifest.Secret {
+			continue // those are known
 		}
 		group.Go(func() (err error) {
 			found[i], err = c.List(ctx, kind, labelPartOf+"="+id)
+			var missing *cluster.Missing
+			if errors.As(err, &missing) && !slices.Contains(known, kind) {
+				return nil
+			}
 			return err
 		})
 	}
@@ -134,6 +143,16 @@ func kindsOf(set *manifest.Set, parent *cluster.Live) []manifest.Kind {
 		}
 	}
 	return slices.DeleteFunc(manifest.Kinds(), func(k manifest.Kind) bool { return !names[k.GroupKind()] })
+}
+
+// kindsBefore are those that the newest revision has.
+func (o *Observed) kindsBefore() []manifest.Kind {
+	last := o.Last()
+	if last == nil {
+		return nil
+	}
+	set, _ := last.Document.Set(nil)
+	return kindsOf(set, nil)
 }
 
 func readRevision(s *cluster.Live) (*Revision, error) {

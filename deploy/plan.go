@@ -58,7 +58,7 @@ type work struct {
 	failures []string           // why it can't be carried out
 	makes    string             // of a build or push: see Image
 	remade   bool               // an image of it is made first
-	stops    []*cluster.Live    // workloads of other kinds that have the volume, and go before this one comes
+	stops    []*cluster.Live    // workloads that go before this one comes: see Plan.stopped
 	makers   [][]string         // of what is there and several services use: the steps that each of them needs the image of
 }
 
@@ -128,12 +128,13 @@ func (p *Plan) made(r *manifest.Resource) []string {
 // resource adds the step of a resource, if it is to change.
 func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places spec.Places) {
 	w := &work{resource: r, changed: map[string]bool{}}
-	isNew, isReplaced := true, false
+	isNew, isReplaced, isFound := true, false, false
 	var found []fields.Drift
 	var failures, missing []string
 	for _, o := range r.Objects {
 		s := states[o.ID()]
 		isNew = isNew && s.live == nil
+		isFound = isFound || s.live != nil && p.Observed.Objects[o.ID()] == nil
 		if s.failure != "" {
 			failures = append(failures, s.failure)
 		}
@@ -175,6 +176,9 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 		if r.OneShot && r.Kind == manifest.OfService && was != nil {
 			isNew = false
 		}
+		if len(w.stops) > 0 && was == nil {
+			s.Reasons = []planner.Reason{{Text: titleOf(w.stops[0]) + " is stopped first: the volume is of one pod at a time"}}
+		}
 		if was != nil && was.GetKind() != r.Workload.Kind.Kind { // its pods are another object's from here on
 			isNew, isReplaced = false, true
 			r.Rolls = fmt.Sprintf("a %s in place of a %s", r.Workload.Kind.Kind, was.GetKind())
@@ -182,14 +186,26 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 				r.Rolls += ", which is stopped first: its volume is of one pod at a time"
 			}
 		}
+		if r.OneShot && len(w.stops) > 0 && was != nil && was.GetKind() == r.Workload.Kind.Kind {
+			r.Rolls = "a new job; the one that runs is stopped first"
+		}
 		if !isNew && (isReplaced || w.remade || r.OneShot && w.changed[r.Workload.ID()]) {
 			s.Action, s.Note = planner.Replace, r.Rolls
 		}
 		s.Needs = append(s.Needs, makers...)
 	}
 	s.ID = string(s.Action) + " " + s.Resource
+	if len(failures) > 0 && s.Action == planner.Update && s.Note == "" {
+		s.Note = "is refused"
+	}
 	if !isNew {
 		s.Reasons = p.reasons(r, found, missing, places)
+		switch { // failures tell why it is in the plan
+		case len(s.Reasons) == 0 && len(failures) == 0 && isFound:
+			s.Reasons = []planner.Reason{{Text: "it is there, and taken over"}}
+		case len(s.Reasons) == 0 && len(failures) == 0:
+			s.Reasons = []planner.Reason{{Text: "it is written otherwise than it was"}}
+		}
 	}
 	p.Warnings = append(p.Warnings, failures...)
 	w.failures = failures
@@ -245,9 +261,6 @@ func (p *Plan) reasons(r *manifest.Resource, found []fields.Drift, missing []str
 	if len(out) == 0 && len(missing) > 0 {
 		out = append(out, planner.Reason{Text: "not there: " + strings.Join(missing, ", ")})
 	}
-	if len(out) == 0 {
-		out = append(out, planner.Reason{Text: "it is written otherwise than it was"})
-	}
 	return out
 }
 
@@ -279,7 +292,8 @@ func (p *Plan) liveOf(r *manifest.Resource) *cluster.Live {
 	if r.Workload == nil {
 		return p.Observed.Objects[r.Objects[0].ID()]
 	}
-	if stopped := p.stopped(r); len(stopped) > 0 {
+	label := fields.At(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService})
+	if stopped := p.stopped(r); len(stopped) > 0 && stopped[0].GetLabels()[manifest.LabelService] == label {
 		return stopped[0]
 	}
 	if live := p.Observed.Objects[r.Workload.ID()]; live != nil {
@@ -303,15 +317,45 @@ func (p *Plan) workloadsOf(r *manifest.Resource) []*cluster.Live {
 	return out
 }
 
-// stopped are the workloads of a service that are of another kind than it has now, and have a volume of it that one pod has at a time. A Job
-// that has ended has it no more.
+// stopped are the workloads that are to go before a service comes: another Job of it that runs, and of those that have a volume of it that one
+// pod has at a time, its own of another kind than it has now, and before it comes those of services that are no more, as of one that had another
+// name. A Job that has ended has it no more.
 func (p *Plan) stopped(r *manifest.Resource) []*cluster.Live {
 	if r.Workload == nil {
 		return nil
 	}
-	return slices.DeleteFunc(p.workloadsOf(r), func(live *cluster.Live) bool {
-		return live.GetKind() == r.Workload.Kind.Kind || hasCondition(live, "Failed", "Complete") || !p.hasClaimOf(r, live)
-	})
+	var all, jobs []*cluster.Live
+	for _, live := range p.workloadsOf(r) {
+		switch {
+		case live.GetKind() != r.Workload.Kind.Kind:
+			all = append(all, live)
+		case r.OneShot && live.GetName() != r.Workload.Name && !hasCondition(live, "Failed", "Complete"):
+			jobs = append(jobs, live)
+		}
+	}
+	if p.Observed.Objects[r.Workload.ID()] == nil {
+		all = append(all, p.former()...)
+	}
+	return append(jobs, slices.DeleteFunc(all, func(live *cluster.Live) bool {
+		return hasCondition(live, "Failed", "Complete") || !p.hasClaimOf(r, live)
+	})...)
+}
+
+// former are the workloads that are there of services that are no more.
+func (p *Plan) former() []*cluster.Live {
+	services := map[any]bool{}
+	for _, r := range p.set.Resources {
+		if r.Workload != nil {
+			services[fields.At(r.Workload.Body, []string{"metadata", "labels", manifest.LabelService})] = true
+		}
+	}
+	var out []*cluster.Live
+	for _, id := range sortedKeys(p.Observed.Objects) {
+		if live := p.Observed.Objects[id]; isWorkload(live.GetKind()) && !services[live.GetLabels()[manifest.LabelService]] {
+			out = append(out, live)
+		}
+	}
+	return out
 }
 
 // hasClaimOf says that a workload is to have a claim that one pod has at a time, and another has it.
@@ -588,11 +632,15 @@ func (p *Plan) removals(set *manifest.Set) {
 			all = append(all, s.ID)
 		}
 	}
+	absent, needless := "no longer in the stack file", "nothing of the stack file needs them"
+	if p.options.Note != "" {
+		absent, needless = "not in that revision", "nothing of that revision needs them"
+	}
 	for _, service := range slices.Sorted(maps.Keys(gone)) {
-		s := &planner.Step{Action: planner.Remove, Resource: service, Needs: slices.Clone(all), Reasons: []planner.Reason{{Text: "no longer in the stack file"}}}
+		s := &planner.Step{Action: planner.Remove, Resource: service, Needs: slices.Clone(all), Reasons: []planner.Reason{{Text: absent}}}
 		if service == "" {
 			s.Resource = "former objects"
-			s.Reasons = []planner.Reason{{Text: listed(gone[""]) + ": nothing of the stack file needs them"}}
+			s.Reasons = []planner.Reason{{Text: listed(gone[""]) + ": " + needless}}
 		}
 		s.ID = "remove " + s.Resource
 		p.work[s.ID] = &work{remove: gone[service]}

@@ -12,9 +12,14 @@ import (
 
 // workloadOf is a workload of the service db, with a claim.
 func workloadOf(kind, claim string, conditions ...any) *cluster.Live {
+	return workloadNamed("db", kind, claim, conditions...)
+}
+
+// workloadNamed is one of a service.
+func workloadNamed(name, kind, claim string, conditions ...any) *cluster.Live {
 	return &cluster.Live{Object: map[string]any{
 		"apiVersion": "apps/v1", "kind": kind,
-		"metadata": map[string]any{"name": "db", "uid": kind, "labels": map[string]any{manifest.LabelService: "db"}},
+		"metadata": map[string]any{"name": name, "uid": kind, "labels": map[string]any{manifest.LabelService: name}},
 		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"volumes": []any{
 			map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": claim}},
 		}}}},
@@ -57,6 +62,9 @@ func TestAllWorkloadsOfOtherKindsThatHaveTheVolumeAreStopped(t *testing.T) {
 		"two others":                     {[]*cluster.Live{workloadOf("DaemonSet", claim), workloadOf("StatefulSet", claim)}, "DaemonSet StatefulSet ", "DaemonSet"},
 		"another with another volume":    {[]*cluster.Live{workloadOf("StatefulSet", "mine")}, "", "StatefulSet"},
 		"the same beside its own":        {[]*cluster.Live{workloadOf("StatefulSet", "mine"), workloadOf("Deployment", claim)}, "", "Deployment"},
+		"of its former name":             {[]*cluster.Live{workloadNamed("base", "StatefulSet", claim)}, "StatefulSet ", ""},
+		"a former one beside its own":    {[]*cluster.Live{workloadOf("Deployment", claim), workloadNamed("base", "StatefulSet", claim)}, "", "Deployment"},
+		"a former one of another volume": {[]*cluster.Live{workloadNamed("base", "StatefulSet", "mine")}, "", ""},
 		"a job that goes on":             {[]*cluster.Live{workloadOf("Job", claim)}, "Job ", "Job"},
 		"a job that has ended":           {[]*cluster.Live{workloadOf("Job", claim, map[string]any{"type": "Complete", "status": "True"})}, "", "Job"},
 		"a job that has not failed, yet": {[]*cluster.Live{workloadOf("Job", claim, map[string]any{"type": "Failed", "status": "False"})}, "Job ", "Job"},
@@ -74,6 +82,40 @@ func TestAllWorkloadsOfOtherKindsThatHaveTheVolumeAreStopped(t *testing.T) {
 		}
 		if stopped != c.stopped || of != c.of {
 			t.Errorf("%s: %q are stopped and it was a %q, want %q and %q", name, stopped, of, c.stopped, c.of)
+		}
+	}
+}
+
+// TestAJobThatRunsIsStoppedForTheNext where that is another one: two migrations at once are none.
+func TestAJobThatRunsIsStoppedForTheNext(t *testing.T) {
+	p := &spec.Project{Name: "shop", Services: map[string]*spec.Service{"db": {Name: "db", Image: "r/db@sha256:1", Deploy: &spec.Deploy{Mode: spec.DeployReplicatedJob}}}}
+	set, _ := NewDocument(p, nil).Set(nil)
+	var db *manifest.Resource
+	for _, r := range set.Resources {
+		if r.Workload != nil {
+			db = r
+		}
+	}
+	if db == nil || !db.OneShot {
+		t.Fatal("it is no job")
+	}
+	named := func(name string, conditions ...any) *cluster.Live {
+		live := workloadOf("Job", "", conditions...)
+		live.SetName(name)
+		return live
+	}
+	for name, c := range map[string]struct {
+		live *cluster.Live
+		want int
+	}{
+		"the same":                   {named(db.Workload.Name), 0},
+		"another that runs":          {named("db-1"), 1},
+		"another that has completed": {named("db-1", map[string]any{"type": "Complete", "status": "True"}), 0},
+		"another that has failed":    {named("db-1", map[string]any{"type": "Failed", "status": "True"}), 0},
+	} {
+		plan := &Plan{set: set, Observed: &Observed{Objects: map[string]*cluster.Live{idOf(c.live): c.live}}}
+		if got := plan.stopped(db); len(got) != c.want {
+			t.Errorf("%s: %d are stopped, want %d", name, len(got), c.want)
 		}
 	}
 }

@@ -29,13 +29,14 @@ func (e *Executor) try(ctx context.Context, o *manifest.Object) error {
 
 // replace applies a workload in place of others, which are stopped before. If the cluster does not take it, they come back.
 func (e *Executor) replace(ctx context.Context, old []*cluster.Live, o *manifest.Object, note func(planner.Event)) error {
+	old = slices.DeleteFunc(slices.Clone(old), func(live *cluster.Live) bool { return idOf(live) == o.ID() }) // a Job whose image is as it was, after all
 	for _, live := range old {
 		if err := e.stop(ctx, live, note); err != nil {
 			return err
 		}
 	}
 	err := e.apply(ctx, o, e.Plan.Number, note)
-	if err == nil || !cluster.IsAnswer(err) {
+	if err == nil || !cluster.IsAnswer(err) || len(old) == 0 {
 		return err
 	}
 	// Two must not have the volume: it may have been taken by a request whose answer was lost, or be there as it was before.
@@ -101,7 +102,7 @@ func (e *Executor) stop(ctx context.Context, live *cluster.Live, note func(plann
 			return nil
 		}
 		if err := mirror.Wait(ctx, changed, 0); errors.Is(err, errLate) {
-			return fmt.Errorf("pod %s of the %s is still there after %v, and has the volume: try again when it is gone", left[0].GetName(), titleOf(live), e.Timeout)
+			return fmt.Errorf("pod %s of the %s is still there after %v: try again when it is gone", left[0].GetName(), titleOf(live), e.Timeout)
 		} else if err != nil {
 			return err
 		}

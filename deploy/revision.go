@@ -21,6 +21,9 @@ func (e *Executor) claim(ctx context.Context) error {
 	for _, k := range kindsOf(e.setOf(), e.Plan.Observed.Parent) {
 		names[k.GroupKind()] = true
 	}
+	for _, live := range e.Plan.Observed.Objects {
+		names[groupKind(live)] = true
+	}
 	var list []string
 	for name := range names {
 		list = append(list, name)

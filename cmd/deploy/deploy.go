@@ -135,6 +135,9 @@ func with(c *cobra.Command, inv *cli.Invocation, f func(context.Context, *cli.In
 			return err
 		}
 	}
+	if most, err := c.Flags().GetDuration("timeout"); err == nil && most < 0 {
+		return fmt.Errorf("--timeout is %v: it must be a time, or 0 for no end", most)
+	}
 	ctx, cancel := inv.Interruptible(c.Context())
 	defer cancel()
 	return f(ctx, inv)

@@ -84,7 +84,7 @@ func remove(ctx context.Context, inv *cli.Invocation, r *core.Remover, words dis
 		}
 	}
 	return show(ctx, inv, r.Client, plan, words, len(plan.Steps), nil, func(emit func(planner.Event)) error {
-		if plan.Observed.Parent == nil {
+		if plan.IsEmpty() && plan.Observed.Parent == nil {
 			return nil
 		}
 		if err := r.Begin(ctx); err != nil {

@@ -61,7 +61,7 @@ func status(ctx context.Context, inv *cli.Invocation, p place, named []string, f
 	if err != nil {
 		return err
 	}
-	mirror, err := core.Follow(ctx, client, observed.Project)
+	mirror, err := core.Follow(ctx, client, observed)
 	if err != nil {
 		return err
 	}
@@ -134,10 +134,15 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 		return err
 	}
 	for _, r := range rows {
-		if r.State.Failure == "" {
+		state := r.State
+		switch {
+		case state.Failure != "":
+		case last.State == core.StateFailed && !state.Done && state.Text != "": // it may be what that failed for
+			state.Failure = state.Text
+		default:
 			continue
 		}
-		explained := core.Explain(ctx, client, r.Name, r.State)
+		explained := core.Explain(ctx, client, r.Name, state)
 		fmt.Fprintf(inv.Stdout, "\n %s: %s\n", r.Service, display.Printable(spec.ShortDigests(explained.Error())))
 		if with, is := explained.(*core.NotReady); is {
 			for _, line := range with.Shown {

@@ -63,7 +63,7 @@ func keep(ctx context.Context, inv *cli.Invocation, w what, flags watch.Flags) e
 			return err
 		}
 	}
-	mirror, err := core.Follow(ctx, d.cluster, d.project.Name)
+	mirror, err := d.cluster.Follow(ctx, []manifest.Kind{cluster.Pod}, manifest.LabelProject+"="+manifest.LabelValue(d.project.Name))
 	if err != nil {
 		return err
 	}

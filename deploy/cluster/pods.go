@@ -42,3 +42,20 @@ func (c *Client) Running(ctx context.Context, pod, container string) (string, er
 	}
 	return container, nil
 }
+
+// runs says that a container of a pod runs, as far as the API server knows.
+func (c *Client) runs(ctx context.Context, pod, container string) bool {
+	object, err := c.Get(ctx, Pod, pod)
+	if err != nil || object == nil {
+		return false
+	}
+	inits, _, _ := unstructured.NestedSlice(object.Object, "status", "initContainerStatuses")
+	mains, _, _ := unstructured.NestedSlice(object.Object, "status", "containerStatuses")
+	for _, item := range slices.Concat(inits, mains) {
+		if of, _ := item.(map[string]any); of["name"] == container {
+			_, is, _ := unstructured.NestedMap(of, "state", "running")
+			return is
+		}
+	}
+	return false
+}

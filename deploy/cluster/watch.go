@@ -225,9 +225,10 @@ func (c *Client) rest() (*rest.RESTClient, error) {
 	return rest.RESTClientFor(&config)
 }
 
-// LastLines are the last lines that a container printed, also those of the one before, if it was started again.
+// LastLines are the last lines that a container printed: of the one before, where that was started again and runs by now.
 func (c *Client) LastLines(ctx context.Context, pod, container string, n int) []string {
-	for _, previous := range []bool{true, false} {
+	isAgain := c.runs(ctx, pod, container)
+	for _, previous := range []bool{isAgain, !isAgain} {
 		body, err := c.Logs(ctx, pod, container, LogOptions{Previous: previous, Tail: n})
 		if err != nil {
 			continue
@@ -238,11 +239,16 @@ func (c *Client) LastLines(ctx context.Context, pod, container string, n int) []
 			lines = append(lines, scanner.Text())
 		}
 		body.Close()
-		if len(lines) > 0 {
+		if len(lines) > 0 && !isLost(lines) {
 			return lines
 		}
 	}
 	return nil
+}
+
+// isLost says that a kubelet says, in place of a log, that it has it no more.
+func isLost(lines []string) bool {
+	return len(lines) == 1 && (strings.HasPrefix(lines[0], "unable to retrieve container logs for ") || strings.HasPrefix(lines[0], "failed to try resolving symlinks in path "))
 }
 
 // Warning is what the cluster has to complain of.

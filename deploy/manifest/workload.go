@@ -163,18 +163,14 @@ func (w *workload) deployment(template map[string]any) (map[string]any, string) 
 	out := map[string]any{"selector": map[string]any{"matchLabels": w.selector(w.name)}, "replicas": int64(w.service.Replicas()), "template": template, "revisionHistoryLimit": int64(2)}
 	surge, unavailable, rolls := int64(1), int64(0), "rolling, one at a time"
 	if u := w.service.Update(); u != nil {
-		batch := int64(u.Batch(w.service.Replicas()))
-		if u.StartsFirst() {
+		w.updates(u)
+		if batch := int64(u.Batch(w.service.Replicas())); u.StartsFirst() {
 			surge, unavailable = batch, 0
-		} else {
+		} else if u.Order != "" || u.Parallelism != nil {
 			surge, unavailable = 0, batch
 		}
-		if batch > 1 {
+		if batch := surge + unavailable; batch > 1 {
 			rolls = fmt.Sprintf("rolling, %d at a time", batch)
-		}
-		w.updates(u)
-		if u.Monitor > 0 {
-			out["minReadySeconds"] = seconds(u.Monitor)
 		}
 	}
 	if w.service.NetworkMode == "host" && surge > 0 { // no two pods on a node have its ports
@@ -183,6 +179,7 @@ func (w *workload) deployment(template map[string]any) (map[string]any, string) 
 			w.warn(w.path+".deploy.update_config.order", "a pod on the network of a node is stopped before another has its ports", "")
 		}
 	}
+	w.settle(out)
 	if most := w.deadline(template); most > ownDeadline {
 		out["progressDeadlineSeconds"] = most
 	}
@@ -248,10 +245,8 @@ func (w *workload) statefulSet(template map[string]any) (map[string]any, string)
 		if u.StartsFirst() {
 			w.warn(w.path+".deploy.update_config.order", "a pod with a volume is stopped before another has it", "")
 		}
-		if u.Monitor > 0 {
-			out["minReadySeconds"] = seconds(u.Monitor)
-		}
 	}
+	w.settle(out)
 	if w.service.Replicas() == 1 {
 		return out, "restart of " + shortened(w.names[w.name], maxRevised) + "-0"
 	}
@@ -263,14 +258,12 @@ func (w *workload) daemonSet(template map[string]any) (map[string]any, string) {
 		"selector": map[string]any{"matchLabels": w.selector(w.name)}, "template": template, "revisionHistoryLimit": int64(2),
 		"updateStrategy": map[string]any{"type": "RollingUpdate"},
 	}
+	w.settle(out)
 	u := w.service.Update()
 	if u == nil {
 		return out, "restart, one node at a time"
 	}
 	w.updates(u)
-	if u.Monitor > 0 {
-		out["minReadySeconds"] = seconds(u.Monitor)
-	}
 	batch := int64(1)
 	if u.Parallelism != nil && *u.Parallelism > 0 {
 		batch = int64(*u.Parallelism)
@@ -284,6 +277,20 @@ func (w *workload) daemonSet(template map[string]any) (map[string]any, string) {
 		return out, rolls + fmt.Sprintf("%d nodes at a time", batch)
 	}
 	return out, rolls + "one node at a time"
+}
+
+// untested is how many seconds a pod has to go on that has no check until it counts, and another goes for it: it is ready as soon as its
+// container runs, also where that ends at once, and its kubelet takes a second or two to see that.
+const untested = 3
+
+// settle says how long a pod has to be ready until the next is replaced: as monitor says.
+func (w *workload) settle(out map[string]any) {
+	containers := out["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any)
+	if u := w.service.Update(); u != nil && u.Monitor > 0 {
+		out["minReadySeconds"] = seconds(u.Monitor)
+	} else if containers[0].(map[string]any)["readinessProbe"] == nil {
+		out["minReadySeconds"] = int64(untested)
+	}
 }
 
 // job runs to completion; a changed one is another job.

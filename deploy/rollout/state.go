@@ -67,6 +67,9 @@ func Look(s Seen, generation int64) State {
 		return st
 	}
 	st.Text = fmt.Sprintf("%d of %d ready", st.Ready, st.Wanted)
+	if st.Ready >= st.Wanted {
+		st.Text += rest(s.Workload, st.Wanted)
+	}
 	if s.Workload.GetKind() == "Job" {
 		st.Text = "runs"
 	}
@@ -75,7 +78,7 @@ func Look(s Seen, generation int64) State {
 	}
 	for _, pod := range pods {
 		why := lookAt(pod, s.Workload.GetKind() == "Job")
-		if why.failure == "" && why.text == "" {
+		if why.failure == "" && why.text == "" || why.isPast && st.Pod != "" {
 			continue
 		}
 		st.Pod, st.Inside, st.Killed = pod.GetName(), why.container, why.killed
@@ -99,6 +102,19 @@ func Look(s Seen, generation int64) State {
 		}
 	}
 	return st
+}
+
+// rest is what is to come of a workload whose pods are all ready.
+func rest(w *unstructured.Unstructured, wanted int) string {
+	long, _, _ := unstructured.NestedInt64(w.Object, "spec", "minReadySeconds")
+	available, _, _ := unstructured.NestedInt64(w.Object, "status", "availableReplicas")
+	if w.GetKind() == "DaemonSet" {
+		available, _, _ = unstructured.NestedInt64(w.Object, "status", "numberAvailable")
+	}
+	if long > 0 && int(available) < wanted {
+		return fmt.Sprintf(", to go on for %ds", long)
+	}
+	return ", and those before are not gone"
 }
 
 // isObserved says that the workload's controller has seen it as it is: until then, what is said of its pods is about those before.
@@ -250,6 +266,7 @@ type finding struct {
 	killed    string // see State
 	failure   string
 	text      string
+	isPast    bool // it runs by now, and nothing but its past speaks against it
 }
 
 // Reasons for which a container will not start, in plain words.
@@ -265,6 +282,7 @@ func lookAt(pod *unstructured.Unstructured, isJob bool) finding {
 	}
 	inits, _, _ := unstructured.NestedSlice(pod.Object, "status", "initContainerStatuses")
 	mains, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
+	var past finding
 	for i, item := range slices.Concat(inits, mains) {
 		c, _ := item.(map[string]any)
 		name, _ := c["name"].(string)
@@ -276,13 +294,13 @@ func lookAt(pod *unstructured.Unstructured, isJob bool) finding {
 			}
 			return finding{container: name, failure: join(words, Plain(waiting["message"]))}
 		}
-		if end, has := last(c); has && !isJob && restarts >= restartsUntilFailed && waiting["reason"] == "CrashLoopBackOff" {
+		ended, _, _ := unstructured.NestedMap(c, "state", "terminated")
+		hasEnded := ended != nil && (i >= len(inits) || asInt(ended["exitCode"]) != 0) // a first container is to end, well
+		if end, has := last(c); has && !isJob && restarts >= restartsUntilFailed && (hasEnded || waiting["reason"] == "CrashLoopBackOff") {
 			return finding{container: name, killed: end.killed(), failure: end.String() + fmt.Sprintf(", %d times", restarts+1)}
 		} else if has && waiting["reason"] != "" {
 			return finding{container: name, killed: end.killed(), text: end.String() + ", starts again"}
-		}
-		if ended, is, _ := unstructured.NestedMap(c, "state", "terminated"); is && ended != nil && i >= len(inits) && !isJob {
-			end, _ := last(c)
+		} else if hasEnded && !isJob {
 			return finding{container: name, killed: end.killed(), text: end.String()}
 		}
 		if reason := waiting["reason"]; reason == "ContainerCreating" || reason == "PodInitializing" {
@@ -292,6 +310,9 @@ func lookAt(pod *unstructured.Unstructured, isJob bool) finding {
 			if running, has, _ := unstructured.NestedMap(c, "state", "running"); has && running != nil {
 				return finding{container: name, text: "waits for what it depends on"}
 			}
+		}
+		if end, has := last(c); has && end.code != 0 && i >= len(inits) && !isJob {
+			past = finding{container: name, killed: end.killed(), text: end.String() + ", started again", isPast: true}
 		}
 		if started, has := c["started"].(bool); has && i >= len(inits) {
 			if isReady, _ := c["ready"].(bool); !isReady && waiting["reason"] == "" {
@@ -306,7 +327,7 @@ func lookAt(pod *unstructured.Unstructured, isJob bool) finding {
 			}
 		}
 	}
-	return finding{}
+	return past
 }
 
 func join(words, message string) string {

@@ -31,6 +31,11 @@ func pod(hash, conditions, container string) string {
 	return `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-` + hash + `","labels":{"pod-template-hash":"` + hash + `"}},"status":{"phase":"Running","conditions":[` + conditions + `],"containerStatuses":[` + container + `]}}`
 }
 
+// starting is a pod of the newest form whose own container waits for a first one.
+func starting(first string) string {
+	return strings.Replace(pod("new", "", `{"name":"web","state":{"waiting":{"reason":"PodInitializing"}}}`), `"containerStatuses"`, `"initContainerStatuses":[`+first+`],"containerStatuses"`, 1)
+}
+
 // evicted is a pod of the newest form that has ended, by which its node got room.
 func evicted(phase string) string {
 	text := pod("new", `{"type":"Ready","status":"False"}`, `{"name":"web","ready":false,"state":{"terminated":{"exitCode":137}}}`)
@@ -46,6 +51,7 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 	for name, c := range map[string]struct {
 		status     string
 		generation int64
+		long       int64 // minReadySeconds
 		pods       []string
 		done       bool
 		failure    string
@@ -65,10 +71,20 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		"rejected for now":              {status: rolling, generation: 2, pods: []string{rejected("a", "2", "OutOfcpu"), rejected("b", "1", "SysctlForbidden")}, text: "its node rejects it: no room for it"},
 		"rejected before":               {status: rolling, generation: 2, pods: []string{rejected("a", "1", "SysctlForbidden"), strings.Replace(pod("new", "", ""), `"name":"web-new"`, `"name":"web-new","creationTimestamp":"2026-11-30T10:00:09Z"`, 1)}, text: "0 of 1 ready"},
 		"rolling":                       {status: rolling, generation: 2, pods: []string{pod("old", `{"type":"Ready","status":"True"}`, "")}, text: "0 of 1 ready"},
+		"ready, and some before it":     {status: rolling, generation: 2, pods: []string{pod("old", `{"type":"Ready","status":"True"}`, ""), pod("new", `{"type":"Ready","status":"True"}`, "")}, text: "1 of 1 ready, and those before are not gone"},
+		"ready for a moment":            {status: strings.Replace(rolling, `"availableReplicas":1`, `"availableReplicas":0`, 1), generation: 2, long: 3, pods: []string{pod("new", `{"type":"Ready","status":"True"}`, "")}, text: "1 of 1 ready, to go on for 3s"},
+		"ready, and failed before":      {status: rolling, generation: 2, pods: []string{pod("new", `{"type":"Ready","status":"True"}`, `{"name":"web","ready":true,"started":true,"restartCount":1,"state":{"running":{}},"lastState":{"terminated":{"exitCode":4}}}`)}, text: "exited with code 4, started again"},
 		"an older pod's failure":        {status: rolling, generation: 2, pods: []string{pod("old", "", `{"name":"web","restartCount":9,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":1}}}`)}, text: "0 of 1 ready"},
 		"its image can't be pulled":     {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","state":{"waiting":{"reason":"ImagePullBackOff","message":"not found"}}}`)}, failure: "its image can't be pulled: not found"},
 		"it crashes again and again": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":2,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)},
 			failure: "exited with code 3, 3 times"},
+		"it has ended a third time, and is held back": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":2,"state":{"terminated":{"exitCode":3}},"lastState":{"terminated":{"exitCode":3}}}`)},
+			failure: "exited with code 3, 3 times"},
+		"what comes before it has failed": {status: rolling, generation: 2, pods: []string{starting(`{"name":"pre-start-1","restartCount":1,"state":{"terminated":{"exitCode":4}},"lastState":{"terminated":{"exitCode":4}}}`)}, text: "exited with code 4"},
+		"what comes before it fails again and again": {status: rolling, generation: 2, pods: []string{starting(`{"name":"pre-start-1","restartCount":2,"state":{"terminated":{"exitCode":4}},"lastState":{"terminated":{"exitCode":4}}}`)},
+			failure: "exited with code 4, 3 times"},
+		"what comes before it has ended well at last": {status: rolling, generation: 2, pods: []string{starting(`{"name":"pre-start-1","restartCount":2,"state":{"terminated":{"exitCode":0}},"lastState":{"terminated":{"exitCode":4}}}`)},
+			text: "its containers are not made yet"},
 		"it crashed once":               {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":1,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3}}}`)}, text: "exited with code 3, starts again"},
 		"out of memory":                 {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","restartCount":4,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}`)}, failure: "killed: it used more memory than it may, 5 times"},
 		"no node takes it":              {status: rolling, generation: 2, pods: []string{pod("new", `{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/1 nodes"}`, "")}, text: "no node takes it: 0/1 nodes"},
@@ -88,6 +104,9 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 			seen := Seen{
 				Workload:    object(t, strings.Replace(deployment, "STATUS", c.status, 1)),
 				ReplicaSets: []*unstructured.Unstructured{object(t, oldSet), object(t, newSet)},
+			}
+			if err := unstructured.SetNestedField(seen.Workload.Object, c.long, "spec", "minReadySeconds"); err != nil {
+				t.Fatal(err)
 			}
 			for _, p := range c.pods {
 				seen.Pods = append(seen.Pods, object(t, p))
