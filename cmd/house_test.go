@@ -148,7 +148,7 @@ func house() map[string][]string {
 		"cmd/vault":                {"api", "spec", "planner"},
 		"cmd/doctor":               append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/up":                   append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
-		"deploy/manifest":          {"spec"},
+		"deploy/manifest":          {"spec", "spec/cron"},
 		"deploy/cluster":           {"deploy/manifest", "spec"},
 		"deploy/rollout":           {},
 		"deploy/fields":            {},

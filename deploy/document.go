@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 
 	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/planner"
@@ -99,6 +100,20 @@ func (d *Document) withImages(images map[string]string) *Document {
 	out.Images = maps.Clone(d.Images)
 	maps.Copy(out.Images, images)
 	return &out
+}
+
+// largest names the largest file that the revision has, with its size.
+func (d *Document) largest() string {
+	var at string
+	for _, path := range slices.Sorted(maps.Keys(d.Files)) {
+		if at == "" || len(d.Files[path].Content) > len(d.Files[at].Content) {
+			at = path
+		}
+	}
+	if at == "" {
+		return "none"
+	}
+	return fmt.Sprintf("%s (%d KB)", at, len(d.Files[at].Content)>>10)
 }
 
 // maxNamed is how many files of a build a revision names.

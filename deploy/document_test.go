@@ -76,3 +76,10 @@ func TestARevisionKeepsFilesOfInitContainers(t *testing.T) {
 		t.Errorf("the reasons for another content are %v", why)
 	}
 }
+
+func TestTheLargestFileIsNamed(t *testing.T) {
+	d := &Document{Files: map[string]File{"configs.a": {Content: make([]byte, 2<<10)}, "secrets.b": {Content: make([]byte, 5<<10)}}}
+	if got := d.largest(); got != "secrets.b (5 KB)" {
+		t.Errorf("%s is the largest", got)
+	}
+}

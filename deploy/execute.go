@@ -304,7 +304,7 @@ func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note 
 	generation, uid := e.generations[resource.Workload.ID()], e.uids[resource.Workload.ID()]
 	e.mu.Unlock()
 	said := ""
-	var state rollout.State
+	var state, held rollout.State // held: what kept it up last
 	again := settling{}
 	for {
 		changed := e.mirror.Changed()
@@ -313,6 +313,9 @@ func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note 
 			seen = rollout.Seen{}
 		}
 		state = rollout.Look(seen, generation)
+		if state.Text != "" {
+			held = state
+		}
 		left := again.left(state, e.Now())
 		switch {
 		case state.Done && left <= 0:
@@ -325,8 +328,8 @@ func (e *Executor) await(ctx context.Context, resource *manifest.Resource, note 
 		}
 		err := e.mirror.Wait(ctx, changed, left)
 		if errors.Is(err, errLate) {
-			state.Failure = fmt.Sprintf("not ready after %v: %s", e.Timeout, state.Text)
-			return Explain(context.WithoutCancel(ctx), e.Client, resource.Workload.Name, state)
+			held.Failure = fmt.Sprintf("not ready after %v: %s", e.Timeout, held.Text)
+			return Explain(context.WithoutCancel(ctx), e.Client, resource.Workload.Name, held)
 		}
 		if err != nil {
 			return err

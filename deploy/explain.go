@@ -38,6 +38,9 @@ func Explain(ctx context.Context, c *cluster.Client, workload string, s rollout.
 			text = strings.Replace(text, s.Killed, killed, 1)
 		}
 	}
+	if strings.Contains(text, "exited with code 0") {
+		text += " (a service that is to end is a job: x-orlop: {kind: job})"
+	}
 	if s.Pod != "" {
 		where := s.Pod
 		if s.Inside != "" {

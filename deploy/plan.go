@@ -117,7 +117,7 @@ func (p *Plan) made(r *manifest.Resource) []string {
 	own := strings.TrimSuffix(path(r), scheduleSuffix(r))
 	var ids []string
 	for at, i := range p.options.Images {
-		if at == own || strings.HasPrefix(at, own+".pre_start[") {
+		if at == own || strings.HasPrefix(at, own+".pre_start[") || strings.HasPrefix(at, manifest.Mounted(own, "")) {
 			ids = append(ids, i.ID())
 		}
 	}

@@ -15,9 +15,6 @@ import (
 // maxRevisions is how many revisions are kept beside those that objects were applied by.
 const maxRevisions = 10
 
-// maxSecret is how many bytes a Secret may have.
-const maxSecret = 1 << 20
-
 // claim makes or widens the parent of the ApplySet: whatever is applied from here on can be found again.
 func (e *Executor) claim(ctx context.Context) error {
 	names := map[string]bool{}
@@ -86,8 +83,8 @@ func (e *Executor) writeRevision(ctx context.Context, state string) error {
 	if err != nil {
 		return err
 	}
-	if len(data) > maxSecret*3/4 {
-		return fmt.Errorf("the revision has %d KB, and a Secret may have 1 MB: make the files smaller that services mount", len(data)>>10)
+	if len(data) > manifest.MaxContent {
+		return fmt.Errorf("the revision has %d KB, and a Secret may have 1 MB: make the files smaller that services mount, of which %s is the largest", len(data)>>10, e.Plan.Document.largest())
 	}
 	notes := map[string]any{noteState: state, noteBy: e.Plan.options.By}
 	if e.Plan.options.Note != "" {

@@ -3,11 +3,13 @@ package deploy
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // building is one build of all images that are to be built; each step waits for its own.
@@ -66,7 +68,7 @@ func (b *building) wait(ctx context.Context, service string, note func(planner.E
 func (b *building) run(ctx context.Context) error {
 	i := b.images
 	request, err := i.Request(ctx, b.client, cli.Application{
-		Project: i.project, Anew: i.what.build, Timeout: -1,
+		Project: withWork(i.project), Anew: i.what.build, Timeout: -1,
 		Options: planner.Options{BuildOnly: true, Build: true, NoDeps: true, Services: i.toBuild},
 	})
 	if err != nil {
@@ -79,6 +81,17 @@ func (b *building) run(ctx context.Context) error {
 	}
 	_, err = cli.Follow(ctx, stream, request.Lend, b.tell)
 	return err
+}
+
+// withWork is the project in which the jobs that have a schedule are services, too: what builds knows services alone.
+func withWork(p *spec.Project) *spec.Project {
+	out := *p
+	out.Services, out.Jobs = maps.Clone(p.Services), maps.Clone(p.Jobs)
+	for name, job := range p.Work().Services {
+		out.Services[name] = job
+		delete(out.Jobs, name)
+	}
+	return &out
 }
 
 // tell hands an event on to the step that it is about.

@@ -3,6 +3,7 @@ package deploy
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,6 +23,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/remote"
 	core "github.com/orlop/orlop/deploy"
+	"github.com/orlop/orlop/deploy/manifest"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -103,10 +105,9 @@ func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revisi
 	var errs []error
 	for _, at := range slices.Sorted(maps.Keys(containers(i.project))) {
 		s, service := containers(i.project)[at], serviceOf(at)
-		maker := makers[i.project.ImageName(service)]
-		isOwn := s.Build != nil || s.Image == "" || s.Image == i.project.ImageName(service) && maker != ""
+		maker := makers[cmp.Or(s.Image, i.project.ImageName(service))]
 		switch {
-		case isOwn && maker != "":
+		case maker != "":
 			how, err := i.built(d, last, at, maker)
 			if err != nil {
 				errs = append(errs, err)
@@ -135,7 +136,7 @@ func (i *images) decide(ctx context.Context, d *core.Document, last *core.Revisi
 	return made, i.gate(ctx, d, last)
 }
 
-// containers are what has an image of its own, by its path in the stack file.
+// containers are what has an image of its own, by its path in the stack file; images that are mounted, too.
 func containers(p *spec.Project) map[string]*spec.Service {
 	out := map[string]*spec.Service{}
 	add := func(at string, s *spec.Service) {
@@ -143,6 +144,11 @@ func containers(p *spec.Project) map[string]*spec.Service {
 		for n, first := range s.PreStart {
 			if first.Image != "" {
 				out[fmt.Sprintf("%s.pre_start[%d]", at, n)] = first
+			}
+		}
+		for _, m := range manifest.Mounts(p, s) {
+			if m.Type == spec.MountImage {
+				out[manifest.Mounted(at, m.Source)] = &spec.Service{Image: m.Source, Platform: s.Platform}
 			}
 		}
 	}
@@ -157,7 +163,16 @@ func containers(p *spec.Project) map[string]*spec.Service {
 
 func serviceOf(at string) string {
 	at, _, _ = strings.Cut(at, ".pre_start[")
+	at, _, _ = strings.Cut(at, manifest.Mounted("", ""))
 	return strings.TrimPrefix(strings.TrimPrefix(at, "services."), "jobs.")
+}
+
+// keyOf is the key of the stack file that names an image.
+func keyOf(at string) string {
+	if own, _, isMounted := strings.Cut(at, manifest.Mounted("", "")); isMounted {
+		return own + ".volumes"
+	}
+	return at + ".image"
 }
 
 // makers are the services that build an image, by its name.
@@ -331,7 +346,7 @@ func (i *images) resolve(ctx context.Context, d *core.Document, last *core.Revis
 			}
 		}
 		if digests[name] == "" {
-			errs = append(errs, fmt.Errorf("%s.image (%s): which image %s is can't be found out: %s; --copy-images pushes one that is here to --registry", ask[name][0], at(i.project, ask[name][0]), name, failed[name]))
+			errs = append(errs, fmt.Errorf("%s (%s): which image %s is can't be found out: %s; --copy-images pushes one that is here to --registry", keyOf(ask[name][0]), at(i.project, keyOf(ask[name][0])), name, failed[name]))
 		}
 	}
 	return errors.Join(errs...)

@@ -234,7 +234,8 @@ func (l *logReader) begun(pod *cluster.Live) []string {
 			_, waits, _ := unstructured.NestedMap(c, "state", "waiting")
 			id := fmt.Sprint(pod.GetUID(), " ", name, " ", c["restartCount"]) // the next pod of a StatefulSet has the same name
 			_, ended, _ := unstructured.NestedMap(c, "lastState", "terminated")
-			if !ended && (waits || l.options.Previous) || l.read[id] || name == "gate" {
+			isGate := key == "initContainerStatuses" && (name == "gate" || name == "orlop-gate")
+			if !ended && (waits || l.options.Previous) || l.read[id] || isGate {
 				continue
 			}
 			l.read[id] = true

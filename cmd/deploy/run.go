@@ -70,10 +70,13 @@ func prepare(ctx context.Context, inv *cli.Invocation, w what) (*deployment, err
 func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) {
 	document := core.NewDocument(d.project, look)
 	document.Publish = d.what.publish
+	checks := document.Checks
+	document.Checks = nil // those of images are not known yet
 	set, found := document.Set(look)
 	if len(found.Errors()) > 0 {
 		return nil, d.complain(found)
 	}
+	document.Checks = checks
 	observed, err := core.Observe(ctx, d.cluster, d.project.Name, set, d.project.Places)
 	if err != nil {
 		return nil, err

@@ -74,9 +74,39 @@ func (w *workload) complainOf(path string, s *spec.Service) {
 	}
 }
 
+// complainOfJob refuses or warns of what a job with a schedule asks for and a CronJob has no equal of.
+func (w *workload) complainOfJob() {
+	s := w.service
+	if len(s.DependsOn) > 0 {
+		w.refuse(w.path+".depends_on", "a CronJob waits for no other job", "its command can run what it needs first")
+	}
+	for _, of := range []struct {
+		key  string
+		said bool
+	}{{"ports", len(s.Ports) > 0}, {"expose", len(s.Expose) > 0}} {
+		if of.said {
+			w.warn(w.path+"."+of.key, "no name leads to the pods of a CronJob: left out", "")
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
+		if n := s.Networks[key]; n != nil && len(n.Aliases) > 0 {
+			w.warn(w.path+".networks."+key+".aliases", "no name leads to the pods of a CronJob: left out", "")
+		}
+	}
+	if s.HealthCheck != nil && !s.HealthCheck.Disable {
+		w.warn(w.path+".healthcheck", "the pods of a CronJob are not checked: left out", "")
+	}
+}
+
 // complainOfRestarts tells where pods are restarted though the file says otherwise.
 func (w *workload) complainOfRestarts() {
-	if w.kind() == Job || strings.HasPrefix(w.path, "jobs.") {
+	if strings.HasPrefix(w.path, "jobs.") {
+		return
+	}
+	if w.kind() == Job {
+		if d := w.service.Deploy; d != nil && d.RestartPolicy != nil && (d.RestartPolicy.Delay != nil || d.RestartPolicy.Window != nil) {
+			w.warn(w.path+".deploy.restart_policy", "a job tries again after a pause that grows: delay and window are left out", "")
+		}
 		return
 	}
 	key, said := ".restart", w.service.Restart
@@ -85,5 +115,16 @@ func (w *workload) complainOfRestarts() {
 	}
 	if said != "" && w.service.RestartTerms().Condition != spec.RestartAny {
 		w.warn(w.path+key, "pods of a service are always restarted on Kubernetes", "one that is to end is a job: x-orlop: {kind: job}")
+		return
+	}
+	if d := w.service.Deploy; d != nil && d.RestartPolicy != nil {
+		for _, of := range []struct {
+			key  string
+			said bool
+		}{{"delay", d.RestartPolicy.Delay != nil}, {"max_attempts", d.RestartPolicy.MaxAttempts != nil}, {"window", d.RestartPolicy.Window != nil}} {
+			if of.said {
+				w.warn(w.path+key+"."+of.key, "pods are restarted without end on Kubernetes, after a pause that grows: left out", "")
+			}
+		}
 	}
 }

@@ -39,7 +39,7 @@ func stack(t *testing.T, archive *txtar.Archive) (*spec.Project, manifest.Option
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := manifest.Options{File: look}
+	o := manifest.Options{File: look, Checks: map[string]*spec.HealthCheck{}}
 	for _, line := range strings.Split(string(archive.Comment), "\n") {
 		word, rest, _ := strings.Cut(line, " ")
 		switch word {
@@ -122,5 +122,18 @@ func compare(t *testing.T, archive *txtar.Archive, name, got string) {
 		archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(got)})
 	case got != "":
 		t.Errorf("%s is\n%s\nand nothing is wanted", name, got)
+	}
+}
+
+func TestWhatNoObjectCanHoldIsRefusedWithItsPlace(t *testing.T) {
+	for size, want := range map[int]int{manifest.MaxContent: 0, manifest.MaxContent + 1: 1} {
+		project, options := stack(t, &txtar.Archive{Files: []txtar.File{
+			{Name: "stack.yaml", Data: []byte("services:\n  web: {image: x, configs: [large]}\nconfigs:\n  large: {file: large}\n")},
+			{Name: "large", Data: bytes.Repeat([]byte("x"), size)},
+		}})
+		_, found := manifest.Build(project, options)
+		if len(found.Errors()) != want || want > 0 && (found[0].Path != "configs.large" || found[0].Place.Line != 4) {
+			t.Errorf("of %d bytes is said %v", size, found)
+		}
 	}
 }

@@ -18,8 +18,8 @@ import (
 
 // Options say what the stack file does not.
 type Options struct {
-	Images   map[string]string                // references by "services.NAME", "jobs.NAME" and, of their pre_start, "services.NAME.pre_start[0]"
-	Checks   map[string]*spec.HealthCheck     // the health checks of images, by service, where they are known
+	Images   map[string]string                // references by "services.NAME", "jobs.NAME" of their pre_start, "services.NAME.pre_start[0]", and of what they mount, see Mounted
+	Checks   map[string]*spec.HealthCheck     // the health checks of images, by service, where they are known; nil: none is known yet, and none is missed
 	Restarts map[string]int                   // by service: a number that is another for each time its pods are to be replaced
 	Deadline int64                            // seconds that each pod of a rollout may take, as Kubernetes reports it; 0: its ten minutes, Forever: any number
 	Publish  string                           // of services that do not say it themselves: PublishNone, PublishNodePort or PublishLoadBalancer
@@ -163,6 +163,7 @@ const (
 	LabelProject = "orlop.dev/project"
 	LabelService = "orlop.dev/service"
 	LabelNetwork = "orlop.dev/network." // and the network's name
+	joined       = "joined"             // its value
 	LabelPart    = "app.kubernetes.io/part-of"
 	LabelName    = "app.kubernetes.io/name"
 	LabelManager = "app.kubernetes.io/managed-by"
@@ -171,11 +172,12 @@ const (
 
 // Build makes the objects of a project. Diagnostics that are errors say what can't be deployed.
 func Build(p *spec.Project, opts Options) (*Set, spec.Diagnostics) {
-	b := &build{project: p, opts: opts, set: &Set{Project: p.Name}, names: map[string]string{}, full: map[string]string{}, settings: map[string]*settings{}, files: map[string]string{}}
+	b := &build{project: p, opts: opts, set: &Set{Project: p.Name}, names: map[string]string{}, full: map[string]string{}, settings: map[string]*settings{}, files: map[string]string{}, called: map[string][]string{}}
 	if b.checkNames(); len(b.found.Errors()) > 0 { // what is called how is in all that follows
 		return b.set, b.sorted()
 	}
 	b.readSettings()
+	b.callNames()
 	b.volumes()
 	b.networks()
 	var services []*Resource
@@ -187,7 +189,25 @@ func Build(p *spec.Project, opts Options) (*Set, spec.Diagnostics) {
 	}
 	b.gates()
 	b.set.Resources = append(b.set.Resources, b.ordered(services)...)
+	b.checkObjects()
 	return b.set, b.sorted()
+}
+
+// checkObjects refuses two objects of one kind and name, unless they are the same.
+func (b *build) checkObjects() {
+	places := map[string]string{OfService: "services.", OfJob: "jobs.", OfVolume: "volumes.", OfNetwork: "networks.", OfConfig: "configs.", OfSecret: "secrets."}
+	type made struct{ by, hash string }
+	have := map[string]made{}
+	for _, r := range b.set.Resources {
+		for _, o := range r.Objects {
+			is := made{places[r.Kind] + r.Key, o.Hash()}
+			if first, has := have[o.ID()]; has && first.hash != is.hash {
+				b.refuse(is.by, fmt.Sprintf("the %s %s would also be that of %s", o.Kind.Kind, o.Name, first.by), "rename one of them")
+				continue
+			}
+			have[o.ID()] = is
+		}
+	}
 }
 
 // build is one call of Build.
@@ -198,9 +218,11 @@ type build struct {
 	found    spec.Diagnostics
 	names    map[string]string    // of services on the cluster, by those in the file
 	full     map[string]string    // paths of what has a full name, by its kind and that name
+	called   map[string][]string  // services, by the further names that they have
 	settings map[string]*settings // x-orlop by "services.NAME" and "volumes.NAME"
 	files    map[string]string    // names of ConfigMaps and Secrets that are in the set, by what they are of
 	gated    bool                 // some pod waits
+	gatedAs  []string             // accounts of such pods that have one of their own
 }
 
 func (b *build) sorted() spec.Diagnostics {

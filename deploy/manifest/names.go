@@ -53,11 +53,32 @@ var qualified = sync.OnceValue(func() *regexp.Regexp {
 // isQualified says that a text may be the key of a label or annotation.
 func isQualified(key string) bool { return len(key) <= 253+1+maxName && qualified().MatchString(key) }
 
+var subdomain = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+})
+
+// isSubdomain says that a text may be the name of a host, and of most objects.
+func isSubdomain(name string) bool { return len(name) <= 253 && subdomain().MatchString(name) }
+
 // contentName is a name that is another for each content.
 func contentName(base string, content any) string {
 	suffix := "-" + hash(content)[:hashName]
 	base = DNSName(base)
 	return strings.TrimRight(base[:min(len(base), maxName-len(suffix))], "-") + suffix
+}
+
+// shortened is a name with no more than so many characters: one that is longer ends with its hash.
+func shortened(name string, most int) string {
+	if len(name) <= most {
+		return name
+	}
+	suffix := "-" + hash(name)[:hashName]
+	return strings.TrimRight(name[:most-len(suffix)], "-") + suffix
+}
+
+// suffixed is a name with a suffix, which is whole also where the name is long.
+func suffixed(name, suffix string) string {
+	return shortened(DNSName(name), maxName-len(suffix)) + suffix
 }
 
 // ServiceName is what a service is called on the cluster. Names of Services begin with a letter.
@@ -107,6 +128,14 @@ func (b *build) fullName(name, path string) string {
 		b.full[kind+"/"+own] = path
 	}
 	return own
+}
+
+// externalName is the name of an object that is there: as it is said, where it can be one.
+func (b *build) externalName(name, path string) string {
+	if isSubdomain(name) {
+		return name
+	}
+	return b.fullName(name, path)
 }
 
 // memory is a size as Kubernetes writes it: 256Mi.

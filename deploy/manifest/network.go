@@ -32,7 +32,13 @@ func servicePorts(s *spec.Service) []spec.Port {
 // portList are ports as Services have them, each target once.
 func (w *workload) portList(ports []spec.Port, published bool) []any {
 	var list []any
-	seen := map[string]bool{}
+	seen, other := map[string]bool{}, map[int]bool{} // other: what is published beside the ports of nodes
+	isOfNodes := func(n int) bool { return w.publish() == PublishNodePort && n >= 30000 && n <= 32767 }
+	for _, p := range ports {
+		if n, err := strconv.Atoi(p.Published); published && err == nil && !isOfNodes(n) {
+			other[n] = true
+		}
+	}
 	for _, p := range ports {
 		protocol := strings.ToUpper(p.Protocol)
 		if protocol == "" {
@@ -43,19 +49,21 @@ func (w *workload) portList(ports []spec.Port, published bool) []any {
 		if published {
 			n, err := strconv.Atoi(p.Published)
 			switch {
-			case err == nil && w.publish() == PublishNodePort && n >= 30000 && n <= 32767:
+			case err == nil && isOfNodes(n):
 				entry["nodePort"] = int64(n)
+				if other[number] || seen[protocol+strconv.Itoa(number)] {
+					number = n // the target's is of another port already
+				}
 			case err == nil:
 				number = n
 			}
 		}
-		name := strings.ToLower(protocol) + "-" + strconv.Itoa(number)
-		if seen[name] {
+		if seen[protocol+strconv.Itoa(number)] {
 			continue
 		}
-		seen[name] = true
-		entry["name"], entry["port"] = name, int64(number)
-		if p.AppProtocol != "" {
+		seen[protocol+strconv.Itoa(number)] = true
+		entry["name"], entry["port"] = strings.ToLower(protocol)+"-"+strconv.Itoa(number), int64(number)
+		if isQualified(p.AppProtocol) { // another one is a note for who reads the file
 			entry["appProtocol"] = p.AppProtocol
 		}
 		list = append(list, entry)
@@ -77,11 +85,11 @@ func (w *workload) publish() string {
 // services makes the names that others reach the service by, and what publishes its ports. A service
 // whose ports are known has an address of its own that stays; one without has those of its pods, so that all
 // ports can be reached, as on one machine.
-func (w *workload) services(oneShot bool) []*Object {
-	ports := w.portList(servicePorts(w.service), false)
-	if oneShot && len(ports) == 0 {
+func (w *workload) services() []*Object {
+	if !w.hasNames() {
 		return nil
 	}
+	ports := w.portList(servicePorts(w.service), false)
 	var out []*Object
 	for i, name := range append([]string{w.names[w.name]}, w.aliases()...) {
 		body := map[string]any{"selector": w.selector(w.name)}
@@ -91,11 +99,13 @@ func (w *workload) services(oneShot bool) []*Object {
 		if d := w.service.Deploy; len(ports) == 0 || d != nil && d.EndpointMode == "dnsrr" {
 			body["clusterIP"] = "None"
 		}
-		o := w.object(Service, name, w.name, map[string]any{"spec": body})
-		if i > 0 && slices.ContainsFunc(out, func(o *Object) bool { return o.Name == name }) {
+		if i > 0 && w.isShared(name) {
+			if o := w.sharedName(name); o != nil {
+				out = append(out, o)
+			}
 			continue
 		}
-		out = append(out, o)
+		out = append(out, w.object(Service, name, w.name, map[string]any{"spec": body}))
 	}
 	var published []spec.Port
 	for i, p := range w.service.Ports {
@@ -110,6 +120,8 @@ func (w *workload) services(oneShot bool) []*Object {
 			w.warn(at, "it can be reached in the cluster alone, by the service's name and the container's port",
 				"--publish nodeport or loadbalancer opens it, x-orlop: {publish: ...} for one service; x-orlop: {expose: HOST/PATH} routes HTTP")
 			continue
+		case p.HostIP != "" && !net.ParseIP(p.HostIP).IsUnspecified():
+			w.warn(at, fmt.Sprintf("it is published for all who reach the nodes or the load balancer, not on %s alone", p.HostIP), "")
 		case strings.Contains(p.Published, "-"):
 			w.warn(at, "Kubernetes takes no port out of a range: the target's number is used", "")
 		}
@@ -118,7 +130,7 @@ func (w *workload) services(oneShot bool) []*Object {
 	if len(published) > 0 {
 		kind := map[string]string{PublishNodePort: "NodePort", PublishLoadBalancer: "LoadBalancer"}[w.publish()]
 		body := map[string]any{"selector": w.selector(w.name), "type": kind, "ports": w.portList(published, true)}
-		out = append(out, w.object(Service, DNSName(w.names[w.name]+"-published"), w.name, map[string]any{"spec": body}))
+		out = append(out, w.object(Service, suffixed(w.names[w.name], "-published"), w.name, map[string]any{"spec": body}))
 	}
 	return out
 }
@@ -139,7 +151,9 @@ func (w *workload) aliases() []string {
 			w.warn(at, fmt.Sprintf("%q can't be the name of a Service", name), "others reach it as "+w.names[w.name])
 		case slices.Contains(list, own) || own == w.names[w.name]:
 		case w.project.Services[own] != nil:
-			w.warn(at, fmt.Sprintf("%q is another service's name", own), "")
+			if !strings.Contains(at, ".links[") { // see callNames
+				w.warn(at, fmt.Sprintf("%q is another service's name, and leads to that one alone on Kubernetes", own), "")
+			}
 		default:
 			list = append(list, own)
 		}
@@ -198,9 +212,9 @@ func (w *workload) routes() []*Object {
 	var rules, hosts, matches []any
 	for _, text := range w.own.Expose {
 		host, path, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(text, "https://"), "http://"), "/")
-		path = "/" + path
-		if host == "" {
-			w.refuse(at, fmt.Sprintf("%q has no host", text), "write HOST or HOST/PATH")
+		host, path = strings.ToLower(host), "/"+path
+		if !isSubdomain(strings.TrimPrefix(host, "*.")) || net.ParseIP(host) != nil {
+			w.refuse(at, fmt.Sprintf("%q has no host that requests could be routed by", spec.Shorten(text)), "write HOST or HOST/PATH, without a port")
 			continue
 		}
 		backend := map[string]any{"service": map[string]any{"name": w.names[w.name], "port": map[string]any{"number": int64(port)}}}
@@ -256,6 +270,10 @@ func (w *workload) podNetwork(pod map[string]any) {
 			w.refuse(w.path+".extra_hosts", "host-gateway is an address of one machine", "reach what runs there by its name or address")
 			continue
 		}
+		if name = strings.ToLower(name); !isSubdomain(name) {
+			w.refuse(w.path+".extra_hosts", fmt.Sprintf("%q can't be a host name on Kubernetes", name), "use letters, digits, \"-\" and \".\"")
+			continue
+		}
 		byAddress[address] = append(byAddress[address], name)
 	}
 	var hosts []any
@@ -268,6 +286,11 @@ func (w *workload) podNetwork(pod map[string]any) {
 	dns := map[string]any{}
 	if len(s.DNS) > 0 {
 		dns["nameservers"] = anyList(s.DNS)
+		w.warn(w.path+".dns", "the cluster is asked for names first, and these where it does not answer at all", "have the cluster's own DNS ask them for their names")
+	}
+	const most = 3 // a resolver's
+	if len(s.DNS) > most {
+		w.refuse(w.path+".dns", fmt.Sprintf("a pod asks %d addresses for names at most", most), "")
 	}
 	if len(s.DNSSearch) > 0 {
 		dns["searches"] = anyList(s.DNSSearch)
@@ -289,18 +312,28 @@ func (w *workload) podNetwork(pod map[string]any) {
 	}
 }
 
-// networkLabels mark the pods by the networks that they are on.
+// networkLabels mark the pods by the networks that they are on, and by the names that they share with other services.
 func (w *workload) networkLabels() map[string]string {
 	labels := map[string]string{}
 	for key := range w.service.Networks {
 		if n := w.project.Networks[key]; n != nil {
-			labels[networkLabel(n)] = "joined"
+			labels[networkLabel(n)] = joined
+		}
+	}
+	if w.path == "services."+w.name && w.hasNames() {
+		for _, alias := range w.aliases() {
+			if w.isShared(alias) {
+				labels[aliasLabel(alias)] = joined
+			}
 		}
 	}
 	return labels
 }
 
-func networkLabel(n *spec.Network) string { return LabelNetwork + DNSName(n.Name) }
+func networkLabel(n *spec.Network) string {
+	const kind = len("network.")
+	return LabelNetwork + shortened(DNSName(n.Name), maxName-kind)
+}
 
 // networks makes policies that keep networks apart as on one machine: a pod is reached by those that are on a
 // network with it, and, see policies, at the ports that it publishes or exposes by all. From internal networks
@@ -324,19 +357,19 @@ func (b *build) networks() {
 		if len(n.DriverOpts) > 0 {
 			b.warn(at+".driver_opts", "links are the cluster's on Kubernetes: left out", "")
 		}
-		joined := map[string]any{"podSelector": map[string]any{"matchLabels": map[string]any{networkLabel(n): "joined"}}}
+		others := map[string]any{"podSelector": map[string]any{"matchLabels": map[string]any{networkLabel(n): joined}}}
 		if n.External {
-			joined["namespaceSelector"] = map[string]any{}
+			others["namespaceSelector"] = map[string]any{}
 		}
 		body := map[string]any{
-			"podSelector": map[string]any{"matchLabels": map[string]any{LabelProject: LabelValue(b.project.Name), networkLabel(n): "joined"}},
-			"policyTypes": []any{"Ingress"}, "ingress": []any{map[string]any{"from": []any{joined}}},
+			"podSelector": map[string]any{"matchLabels": map[string]any{LabelProject: LabelValue(b.project.Name), networkLabel(n): joined}},
+			"policyTypes": []any{"Ingress"}, "ingress": []any{map[string]any{"from": []any{others}}},
 		}
 		o := b.object(NetworkPolicy, b.fullName(b.project.Name+"-"+key, at), "", map[string]any{"spec": body})
 		b.describe(o, at+".labels", n.Labels)
 		r := &Resource{Kind: OfNetwork, Key: key, Objects: []*Object{o}}
 		if n.Internal {
-			r.Objects = append(r.Objects, b.inside(key, n, joined))
+			r.Objects = append(r.Objects, b.inside(key, n, others))
 		}
 		b.set.Resources = append(b.set.Resources, r)
 	}
@@ -344,16 +377,16 @@ func (b *build) networks() {
 
 // inside keeps those that are on internal networks alone from leading out. Names are asked of the cluster, and
 // gates ask its API server, wherever those are.
-func (b *build) inside(key string, n *spec.Network, joined map[string]any) *Object {
+func (b *build) inside(key string, n *spec.Network, others map[string]any) *Object {
 	port := func(n int64, protocol string) map[string]any { return map[string]any{"port": n, "protocol": protocol} }
 	egress := []any{
-		map[string]any{"to": []any{joined}},
+		map[string]any{"to": []any{others}},
 		map[string]any{"ports": []any{port(53, "UDP"), port(53, "TCP")}},
 	}
 	if b.opts.Gate != "" {
 		egress = append(egress, map[string]any{"ports": []any{port(443, "TCP"), port(6443, "TCP")}})
 	}
-	selector := map[string]any{"matchLabels": map[string]any{LabelProject: LabelValue(b.project.Name), networkLabel(n): "joined"}}
+	selector := map[string]any{"matchLabels": map[string]any{LabelProject: LabelValue(b.project.Name), networkLabel(n): joined}}
 	var outside []any
 	for _, other := range slices.Sorted(maps.Keys(b.project.Networks)) {
 		if o := b.project.Networks[other]; !o.Internal && b.isJoined(other) {
@@ -363,18 +396,18 @@ func (b *build) inside(key string, n *spec.Network, joined map[string]any) *Obje
 	if len(outside) > 0 {
 		selector["matchExpressions"] = outside
 	}
-	return b.object(NetworkPolicy, DNSName(b.project.Name+"-"+key+"-internal"), "", map[string]any{"spec": map[string]any{
+	return b.object(NetworkPolicy, suffixed(b.project.Name+"-"+key, "-internal"), "", map[string]any{"spec": map[string]any{
 		"podSelector": selector, "policyTypes": []any{"Egress"}, "egress": egress,
 	}})
 }
 
 func (b *build) isJoined(key string) bool {
-	for _, s := range b.project.Services {
-		if _, on := s.Networks[key]; on {
-			return true
-		}
+	on := func(s *spec.Service) bool {
+		_, is := s.Networks[key]
+		return is
 	}
-	return false
+	return slices.ContainsFunc(slices.Collect(maps.Values(b.project.Services)), on) ||
+		slices.ContainsFunc(b.project.Scheduled(), func(name string) bool { return on(b.project.Jobs[name]) })
 }
 
 // policies let all reach the ports that a service publishes or exposes, and nobody a service without a network.
@@ -407,10 +440,10 @@ func (w *workload) policies() []*Object {
 	switch {
 	case w.service.NetworkMode == "none":
 		body["policyTypes"] = []any{"Ingress", "Egress"}
-		return []*Object{w.object(NetworkPolicy, DNSName(w.names[w.name]+"-alone"), w.name, map[string]any{"spec": body})}
+		return []*Object{w.object(NetworkPolicy, suffixed(w.names[w.name], "-alone"), w.name, map[string]any{"spec": body})}
 	case len(ports) > 0:
 		body["policyTypes"], body["ingress"] = []any{"Ingress"}, []any{map[string]any{"ports": ports}}
-		return []*Object{w.object(NetworkPolicy, DNSName(w.names[w.name]+"-published"), w.name, map[string]any{"spec": body})}
+		return []*Object{w.object(NetworkPolicy, suffixed(w.names[w.name], "-published"), w.name, map[string]any{"spec": body})}
 	}
 	return nil
 }

@@ -78,8 +78,11 @@ func (w *workload) container(name, at string, s *spec.Service) map[string]any {
 			w.refuse(at+".entrypoint", "an image's entrypoint can't be taken away on Kubernetes", "write the program and its arguments as entrypoint:")
 		}
 	}
-	if len(s.Command) > 0 {
+	switch {
+	case len(s.Command) > 0:
 		c["args"] = literals(s.Command)
+	case s.Command != nil && s.Entrypoint == nil: // with an entrypoint of its own, the image's command is not used either
+		w.refuse(at+".command", "an image's command can't be taken away on Kubernetes", "write the program as entrypoint:, with which the image's command is not used")
 	}
 	if s.WorkingDir != "" {
 		c["workingDir"] = s.WorkingDir
@@ -223,9 +226,9 @@ func (w *workload) probes(c map[string]any) {
 	var command []any
 	switch words := check.Test[1:]; check.Test[0] {
 	case "CMD-SHELL":
-		command = []any{"/bin/sh", "-c", strings.Join(words, " ")}
+		command = []any{"/bin/sh", "-c", literal(strings.Join(words, " "))}
 	default:
-		command = anyList(words)
+		command = literals(words)
 	}
 	const thirty, three, five = 30, 3, 5 // Compose Specification, healthcheck: seconds, times, seconds
 	interval, timeout, retries := int64(thirty), int64(thirty), int64(three)
@@ -296,15 +299,18 @@ func (w *workload) hooks(c map[string]any) {
 // containerSecurity is what a container may do.
 func (w *workload) containerSecurity(at string, s *spec.Service) map[string]any {
 	sec := map[string]any{}
-	user, group, hasGroup := strings.Cut(s.User, ":")
-	if s.User != "" {
+	user, group, _ := strings.Cut(s.User, ":")
+	switch {
+	case s.User != "" && user == "":
+		w.refuse(at+".user", "a group without a user can't be said on Kubernetes", "write USER:GROUP, in numbers")
+	case s.User != "":
 		n, err := strconv.ParseInt(user, 10, 64)
 		if err != nil {
 			w.refuse(at+".user", fmt.Sprintf("%q is a name, and Kubernetes knows users by their numbers", user), "write the number: id -u "+user+" in the image says it")
 		} else {
 			sec["runAsUser"] = n
 		}
-		if hasGroup {
+		if group != "" {
 			if n, err := strconv.ParseInt(group, 10, 64); err != nil {
 				w.refuse(at+".user", fmt.Sprintf("%q is a name, and Kubernetes knows groups by their numbers", group), "write the number")
 			} else {
@@ -316,8 +322,8 @@ func (w *workload) containerSecurity(at string, s *spec.Service) map[string]any 
 	if len(s.CapAdd) > 0 {
 		caps["add"] = anyList(capabilities(s.CapAdd))
 	}
-	if len(s.CapDrop) > 0 {
-		caps["drop"] = anyList(capabilities(s.CapDrop))
+	if drop := dropped(s); len(drop) > 0 {
+		caps["drop"] = anyList(drop)
 	}
 	confined := s.Confinement()
 	readOnly, noNew := s.ReadOnly, confined.NoNewPrivileges
@@ -325,7 +331,7 @@ func (w *workload) containerSecurity(at string, s *spec.Service) map[string]any 
 		readOnly, noNew = true, true
 		if s == w.service {
 			for _, dir := range []string{"/tmp", "/run", "/var/tmp"} {
-				if !slices.ContainsFunc(w.containerMounts, func(m any) bool { return m.(map[string]any)["mountPath"] == dir }) {
+				if !isMounted(w.containerMounts, dir) {
 					w.add("tmpfs", map[string]any{"emptyDir": map[string]any{"medium": "Memory"}}, dir, false, "")
 				}
 			}
@@ -360,10 +366,25 @@ func (w *workload) containerSecurity(at string, s *spec.Service) map[string]any 
 	default:
 		sec["appArmorProfile"] = map[string]any{"type": "Localhost", "localhostProfile": confined.AppArmor}
 	}
-	if confined.SystemPaths {
-		sec["procMount"] = "Unmasked"
+	if confined.SystemPaths && !s.Privileged { // which has them anyway
+		w.refuse(at+".security_opt", "systempaths=unconfined is for pods that have users of their own", "privileged: true shows the paths, too")
 	}
 	return sec
+}
+
+// dropped are the capabilities that a container has not of those that it had without a word: of a
+// hardened one also those that only Docker gives.
+func dropped(s *spec.Service) []string {
+	drop, add := capabilities(s.CapDrop), capabilities(s.CapAdd)
+	if s.Security != spec.SecurityHardened || s.Privileged || slices.Contains(drop, "ALL") || slices.Contains(add, "ALL") {
+		return drop
+	}
+	for _, name := range []string{"AUDIT_WRITE", "MKNOD", "NET_RAW"} {
+		if !slices.Contains(drop, name) && !slices.Contains(add, name) {
+			drop = append(drop, name)
+		}
+	}
+	return drop
 }
 
 func capabilities(list []string) []string {
@@ -391,6 +412,9 @@ func (w *workload) podSecurity(pod map[string]any) {
 	}
 	var sysctls []any
 	for _, name := range slices.Sorted(maps.Keys(w.service.Sysctls)) {
+		if !slices.Contains(safeSysctls(), name) {
+			w.warn(w.path+".sysctls."+name, "nodes reject pods with it, unless their kubelets allow it", "--allowed-unsafe-sysctls is that setting of a kubelet")
+		}
 		sysctls = append(sysctls, map[string]any{"name": name, "value": w.service.Sysctls[name]})
 	}
 	if len(sysctls) > 0 {
@@ -410,6 +434,14 @@ func (w *workload) podSecurity(pod map[string]any) {
 	}
 	if w.service.Init != nil && *w.service.Init && w.service.PID == "" {
 		pod["shareProcessNamespace"] = true // the pause process takes in what is left of others
+	}
+}
+
+// safeSysctls are those that each node allows (Kubernetes, "Using sysctls in a cluster").
+func safeSysctls() []string {
+	return []string{
+		"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range",
+		"net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_rmem", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem",
 	}
 }
 

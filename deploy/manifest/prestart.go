@@ -19,7 +19,7 @@ func (w *workload) preStart() []any {
 		first.Deploy, first.Security = w.service.Deploy.OfOne(), w.service.Security // its limits are those of the service
 		w.complainOf(at, &first)
 		w.complainOfShared(at, &first)
-		c := w.container(fmt.Sprintf("pre-start-%d", i+1), at, &first)
+		c := w.container(w.beside(fmt.Sprintf("pre-start-%d", i+1)), at, &first)
 		if mounts := w.initMounts(at, &first); len(mounts) > 0 {
 			c["volumeMounts"] = mounts
 		}
@@ -64,6 +64,7 @@ func (w *workload) initMounts(at string, first *spec.Service) []any {
 
 // inheritedMounts are those that a container of pre_start has by a volumes_from of its own.
 func (w *workload) inheritedMounts(at string, first *spec.Service) {
+	w.complainOfUnnamed(at, ownSources(w.service, first), first)
 	for _, from := range slices.Backward(ownSources(w.service, first)) { // a later one has the say of a path
 		other := w.project.Services[from.Service]
 		if other == nil {

@@ -53,10 +53,10 @@ const defaultSize = "1Gi" // of a volume that does not say it
 // readSettings reads x-orlop everywhere, with its mistakes.
 func (b *build) readSettings() {
 	for name, s := range b.project.Services {
-		b.serviceSettings("services."+name, s.Extensions[settingsKey])
+		b.serviceSettings("services."+name, s)
 	}
 	for name, s := range b.project.Jobs {
-		b.serviceSettings("jobs."+name, s.Extensions[settingsKey])
+		b.serviceSettings("jobs."+name, s)
 	}
 	for name, v := range b.project.Volumes {
 		b.volumeSettings("volumes."+name, v.Extensions[settingsKey])
@@ -167,6 +167,35 @@ func (r *reader) pairs(key string) map[string]string {
 	return out
 }
 
+// object is the name of an object that is there.
+func (r *reader) object(key string) string {
+	name := r.text(key)
+	if name != "" && !isSubdomain(name) {
+		r.refuse(r.path+"."+key, fmt.Sprintf("%q can't be a name on Kubernetes", spec.Shorten(name)), "use small letters, digits and \"-\"")
+	}
+	return name
+}
+
+// labels are labels of nodes.
+func (r *reader) labels(key string) map[string]string {
+	pairs := r.pairs(key)
+	for _, name := range slices.Sorted(maps.Keys(pairs)) {
+		if !isQualified(name) || !isLabelValue(pairs[name]) {
+			r.refuse(r.path+"."+key+"."+name, fmt.Sprintf("%q can't be a label on Kubernetes", name+"="+pairs[name]), "kubectl get nodes --show-labels lists those that there are")
+		}
+	}
+	return pairs
+}
+
+// idle warns of keys that say nothing without another one.
+func (r *reader) idle(without string, keys ...string) {
+	for _, key := range keys {
+		if r.found[key] != nil {
+			r.warn(r.path+"."+key, "it has no effect "+without, "")
+		}
+	}
+}
+
 // end refuses the keys that nobody asked for.
 func (r *reader) end() {
 	for _, key := range slices.Sorted(maps.Keys(r.found)) {
@@ -176,15 +205,33 @@ func (r *reader) end() {
 	}
 }
 
-func (b *build) serviceSettings(path string, value any) {
-	r := b.reader(path, value)
+func (b *build) serviceSettings(path string, of *spec.Service) {
+	r := b.reader(path, of.Extensions[settingsKey])
 	s := &settings{
 		Kind:    r.text("kind", kindDeployment, kindStatefulSet, kindDaemonSet, kindJob),
 		Publish: r.text("publish", Ways()...), Expose: r.texts("expose"), ExposePort: r.number("expose_port"),
-		Class: r.text("ingress_class"), TLS: r.text("tls"), Gateway: r.text("gateway"),
-		ServiceAccount: r.text("service_account"), Liveness: r.truth("liveness", true), NodeSelector: r.pairs("node_selector"),
+		Class: r.object("ingress_class"), TLS: r.object("tls"), Gateway: r.text("gateway"),
+		ServiceAccount: r.object("service_account"), Liveness: r.truth("liveness", true), NodeSelector: r.labels("node_selector"),
 	}
 	r.end()
+	namespace, name, hasBoth := strings.Cut(s.Gateway, "/")
+	if s.Gateway != "" && (!isSubdomain(namespace) || hasBoth && !isSubdomain(name)) {
+		r.refuse(r.path+".gateway", fmt.Sprintf("%q is no Gateway", spec.Shorten(s.Gateway)), "write NAME or NAMESPACE/NAME")
+	}
+	switch {
+	case strings.HasPrefix(path, "jobs."):
+		r.idle("for a job with a schedule", "kind", "publish", "expose", "expose_port", "ingress_class", "tls", "gateway", "liveness")
+	case len(s.Expose) == 0:
+		r.idle("without expose", "expose_port", "ingress_class", "tls", "gateway")
+	case s.Gateway != "":
+		r.idle("beside gateway", "ingress_class", "tls")
+	}
+	if !strings.HasPrefix(path, "jobs.") && len(of.Ports) == 0 {
+		r.idle("without ports", "publish")
+	}
+	if s.Kind == kindDaemonSet && of.Replicas() > 1 {
+		r.warn(r.path+".kind", fmt.Sprintf("a daemonset has one pod on each node, and not %d of them", of.Replicas()), "")
+	}
 	b.settings[path] = s
 }
 
@@ -198,7 +245,7 @@ func (b *build) volumeSettings(path string, value any) {
 		s.Storage.Size = of
 	case map[string]any:
 		in := &reader{build: b, path: at, found: of}
-		s.Storage = storage{Size: in.text("size"), Class: in.text("class"), Access: in.text("access", accessOnce, "ReadWriteOncePod", "ReadOnlyMany", accessMany)}
+		s.Storage = storage{Size: in.text("size"), Class: in.object("class"), Access: in.text("access", accessOnce, "ReadWriteOncePod", "ReadOnlyMany", accessMany)}
 		in.end()
 	default:
 		if ok {

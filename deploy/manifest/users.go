@@ -15,6 +15,12 @@ func (r *Resource) IsUsedBy(user *Resource) bool {
 			return isSelected(mapping(mapping(o.Body, "spec"), "podSelector"), template)
 		case ServiceAccount:
 			return mapping(template, "spec")["serviceAccountName"] == o.Name
+		case RoleBinding:
+			subjects, _ := o.Body["subjects"].([]any)
+			return slices.ContainsFunc(subjects, func(s any) bool {
+				of, _ := s.(map[string]any)
+				return of["name"] == mapping(template, "spec")["serviceAccountName"]
+			})
 		}
 		return slices.Contains(mounted, Mount{o.Kind, o.Name})
 	})

@@ -16,29 +16,44 @@ import (
 
 // volumes makes the claims of the named volumes that services use.
 func (b *build) volumes() {
-	users := map[string][]string{}
-	for _, name := range slices.Sorted(maps.Keys(b.project.Services)) {
-		for _, m := range Mounts(b.project, b.project.Services[name]) {
-			if m.Type == spec.MountVolume && m.Source != "" && !slices.Contains(users[m.Source], name) {
-				users[m.Source] = append(users[m.Source], name)
+	pods := map[string]int{} // that have a volume, where they are known: at most
+	onEach := map[string]string{}
+	use := func(path, name string, s *spec.Service) {
+		var seen []string
+		for _, m := range Mounts(b.project, s) {
+			if m.Type != spec.MountVolume || m.Source == "" || slices.Contains(seen, m.Source) {
+				continue
+			}
+			seen = append(seen, m.Source)
+			pods[m.Source] += s.Replicas()
+			if own := b.settings[path]; own.Kind == kindDaemonSet || own.Kind == "" && s.IsGlobal() {
+				onEach[m.Source] = name
 			}
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(b.project.Services)) {
+		use("services."+name, name, b.project.Services[name])
+	}
+	for _, name := range b.project.Scheduled() {
+		use("jobs."+name, name, b.project.Jobs[name])
+	}
 	for _, key := range slices.Sorted(maps.Keys(b.project.Volumes)) {
 		v, at := b.project.Volumes[key], "volumes."+key
-		name, storage := b.fullName(v.Name, at), b.settings[at].Storage
 		if v.External {
+			b.externalName(v.Name, at)
 			continue
 		}
+		name, storage := b.fullName(v.Name, at), b.settings[at].Storage
 		if v.Driver != "" && v.Driver != "local" || len(v.DriverOpts) > 0 {
 			b.refuse(at+".driver", "drivers and their options are of one machine", "write a class of the cluster: x-orlop: {storage: {class: ...}}, or external: true and the name of a claim")
 		}
-		pods := 0
-		for _, user := range users[key] {
-			pods += b.project.Services[user].Replicas()
-		}
-		if pods > 1 && storage.Access == accessOnce {
-			b.warn(at, fmt.Sprintf("%d pods have it, and with %s all of them run on one node", pods, accessOnce), "write x-orlop: {storage: {access: ReadWriteMany}} where the class can do that")
+		const hint = "write x-orlop: {storage: {access: ReadWriteMany}} where the class can do that"
+		switch {
+		case storage.Access != accessOnce:
+		case onEach[key] != "":
+			b.warn(at, fmt.Sprintf("%s has a pod on each node, and with %s those of one node alone can have it", onEach[key], accessOnce), hint)
+		case pods[key] > 1:
+			b.warn(at, fmt.Sprintf("%d pods have it, and with %s all of them run on one node", pods[key], accessOnce), hint)
 		}
 		claim := map[string]any{
 			"accessModes": []any{storage.Access},
@@ -57,6 +72,9 @@ func (b *build) volumes() {
 // itself may have 1 MiB.
 const MaxFile = 512 << 10
 
+// MaxContent is how many bytes a ConfigMap or Secret may have.
+const MaxContent = 1 << 20
+
 const modeOfFile = 0o444
 
 // File is a file or directory of the caller's machine.
@@ -70,6 +88,7 @@ func (w *workload) mounts() {
 	for i, m := range w.service.Volumes {
 		w.mount(fmt.Sprintf("%s.volumes[%d]", w.path, i), m)
 	}
+	w.complainOfUnnamed(w.path, w.service.Sources(), w.service)
 	for _, m := range w.service.Inherited {
 		w.mount(w.path+".volumes_from", m)
 	}
@@ -103,8 +122,26 @@ func (w *workload) tmpfs(at, entry string) {
 	w.memoryDir(at, target, size, readOnly, rest)
 }
 
+// complainOfUnnamed refuses to share volumes without a name, which each pod has for itself.
+func (w *workload) complainOfUnnamed(at string, sources []spec.VolumesFrom, s *spec.Service) {
+	for _, from := range sources {
+		other := w.project.Services[from.Service]
+		if other == nil {
+			continue
+		}
+		for _, m := range other.Volumes {
+			if isOwn := func(own spec.Mount) bool { return path.Clean(own.Target) == path.Clean(m.Target) }; m.Type == spec.MountVolume && m.Source == "" && !slices.ContainsFunc(s.Volumes, isOwn) {
+				w.refuse(at+".volumes_from", fmt.Sprintf("the volume at %s of %s has no name, and each pod has one of its own", m.Target, from.Service), "give it a name, with which it is a claim that both mount")
+			}
+		}
+	}
+}
+
 // memoryDir mounts a directory in memory, which everybody may write to there; what else is said of it is told.
 func (w *workload) memoryDir(at, target string, size spec.Bytes, readOnly bool, leftOut []string) {
+	if !w.isFree(at, target) {
+		return
+	}
 	dir := map[string]any{"medium": "Memory"}
 	if size > 0 {
 		dir["sizeLimit"] = memory(size)
@@ -115,9 +152,18 @@ func (w *workload) memoryDir(at, target string, size spec.Bytes, readOnly bool, 
 	w.add("tmpfs", map[string]any{"emptyDir": dir}, target, readOnly, "")
 }
 
+// isFree says that nothing is mounted at a path yet; what is mounted twice is refused.
+func (w *workload) isFree(at, target string) bool {
+	if isMounted(w.containerMounts, target) {
+		w.refuse(at, target+" is already mounted", "two mounts cannot share a target")
+		return false
+	}
+	return true
+}
+
 // shm mounts shared memory of a size; 0 is what the runtime gives.
 func (w *workload) shm(size spec.Bytes) {
-	if size > 0 {
+	if size > 0 && !isMounted(w.containerMounts, "/dev/shm") {
 		w.add("shm", map[string]any{"emptyDir": map[string]any{"medium": "Memory", "sizeLimit": memory(size)}}, "/dev/shm", false, "")
 	}
 }
@@ -158,6 +204,9 @@ func (w *workload) addMount(name, target string, readOnly bool, subPath string) 
 }
 
 func (w *workload) mount(at string, m spec.Mount) {
+	if m.Type != spec.MountTmpfs && !w.isFree(at, m.Target) {
+		return
+	}
 	switch m.Type {
 	case spec.MountTmpfs:
 		said := spec.TmpfsOpts{}
@@ -170,7 +219,7 @@ func (w *workload) mount(at string, m spec.Mount) {
 		}
 		w.memoryDir(at, m.Target, said.Size, m.ReadOnly, mode)
 	case spec.MountImage:
-		w.add("image", map[string]any{"image": map[string]any{"reference": w.image(at, m.Source), "pullPolicy": "IfNotPresent"}}, m.Target, true, subpath(m))
+		w.add("image", map[string]any{"image": map[string]any{"reference": w.image(Mounted(w.path, m.Source), m.Source), "pullPolicy": "IfNotPresent"}}, m.Target, true, subpath(m))
 	case spec.MountVolume:
 		if m.Source == "" {
 			w.add("anonymous", map[string]any{"emptyDir": map[string]any{}}, m.Target, m.ReadOnly, "")
@@ -186,13 +235,20 @@ func (w *workload) mount(at string, m spec.Mount) {
 		if m.Volume != nil {
 			sub = m.Volume.Subpath
 		}
-		w.add(m.Source, map[string]any{"persistentVolumeClaim": map[string]any{"claimName": DNSName(v.Name)}}, m.Target, m.ReadOnly, sub)
+		claim := DNSName(v.Name)
+		if v.External {
+			claim = w.externalName(v.Name, "volumes."+m.Source)
+		}
+		w.add(m.Source, map[string]any{"persistentVolumeClaim": map[string]any{"claimName": claim}}, m.Target, m.ReadOnly, sub)
 	case spec.MountBind:
 		w.bind(at, m)
 	default:
 		w.refuse(at, fmt.Sprintf("mounts of type %q are not supported on Kubernetes", m.Type), "")
 	}
 }
+
+// Mounted is what Options.Images knows an image by that a service or job mounts; of no image, what all of those begin with.
+func Mounted(path, image string) string { return path + ".mounted[" + image }
 
 func subpath(m spec.Mount) string {
 	if m.Image == nil {
@@ -294,6 +350,9 @@ func (w *workload) fileMount(at, kind string, use spec.FileMount) {
 	case !strings.HasPrefix(target, "/"):
 		target = "/" + target
 	}
+	if !w.isFree(at, target) {
+		return
+	}
 	mode := int64(modeOfFile)
 	if use.Mode != nil {
 		mode = int64(*use.Mode)
@@ -322,7 +381,7 @@ func (w *workload) file(kind, source, at string) (object, key string) {
 		name, external, isTemplate = s.Name, s.External, s.TemplateDriver != ""
 	}
 	if external {
-		return w.fullName(name, path), fileKey(name)
+		return w.externalName(name, path), fileKey(name)
 	}
 	key = fileKey(source)
 	if have := w.build.files[path]; have != "" {
@@ -335,6 +394,10 @@ func (w *workload) file(kind, source, at string) (object, key string) {
 	}
 	if isTemplate && bytes.Contains(payload.Content, []byte("{{")) {
 		w.refuse(path+".template_driver", "a template is filled in for each container, which Kubernetes does not do", "write what it says, or have the container fill it in when it starts")
+	}
+	if len(payload.Content) > MaxContent {
+		w.refuse(path, fmt.Sprintf("it has %d KB, and a ConfigMap or Secret may have 1 MB", len(payload.Content)>>10), "COPY it in the Dockerfile, or have the container fetch it when it starts")
+		return "", ""
 	}
 	var o *Object
 	kindOf := OfConfig

@@ -30,7 +30,7 @@ type workload struct {
 }
 
 func (b *build) workload(path, name string, s *spec.Service) *workload {
-	return &workload{build: b, name: name, path: path, service: s, own: b.settings[path], taken: map[string]bool{}, sources: map[string]string{}}
+	return &workload{build: b, name: name, path: path, service: s, own: b.settings[path], taken: map[string]bool{gateToken: true}, sources: map[string]string{}}
 }
 
 // service makes the objects of a service.
@@ -46,8 +46,11 @@ func (b *build) service(name string) *Resource {
 	template := map[string]any{"metadata": meta, "spec": pod}
 	r.Objects = append(r.Objects, w.files...)
 	r.Objects = append(r.Objects, w.policies()...)
-	r.Objects = append(r.Objects, w.services(kind == Job)...)
+	r.Objects = append(r.Objects, w.services()...)
 	o := w.object(kind, b.names[name], name, nil)
+	if kind == StatefulSet {
+		o = w.object(kind, shortened(b.names[name], maxRevised), name, nil)
+	}
 	switch kind {
 	case Deployment:
 		o.Body["spec"], r.Rolls = w.deployment(template)
@@ -114,12 +117,18 @@ func (w *workload) needs() map[string]spec.Dependency {
 		if _, said := w.project.Places.All()[w.path+".depends_on."+name+".restart"]; d.Restart && said {
 			w.warn(w.path+".depends_on."+name+".restart", "pods are not restarted with what they depend on, on Kubernetes", "")
 		}
-		if d.Condition == spec.ServiceHealthy && !isChecked(w.check(name)) {
+		if d.Condition == spec.ServiceHealthy && !isChecked(w.check(name)) && (w.opts.Checks != nil || w.isOwnCheck(name)) {
 			w.refuse(w.path+".depends_on."+name, fmt.Sprintf("%s has no health check that could be waited for", name),
-				fmt.Sprintf("write healthcheck: for %s; that of an image counts where the engine has the image", name))
+				fmt.Sprintf("write healthcheck: for %s; that of an image counts where the engine has the image (orlop build, orlop pull)", name))
 		}
 	}
 	return needs
+}
+
+// isOwnCheck says that the file decides about the health check of a service, whatever its image has.
+func (b *build) isOwnCheck(name string) bool {
+	s := b.project.Services[name]
+	return s == nil || s.HealthCheck != nil && (s.HealthCheck.Disable || len(s.HealthCheck.Test) > 0)
 }
 
 // check is the health check of a service: its own, completed by its image's.
@@ -162,6 +171,12 @@ func (w *workload) deployment(template map[string]any) (map[string]any, string) 
 		}
 		if batch := surge + unavailable; batch > 1 {
 			rolls = fmt.Sprintf("rolling, %d at a time", batch)
+		}
+	}
+	if w.service.NetworkMode == "host" && surge > 0 { // no two pods on a node have its ports
+		surge, unavailable, rolls = 0, 1, "stopped first: its ports are the node's"
+		if w.service.Update().StartsFirst() {
+			w.warn(w.path+".deploy.update_config.order", "a pod on the network of a node is stopped before another has its ports", "")
 		}
 	}
 	w.settle(out)
@@ -209,10 +224,16 @@ func (w *workload) updates(u *spec.UpdateConfig) {
 	if u.Delay > 0 {
 		w.warn(at+".delay", "Kubernetes does not pause between pods", "monitor: is how long each has to be ready before the next follows")
 	}
+	if u.FailureAction == spec.FailureContinue {
+		w.warn(at+".failure_action", "an update whose pods do not become ready goes no further on Kubernetes", "rollback brings back what was")
+	}
 	if u.MaxFailureRatio > 0 {
 		w.warn(at+".max_failure_ratio", "on Kubernetes an update has failed as soon as one pod does not become ready", "")
 	}
 }
+
+// maxRevised is how long the names of StatefulSets and CronJobs may be: those of what they make have a number or a hash behind it.
+const maxRevised = 52
 
 func (w *workload) statefulSet(template map[string]any) (map[string]any, string) {
 	out := map[string]any{
@@ -227,7 +248,7 @@ func (w *workload) statefulSet(template map[string]any) (map[string]any, string)
 	}
 	w.settle(out)
 	if w.service.Replicas() == 1 {
-		return out, "restart of " + w.names[w.name] + "-0"
+		return out, "restart of " + shortened(w.names[w.name], maxRevised) + "-0"
 	}
 	return out, "restart, one at a time"
 }
@@ -237,11 +258,25 @@ func (w *workload) daemonSet(template map[string]any) (map[string]any, string) {
 		"selector": map[string]any{"matchLabels": w.selector(w.name)}, "template": template, "revisionHistoryLimit": int64(2),
 		"updateStrategy": map[string]any{"type": "RollingUpdate"},
 	}
-	if u := w.service.Update(); u != nil {
-		w.updates(u)
-	}
 	w.settle(out)
-	return out, "restart, one node at a time"
+	u := w.service.Update()
+	if u == nil {
+		return out, "restart, one node at a time"
+	}
+	w.updates(u)
+	batch := int64(1)
+	if u.Parallelism != nil && *u.Parallelism > 0 {
+		batch = int64(*u.Parallelism)
+	}
+	rolling, rolls := map[string]any{"maxSurge": int64(0), "maxUnavailable": batch}, "restart, "
+	if u.StartsFirst() && w.service.NetworkMode != "host" {
+		rolling, rolls = map[string]any{"maxSurge": batch, "maxUnavailable": int64(0)}, "rolling, "
+	}
+	out["updateStrategy"] = map[string]any{"type": "RollingUpdate", "rollingUpdate": rolling}
+	if batch > 1 {
+		return out, rolls + fmt.Sprintf("%d nodes at a time", batch)
+	}
+	return out, rolls + "one node at a time"
 }
 
 // untested is how many seconds a pod has to go on that has no check until it counts, and another goes for it: it is ready as soon as its
@@ -282,17 +317,14 @@ func (b *build) scheduled(name string) []*Resource {
 		w := b.workload("jobs."+name, name, s)
 		if i == 0 {
 			w.complain()
-		}
-		if len(s.DependsOn) > 0 {
-			w.refuse(w.path+".depends_on", "a CronJob waits for no other job", "its command can run what it needs first")
+			w.complainOfJob()
 		}
 		template := map[string]any{"metadata": w.podMeta(), "spec": w.pod()}
-		schedule := map[string]any{"schedule": when.Cron, "concurrencyPolicy": "Forbid", "jobTemplate": map[string]any{"spec": w.job(template)}}
-		if len(strings.Fields(when.Cron)) != 5 && !strings.HasPrefix(when.Cron, "@") {
-			b.refuse(at, fmt.Sprintf("%q has seconds, which a CronJob has not", when.Cron), "")
-		}
+		schedule := map[string]any{"schedule": b.cron(at, when.Cron), "concurrencyPolicy": "Forbid", "jobTemplate": map[string]any{"spec": w.job(template)}}
 		if when.Timezone != "" {
 			schedule["timeZone"] = when.Timezone
+		} else {
+			b.warn(at, "it comes by the clock of the cluster, which is UTC mostly", "timezone: says by whose")
 		}
 		if when.Concurrency == spec.ConcurrencyQueue {
 			b.warn(at, "a CronJob has no queue: while a run goes on there is no further one", "")
@@ -300,12 +332,17 @@ func (b *build) scheduled(name string) []*Resource {
 		if when.MissedFires == spec.MissedSkip {
 			schedule["startingDeadlineSeconds"] = int64(60)
 		}
-		key := name
+		suffix := ""
 		if len(s.Schedules()) > 1 {
-			key = fmt.Sprintf("%s-%d", name, i+1)
+			suffix = fmt.Sprintf("-%d", i+1)
 		}
-		o := w.object(CronJob, DNSName(b.names[name]+strings.TrimPrefix(key, name)), name, map[string]any{"spec": schedule})
-		r := &Resource{Kind: OfJob, Key: key, Objects: append(w.files, o), Workload: o, OneShot: true, Rolls: "from the next run on"}
+		key := name + suffix
+		o := w.object(CronJob, shortened(b.names[name], maxRevised-len(suffix))+suffix, name, map[string]any{"spec": schedule})
+		objects := w.files
+		if i == 0 && s.NetworkMode == "none" {
+			objects = append(objects, w.policies()...)
+		}
+		r := &Resource{Kind: OfJob, Key: key, Objects: append(objects, o), Workload: o, OneShot: true, Rolls: "from the next run on"}
 		out = append(out, r)
 	}
 	return out

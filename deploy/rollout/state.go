@@ -88,6 +88,9 @@ func Look(s Seen, generation int64) State {
 		}
 		st.Text = why.text
 	}
+	if st.Pod == "" && st.Ready < st.Wanted {
+		st.reject(s.newest())
+	}
 	if result.Status == status.FailedStatus {
 		st.Failure = jobFailure(s.Workload, result.Message)
 		st.Late = conditionField(s.Workload, "Progressing", "reason") == "ProgressDeadlineExceeded"
@@ -135,6 +138,11 @@ func jobFailure(w *unstructured.Unstructured, message string) string {
 // current are the pods of the newest form of the workload. One that has ended stays in the list, for days where nobody removes it, and counts
 // for a Job alone: others have it no more.
 func (s *Seen) current() []*unstructured.Unstructured {
+	return slices.DeleteFunc(s.newest(), func(pod *unstructured.Unstructured) bool { return s.Workload.GetKind() != "Job" && hasEnded(pod) })
+}
+
+// newest are the pods of the newest form of the workload, also those that have ended.
+func (s *Seen) newest() []*unstructured.Unstructured {
 	label, value := "", ""
 	switch s.Workload.GetKind() {
 	case "Deployment":
@@ -155,12 +163,32 @@ func (s *Seen) current() []*unstructured.Unstructured {
 	}
 	var out []*unstructured.Unstructured
 	for _, pod := range s.Pods {
-		if (label == "" || pod.GetLabels()[label] == value) && pod.GetDeletionTimestamp() == nil && (s.Workload.GetKind() == "Job" || !hasEnded(pod)) {
+		if (label == "" || pod.GetLabels()[label] == value) && pod.GetDeletionTimestamp() == nil {
 			out = append(out, pod)
 		}
 	}
 	slices.SortFunc(out, func(a, b *unstructured.Unstructured) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return out
+}
+
+// reject tells of the pod that was made last that its node takes none like it. Another one follows at once, without end.
+func (st *State) reject(pods []*unstructured.Unstructured) {
+	if len(pods) == 0 {
+		return
+	}
+	pod := slices.MaxFunc(pods, func(a, b *unstructured.Unstructured) int {
+		return a.GetCreationTimestamp().Compare(b.GetCreationTimestamp().Time)
+	})
+	message, _, _ := unstructured.NestedString(pod.Object, "status", "message")
+	text, is := strings.CutPrefix(message, "Pod was rejected: ")
+	if phaseOf(pod) != "Failed" || !is {
+		return
+	}
+	st.Pod, st.Text = pod.GetName(), "its node rejects it: "+text
+	switch reason, _, _ := unstructured.NestedString(pod.Object, "status", "reason"); reason {
+	case "SysctlForbidden", "AppArmor", "PodOSNotSupported": // and will reject the next one
+		st.Failure, st.Text = st.Text, ""
+	}
 }
 
 // hasEnded says that no container of a pod runs again: it was evicted, say, or its node went down.
@@ -278,7 +306,7 @@ func lookAt(pod *unstructured.Unstructured, isJob bool) finding {
 		if reason := waiting["reason"]; reason == "ContainerCreating" || reason == "PodInitializing" {
 			return finding{text: "its containers are not made yet"}
 		}
-		if i < len(inits) && name == "gate" {
+		if i < len(inits) && (name == "gate" || name == "orlop-gate") {
 			if running, has, _ := unstructured.NestedMap(c, "state", "running"); has && running != nil {
 				return finding{container: name, text: "waits for what it depends on"}
 			}

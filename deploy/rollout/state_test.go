@@ -42,6 +42,11 @@ func evicted(phase string) string {
 	return strings.NewReplacer(`"Running"`, `"`+phase+`"`, `"web-new"`, `"web-new-evicted"`).Replace(text)
 }
 
+// rejected is a pod of the newest form that its node did not take.
+func rejected(name, made, reason string) string {
+	return `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-` + name + `","creationTimestamp":"2026-11-30T10:00:0` + made + `Z","labels":{"pod-template-hash":"new"}},"status":{"phase":"Failed","reason":"` + reason + `","message":"Pod was rejected: no room for it"}}`
+}
+
 func TestHowFarAWorkloadIs(t *testing.T) {
 	for name, c := range map[string]struct {
 		status     string
@@ -61,6 +66,10 @@ func TestHowFarAWorkloadIs(t *testing.T) {
 		"done beside an evicted pod":    {status: done, generation: 2, pods: []string{pod("new", `{"type":"Ready","status":"True"}`, ""), evicted("Failed")}, done: true},
 		"done beside a completed pod":   {status: done, generation: 2, pods: []string{pod("new", `{"type":"Ready","status":"True"}`, ""), evicted("Succeeded")}, done: true},
 		"rolling beside an evicted one": {status: rolling, generation: 2, pods: []string{pod("new", "", `{"name":"web","started":true,"ready":false,"state":{"running":{}}}`), evicted("Failed")}, text: "is not ready: its health check fails"},
+		"a gate of another name":        {status: rolling, generation: 2, pods: []string{strings.Replace(pod("new", "", ""), `"containerStatuses"`, `"initContainerStatuses":[{"name":"orlop-gate","state":{"running":{"startedAt":"2026-11-30T10:00:00Z"}}}],"containerStatuses"`, 1)}, text: "waits for what it depends on"},
+		"rejected for good":             {status: rolling, generation: 2, pods: []string{rejected("a", "1", "OutOfcpu"), rejected("b", "2", "SysctlForbidden")}, failure: "its node rejects it: no room for it"},
+		"rejected for now":              {status: rolling, generation: 2, pods: []string{rejected("a", "2", "OutOfcpu"), rejected("b", "1", "SysctlForbidden")}, text: "its node rejects it: no room for it"},
+		"rejected before":               {status: rolling, generation: 2, pods: []string{rejected("a", "1", "SysctlForbidden"), strings.Replace(pod("new", "", ""), `"name":"web-new"`, `"name":"web-new","creationTimestamp":"2026-11-30T10:00:09Z"`, 1)}, text: "0 of 1 ready"},
 		"rolling":                       {status: rolling, generation: 2, pods: []string{pod("old", `{"type":"Ready","status":"True"}`, "")}, text: "0 of 1 ready"},
 		"ready, and some before it":     {status: rolling, generation: 2, pods: []string{pod("old", `{"type":"Ready","status":"True"}`, ""), pod("new", `{"type":"Ready","status":"True"}`, "")}, text: "1 of 1 ready, and those before are not gone"},
 		"ready for a moment":            {status: strings.Replace(rolling, `"availableReplicas":1`, `"availableReplicas":0`, 1), generation: 2, long: 3, pods: []string{pod("new", `{"type":"Ready","status":"True"}`, "")}, text: "1 of 1 ready, to go on for 3s"},

@@ -93,6 +93,17 @@ func Parse(text string) (*Expression, error) {
 	return e, nil
 }
 
+// Weekdays are the days of the week that the expression names.
+func (e *Expression) Weekdays() []time.Weekday {
+	var days []time.Weekday
+	for d := time.Sunday; d <= time.Saturday; d++ {
+		if e.weekday.has(int(d)) {
+			days = append(days, d)
+		}
+	}
+	return days
+}
+
 // parse reads the list of a field.
 func (f field) parse(text string) (set, error) {
 	var all set

@@ -2,6 +2,7 @@ package cron
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -158,4 +159,20 @@ func moment(t *testing.T, text, zone string) time.Time {
 		t.Fatal(err)
 	}
 	return at
+}
+
+func TestWeekdaysAreThoseThatAreNamed(t *testing.T) {
+	for text, want := range map[string][]time.Weekday{
+		"0 0 * * 7":       {time.Sunday},
+		"0 0 * * fri-sun": {time.Sunday, time.Friday, time.Saturday},
+		"0 0 * * 1-7/3":   {time.Sunday, time.Monday, time.Thursday},
+	} {
+		e, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Weekdays(); !slices.Equal(got, want) {
+			t.Errorf("%q comes on %v, want %v", text, got, want)
+		}
+	}
 }
