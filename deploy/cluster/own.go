@@ -49,7 +49,7 @@ func ownedAlone(entries []metav1.ManagedFieldsEntry) (left []metav1.ManagedField
 	}
 	for i := range entries {
 		if e := &entries[i]; isOurs(e) && e.FieldsV1 != nil {
-			if err := json.Unmarshal(e.FieldsV1.Raw, &ours); err != nil {
+			if err := json.Unmarshal(e.FieldsV1.GetRawBytes(), &ours); err != nil {
 				return nil, false, fmt.Errorf("its managed fields can't be read: %w", err)
 			}
 		}
@@ -60,7 +60,7 @@ func ownedAlone(entries []metav1.ManagedFieldsEntry) (left []metav1.ManagedField
 			continue
 		}
 		var theirs map[string]any
-		if err := json.Unmarshal(e.FieldsV1.Raw, &theirs); err != nil {
+		if err := json.Unmarshal(e.FieldsV1.GetRawBytes(), &theirs); err != nil {
 			return nil, false, fmt.Errorf("the managed fields of %s can't be read: %w", e.Manager, err)
 		}
 		rest, isLess := without(theirs, ours)
@@ -72,7 +72,7 @@ func ownedAlone(entries []metav1.ManagedFieldsEntry) (left []metav1.ManagedField
 		if err != nil {
 			return nil, false, fmt.Errorf("internal error: %w", err)
 		}
-		e.FieldsV1 = &metav1.FieldsV1{Raw: raw}
+		e.FieldsV1 = metav1.NewFieldsV1(string(raw))
 		left = append(left, e)
 	}
 	return left, isOther, nil

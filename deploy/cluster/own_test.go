@@ -8,7 +8,7 @@ import (
 
 func TestFieldsThatWeHaveAppliedAreOursAlone(t *testing.T) {
 	entry := func(manager string, how metav1.ManagedFieldsOperationType, subresource, fields string) metav1.ManagedFieldsEntry {
-		return metav1.ManagedFieldsEntry{Manager: manager, Operation: how, Subresource: subresource, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+		return metav1.ManagedFieldsEntry{Manager: manager, Operation: how, Subresource: subresource, FieldsV1: metav1.NewFieldsV1(fields)}
 	}
 	ours := entry(Manager, metav1.ManagedFieldsOperationApply, "", `{"f:spec":{"f:replicas":{},"f:containers":{"k:{\"name\":\"web\"}":{".":{},"f:image":{}}}}}`)
 	scaled := entry("hpa", metav1.ManagedFieldsOperationUpdate, "scale", `{"f:spec":{"f:replicas":{}}}`)
@@ -22,10 +22,10 @@ func TestFieldsThatWeHaveAppliedAreOursAlone(t *testing.T) {
 	}
 	var got string
 	for _, e := range left {
-		got += e.Manager + " " + e.Subresource + " " + string(e.FieldsV1.Raw) + "\n"
+		got += e.Manager + " " + e.Subresource + " " + e.FieldsV1.GetRawString() + "\n"
 	}
 	want := `kubectl-client-side-apply  {"f:metadata":{"f:annotations":{".":{},"f:note":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"web\"}":{"f:tty":{}}}}}` + "\n" +
-		"orlop  " + string(ours.FieldsV1.Raw) + "\nhpa scale " + string(scaled.FieldsV1.Raw) + "\n"
+		"orlop  " + ours.FieldsV1.GetRawString() + "\nhpa scale " + scaled.FieldsV1.GetRawString() + "\n"
 	if got != want {
 		t.Errorf("they are\n%s, want\n%s", got, want)
 	}
