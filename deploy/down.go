@@ -7,7 +7,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/orlop/orlop/deploy/cluster"
 	"github.com/orlop/orlop/deploy/fields"
@@ -64,6 +68,9 @@ type Remover struct {
 	Timeout time.Duration // that the pods of a service, or a claim, may take to be gone; 0: for ever
 
 	mirror *cluster.Mirror
+
+	mu     sync.Mutex
+	others map[types.UID]*cluster.Live // guarded by mu: workloads of others with the project's labels, by the UID of what has their pods; nil: it is ours
 }
 
 // Begin follows what has to be gone before a service is: its pods, and what somebody may hold.
@@ -102,8 +109,10 @@ func (r *Remover) Execute(ctx context.Context, step *planner.Step, note func(pla
 	defer cancel()
 	for {
 		changed := r.mirror.Changed()
-		left := r.left(step)
-		if len(left) == 0 {
+		left, stay := r.left(ctx, step)
+		if len(left) == 0 && len(stay) > 0 {
+			return planner.Result{Text: strings.Join(stay, ", ") + " stays, which is not of this deploy"}, nil
+		} else if len(left) == 0 {
 			return planner.Result{}, nil
 		}
 		note(planner.Event{Text: "until it is gone"})
@@ -118,9 +127,8 @@ func (r *Remover) Execute(ctx context.Context, step *planner.Step, note func(pla
 }
 
 // left are the pods of a service, or the claim, that are there still, and what a finalizer holds; in the end the pods of all, also of what a
-// down before has removed.
-func (r *Remover) left(step *planner.Step) []*cluster.Live {
-	var left []*cluster.Live
+// down before has removed. stay are the workloads of others, as of rendered manifests, whose pods have the project's labels.
+func (r *Remover) left(ctx context.Context, step *planner.Step) (left []*cluster.Live, stay []string) {
 	switch {
 	case step.Resource == shared:
 		left = slices.Clone(r.mirror.Objects(cluster.Pod, nil))
@@ -133,13 +141,60 @@ func (r *Remover) left(step *planner.Step) []*cluster.Live {
 			}
 		}
 	}
+	left = slices.DeleteFunc(left, func(o *cluster.Live) bool {
+		other := r.otherOf(ctx, o)
+		if other != nil && !slices.Contains(stay, titleOf(other)) {
+			stay = append(stay, titleOf(other))
+		}
+		return other != nil
+	})
 	for _, o := range r.Plan.work[step.ID].remove {
 		if kind, known := manifest.KindOf(groupKind(o)); known && len(o.GetFinalizers()) > 0 && kind != manifest.VolumeClaim {
 			left = append(left, slices.DeleteFunc(r.mirror.Objects(kind, nil), func(live *cluster.Live) bool { return live.GetUID() != o.GetUID() })...)
 		}
 	}
 	slices.SortFunc(left, func(a, b *cluster.Live) int { return strings.Compare(a.GetName(), b.GetName()) })
-	return left
+	slices.Sort(stay)
+	return left, stay
+}
+
+// otherOf is the workload of somebody else that a pod is of, and that nobody has begun to remove; nil if there is none.
+func (r *Remover) otherOf(ctx context.Context, pod *cluster.Live) *cluster.Live {
+	owner := metav1.GetControllerOf(pod)
+	if pod.GetKind() != cluster.Pod.Kind || owner == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if other, isKnown := r.others[owner.UID]; isKnown {
+		return other
+	}
+	var other *cluster.Live
+	for of := owner; of != nil; {
+		group, _, _ := strings.Cut(of.APIVersion, "/")
+		kind, isKnown := manifest.KindOf(manifest.Kind{Group: group, Kind: of.Kind}.GroupKind())
+		if of.Kind == cluster.ReplicaSet.Kind {
+			kind, isKnown = cluster.ReplicaSet, true
+		}
+		if !isKnown {
+			break
+		}
+		live, err := r.Client.Get(ctx, kind, of.Name)
+		if err != nil {
+			return nil // it is waited for
+		}
+		if other = nil; live == nil || live.GetUID() != of.UID || live.GetDeletionTimestamp() != nil {
+			break
+		}
+		if of = metav1.GetControllerOf(live); of == nil && live.GetLabels()[labelPartOf] != setID(r.Plan.Project, r.Client.Namespace) {
+			other = live
+		}
+	}
+	if r.others == nil {
+		r.others = map[types.UID]*cluster.Live{}
+	}
+	r.others[owner.UID] = other
+	return other
 }
 
 // still says what is there after all the time that it had, and what keeps it.

@@ -35,6 +35,7 @@ const (
 	noteState     = "orlop.dev/state"
 	noteText      = "orlop.dev/note"
 	noteBy        = "orlop.dev/by"
+	noteEnded     = "orlop.dev/ended"
 )
 
 // States of a Revision.
@@ -50,7 +51,7 @@ type Revision struct {
 	State    string
 	Note     string // why, if it was no change of the stack file: "rollback to 3"
 	By       string
-	At       time.Time
+	At       time.Time // when it ended, by the clock of who deployed; of one that has not, when it began
 	Document *Document
 	object   *cluster.Live
 }
@@ -169,8 +170,11 @@ func readRevision(s *cluster.Live) (*Revision, error) {
 	if err != nil {
 		return nil, fmt.Errorf("secret %s: %w", s.GetName(), err)
 	}
-	notes := s.GetAnnotations()
-	return &Revision{Number: number, State: notes[noteState], Note: notes[noteText], By: notes[noteBy], At: s.GetCreationTimestamp().Time, Document: d, object: s}, nil
+	notes, at := s.GetAnnotations(), s.GetCreationTimestamp().Time
+	if ended, err := time.Parse(time.RFC3339, notes[noteEnded]); err == nil {
+		at = ended
+	}
+	return &Revision{Number: number, State: notes[noteState], Note: notes[noteText], By: notes[noteBy], At: at, Document: d, object: s}, nil
 }
 
 // Revision is the one of a number; nil if it is not kept.

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -171,7 +172,7 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 	default:
 		s.Service = name
 		was := p.liveOf(r)
-		isNew = isNew || was == nil
+		isNew = isNew || was == nil && !isFound
 		s.Action = pick(isNew, planner.Create, planner.Update)
 		if r.OneShot && r.Kind == manifest.OfService && was != nil {
 			isNew = false
@@ -195,8 +196,11 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 		s.Needs = append(s.Needs, makers...)
 	}
 	s.ID = string(s.Action) + " " + s.Resource
-	if len(failures) > 0 && s.Action == planner.Update && s.Note == "" {
+	switch isBare := s.Action == planner.Update && s.Note == ""; {
+	case isBare && len(failures) > 0:
 		s.Note = "is refused"
+	case isBare && isFound:
+		s.Note = "with its pods, where they differ"
 	}
 	if !isNew {
 		s.Reasons = p.reasons(r, found, missing, places)
@@ -239,8 +243,8 @@ func (p *Plan) reasons(r *manifest.Resource, found []fields.Drift, missing []str
 			if was.Document.Gate != p.Document.Gate && len(out) == 0 && len(r.Needs) > 0 {
 				out = append(out, planner.Reason{Text: "what waits for depends_on is another, or none (--registry, --no-gates)"})
 			}
-			if was.Document.Publish != p.Document.Publish && len(out) == 0 {
-				out = append(out, planner.Reason{Text: fmt.Sprintf("--publish: %s -> %s", orNone(was.Document.Publish), orNone(p.Document.Publish))})
+			if last := p.Observed.Last(); len(out) == 0 && last.Document.Publish != p.Document.Publish {
+				out = append(out, planner.Reason{Text: published(last.Document, p.Document)})
 			}
 			if was.Document.Deadline != p.Document.Deadline && len(out) == 0 {
 				out = append(out, planner.Reason{Text: "Kubernetes is told another --timeout"})
@@ -264,11 +268,9 @@ func (p *Plan) reasons(r *manifest.Resource, found []fields.Drift, missing []str
 	return out
 }
 
-func orNone(s string) string {
-	if s == "" {
-		return manifest.PublishNone
-	}
-	return s
+// published tells of another --publish.
+func published(was, is *Document) string {
+	return fmt.Sprintf("--publish: %s -> %s", cmp.Or(was.Publish, manifest.PublishNone), cmp.Or(is.Publish, manifest.PublishNone))
 }
 
 // scheduleSuffix is what the name of a job's resource has beyond the job's name.
@@ -387,6 +389,16 @@ func (p *Plan) Told() []string {
 		}
 		return false
 	})
+}
+
+// Refused are the resources whose steps fail whatever is done.
+func (p *Plan) Refused() (names []string) {
+	for _, s := range p.Steps {
+		if w := p.work[s.ID]; w != nil && len(w.failures) > 0 {
+			names = append(names, s.Resource)
+		}
+	}
+	return names
 }
 
 // hasFailed says that a Job has ended without success.
@@ -632,7 +644,7 @@ func (p *Plan) removals(set *manifest.Set) {
 			all = append(all, s.ID)
 		}
 	}
-	absent, needless := "no longer in the stack file", "nothing of the stack file needs them"
+	absent, needless := "no longer in the stack file", "nothing that is deployed needs them any more"
 	if p.options.Note != "" {
 		absent, needless = "not in that revision", "nothing of that revision needs them"
 	}

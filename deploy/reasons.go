@@ -147,5 +147,8 @@ func Differences(was, is *Document) []planner.Reason {
 			}
 		}
 	}
+	if was.Publish != is.Publish {
+		out = append(out, planner.Reason{Text: published(was, is)})
+	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/orlop/orlop/deploy/cluster"
 	"github.com/orlop/orlop/deploy/manifest"
@@ -87,6 +88,9 @@ func (e *Executor) writeRevision(ctx context.Context, state string) error {
 		return fmt.Errorf("the revision has %d KB, and a Secret may have 1 MB: make the files smaller that services mount, of which %s is the largest", len(data)>>10, e.Plan.Document.largest())
 	}
 	notes := map[string]any{noteState: state, noteBy: e.Plan.options.By}
+	if state != StateDeploying {
+		notes[noteEnded] = e.Now().UTC().Format(time.RFC3339)
+	}
 	if e.Plan.options.Note != "" {
 		notes[noteText] = e.Plan.options.Note
 	}

@@ -169,7 +169,7 @@ func rollback(ctx context.Context, inv *cli.Invocation, w what, number int) erro
 			return nil, err
 		}
 		document := *target.Document
-		document.Restarts, document.Deadline = last.Document.Restarts, w.deadline(last)
+		document.Restarts, document.Deadline, document.Publish = last.Document.Restarts, w.deadline(last), last.Document.Publish
 		for name := range d.project.Services {
 			if w.restart {
 				document.Restart(name, observed.Next())

@@ -77,7 +77,7 @@ func render(ctx context.Context, inv *cli.Invocation, w what, dir string, overla
 			return err
 		}
 	}
-	project, err := load(ctx, inv, &w)
+	project, _, err := load(ctx, inv, &w)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/orlop/orlop/api"
@@ -31,6 +32,7 @@ type deployment struct {
 	cluster  *cluster.Client
 	project  *spec.Project
 	images   *images
+	files    []string // that the stack was read from
 	told     bool     // of warnings
 	restarts []string // services whose pods are replaced in any case
 }
@@ -40,20 +42,33 @@ func connect(inv *cli.Invocation, p place) (*cluster.Client, error) {
 	return cluster.Connect(cluster.Options{Context: p.context, Namespace: p.namespace, Agent: "orlop/" + inv.Version})
 }
 
-// load reads the stack file, for a deploy of all of it.
-func load(ctx context.Context, inv *cli.Invocation, w *what) (*spec.Project, error) {
+// load reads the stack file, for a deploy of all of it. files are those that it was read from, and what else is deployed with it.
+func load(ctx context.Context, inv *cli.Invocation, w *what) (project *spec.Project, files []string, err error) {
 	if err := w.check(inv.Variables(ctx)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	project, err := inv.Load(ctx, nil, false)
-	if err != nil {
-		return nil, err
+	opts := inv.Options(nil)
+	opts.Only, opts.Reading = true, func(path string) { files = append(files, path) }
+	if project, err = inv.LoadNamed(ctx, opts); err != nil {
+		return nil, nil, err
 	}
-	return project, cli.Rescale(project, w.replicasNow)
+	return project, slices.Concat(files, mountedFiles(project)), cli.Rescale(project, w.replicasNow)
+}
+
+// mountedFiles are the files of this machine that services mount, which become ConfigMaps.
+func mountedFiles(p *spec.Project) (files []string) {
+	for _, s := range containers(p) {
+		for _, m := range manifest.Mounts(p, s) {
+			if info, err := os.Stat(m.Source); m.Type == spec.MountBind && err == nil && info.Mode().IsRegular() {
+				files = append(files, m.Source)
+			}
+		}
+	}
+	return files
 }
 
 func prepare(ctx context.Context, inv *cli.Invocation, w what) (*deployment, error) {
-	project, err := load(ctx, inv, &w)
+	project, files, err := load(ctx, inv, &w)
 	if err != nil {
 		return nil, err
 	}
@@ -61,22 +76,17 @@ func prepare(ctx context.Context, inv *cli.Invocation, w what) (*deployment, err
 	if err != nil {
 		return nil, err
 	}
-	d := &deployment{Invocation: inv, what: w, cluster: client, project: project}
+	d := &deployment{Invocation: inv, what: w, cluster: client, project: project, files: files}
 	d.images = &images{Invocation: inv, what: &d.what, project: project}
 	return d, nil
 }
 
 // plan looks at the cluster and decides what to change. The images that have to be built are not built yet.
 func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) {
-	document := core.NewDocument(d.project, look)
-	document.Publish = d.what.publish
-	checks := document.Checks
-	document.Checks = nil // those of images are not known yet
-	set, found := document.Set(look)
-	if len(found.Errors()) > 0 {
-		return nil, d.complain(found)
+	document, set, err := d.document()
+	if err != nil {
+		return nil, err
 	}
-	document.Checks = checks
 	observed, err := core.Observe(ctx, d.cluster, d.project.Name, set, d.project.Places)
 	if err != nil {
 		return nil, err
@@ -97,13 +107,27 @@ func (d *deployment) plan(ctx context.Context, note string) (*core.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	set, found = document.Set(look)
+	set, found := document.Set(look)
 	if err := d.complain(found); err != nil {
 		return nil, err
 	}
 	return core.Converge(ctx, d.cluster, document, set, observed, core.Options{
 		Force: d.what.force, Adopt: d.what.adopt, NewNamespace: d.what.makeSpace && d.DryRun, Wait: d.what.wait, Images: rebuilt, Note: note, By: holder(d.Invocation),
 	}, d.project.Places)
+}
+
+// document is what is to be deployed, as far as the stack file says it.
+func (d *deployment) document() (*core.Document, *manifest.Set, error) {
+	document := core.NewDocument(d.project, look)
+	document.Publish = d.what.publish
+	checks := document.Checks
+	document.Checks = nil // those of images are not known yet
+	set, found := document.Set(look)
+	document.Checks = checks
+	if len(found.Errors()) > 0 {
+		return nil, nil, d.complain(found)
+	}
+	return document, set, nil
 }
 
 // complain shows what the stack file asks for and a cluster has not.
@@ -165,8 +189,19 @@ func showPlan(ctx context.Context, inv *cli.Invocation, w what) error {
 	if err := d.print(p, w.format); err != nil {
 		return err
 	}
+	if err := refused(p); err != nil {
+		return err
+	}
 	if w.detailed && !p.IsEmpty() {
 		return cli.Exit{Code: cli.ExitChanges}
+	}
+	return nil
+}
+
+// refused is an error where steps of a plan would fail: the warnings say why.
+func refused(p *core.Plan) error {
+	if steps := p.Refused(); len(steps) > 0 {
+		return fmt.Errorf("%s can't be deployed like this: %s would fail", p.Project, strings.Join(steps, ", "))
 	}
 	return nil
 }
@@ -196,10 +231,13 @@ func run(ctx context.Context, inv *cli.Invocation, w what) error {
 	return err
 }
 
-// makeNamespace makes the namespace, if that is asked for.
+// makeNamespace makes the namespace, if that is asked for, and if there is something to deploy.
 func (d *deployment) makeNamespace(ctx context.Context) error {
 	if !d.what.makeSpace || d.DryRun {
 		return nil
+	}
+	if _, _, err := d.document(); err != nil {
+		return err
 	}
 	return d.cluster.MakeNamespace(ctx)
 }
@@ -211,7 +249,7 @@ func (d *deployment) deploy(ctx context.Context, note string, plan func() (*core
 		return false, cli.Cause(ctx, err)
 	}
 	if d.DryRun {
-		return !p.IsEmpty(), d.print(p, "text")
+		return !p.IsEmpty(), errors.Join(d.print(p, "text"), refused(p))
 	}
 	words := display.Words{Done: "is deployed", Nothing: "is up to date", Failed: "is not deployed", Header: true, Logs: "orlop deploy logs", Fold: "deploy " + p.Project}
 	if p.IsEmpty() {

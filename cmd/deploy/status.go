@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/cmd/display"
 	core "github.com/orlop/orlop/deploy"
 	"github.com/orlop/orlop/deploy/cluster"
+	"github.com/orlop/orlop/deploy/rollout"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -99,9 +100,9 @@ func isSettled(rows []core.Status) bool {
 }
 
 func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client, observed *core.Observed, rows []core.Status, format string) error {
-	failed := false
+	failed, last := false, observed.Last()
 	for i := range rows {
-		failed = failed || rows[i].State.Failure != ""
+		failed = failed || rows[i].State.Failure != "" || isFailedFor(last, rows[i].State)
 	}
 	if format == "json" {
 		enc := json.NewEncoder(inv.Stdout)
@@ -111,7 +112,6 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 		}
 		return exitIf(failed)
 	}
-	last := observed.Last()
 	fmt.Fprintf(inv.Stdout, " %s on %s  revision %d, %s\n", inv.StyleOf(inv.Stdout).Bold(observed.Project), client.Where(), last.Number, last.State+" "+ago(inv, last.At))
 	if all, err := chosen(observed, nil, client.Where()); err == nil && len(rows) == len(all) && !slices.ContainsFunc(rows, func(r core.Status) bool { return r.Kind != "" }) {
 		fmt.Fprintln(inv.Stdout, " nothing of it is there: \"orlop deploy\" starts it, \"orlop deploy plan\" shows what that would make")
@@ -137,7 +137,7 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 		state := r.State
 		switch {
 		case state.Failure != "":
-		case last.State == core.StateFailed && !state.Done && state.Text != "": // it may be what that failed for
+		case isFailedFor(last, state):
 			state.Failure = state.Text
 		default:
 			continue
@@ -151,6 +151,11 @@ func showStatus(ctx context.Context, inv *cli.Invocation, client *cluster.Client
 		}
 	}
 	return exitIf(failed)
+}
+
+// isFailedFor says that a service may be what a deploy has failed for: it is not ready yet.
+func isFailedFor(r *core.Revision, state rollout.State) bool {
+	return r.State == core.StateFailed && !state.Done && state.Text != ""
 }
 
 // ago is how long ago something was, within a sentence.

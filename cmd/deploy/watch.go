@@ -80,7 +80,7 @@ func keep(ctx context.Context, inv *cli.Invocation, w what, flags watch.Flags) e
 	})
 	x := &syncer{deployment: d, mirror: mirror, built: map[string]string{}}
 	return loop.Run(ctx, loop.Config{
-		Project: d.project, Files: d.project.Files, Since: since, Behind: behind, Options: loop.Options{GitIgnore: flags.GitIgnore},
+		Project: d.project, Files: d.files, Since: since, Behind: behind, Options: loop.Options{GitIgnore: flags.GitIgnore},
 		Executor: x, Containers: containers, Report: watch.NewDisplay(inv, "ends it"), Now: inv.Now,
 	})
 }
@@ -341,7 +341,7 @@ func (x *syncer) Reload(ctx context.Context) (p *spec.Project, files []string, e
 		return nil, files, err
 	}
 	fit(x.Invocation, p)
-	return p, files, cli.Rescale(p, x.what.replicasNow)
+	return p, slices.Concat(files, mountedFiles(p)), cli.Rescale(p, x.what.replicasNow)
 }
 
 // fit makes rules for containers that are started again such for pods, which are replaced: those have the files of their images.

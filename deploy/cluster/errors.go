@@ -135,7 +135,7 @@ func (c *Client) explain(verb string, k manifest.Kind, name string, err error) e
 	case s.Code == http.StatusForbidden:
 		return &refused{fmt.Sprintf("cannot %s: the cluster refuses it: %s", what, tail(s.Message)), err}
 	case s.Code == http.StatusNotFound && strings.Contains(s.Message, "namespaces") && strings.Contains(s.Message, c.Namespace):
-		return &refused{fmt.Sprintf("there is no namespace %s on %s: --create-namespace makes it, --namespace names another", c.Namespace, c.Context), err}
+		return &refused{fmt.Sprintf("there is no namespace %s on %s: \"orlop deploy --create-namespace\" makes it, --namespace names another", c.Namespace, c.Context), err}
 	case s.Code == http.StatusNotFound && name != "" && verb == "patch":
 		return &refused{fmt.Sprintf("the cluster knows no %s: its extension is not installed", k.GroupKind()), err}
 	}

@@ -45,13 +45,14 @@ func run() error {
 	}
 	defer c.Stop()
 	bin, foreign := filepath.Join(repo, "bin"), filepath.Join(repo, ".cache/cluster")
-	env := fmt.Sprintf("export KUBECONFIG=%s PATH=%s:%s:$PATH HOME=%s ORLOP_ROOT=%s ORLOP_STATE=/run/orlop REGISTRY=%s NODE=%s\n",
-		c.Kubeconfig(), bin, foreign, dir, filepath.Join(dir, "orlop"), cluster.Registry, machine.Address)
+	env := fmt.Sprintf("export KUBECONFIG=%s PATH=%s:%s:$PATH HOME=%s ORLOP_ROOT=%s ORLOP_STATE=/run/orlop REGISTRY=%s ORLOP_REGISTRY=%[6]s NODE=%[7]s OUTLET=%[8]s\n",
+		c.Kubeconfig(), bin, foreign, dir, filepath.Join(dir, "orlop"), cluster.Registry, machine.Address, machine.Outlet)
 	if err := os.WriteFile(filepath.Join(dir, "env"), []byte(env), 0o644); err != nil {
 		return err
 	}
-	fmt.Printf("the cluster is ready after %.1f s, logs are in %s/log\n%s[PROGRAM ARG...] runs a shell or a program there, with\n%s",
-		time.Since(began).Seconds(), dir, filepath.Join(dir, machine.Door)+" ", env)
+	fmt.Printf("the cluster is ready after %.1f s, logs are in %s/log\n%s[PROGRAM ARG...] runs a shell or a program there, with\n%s"+
+		"its engine has no images yet: orlop image load %s\n",
+		time.Since(began).Seconds(), dir, filepath.Join(dir, machine.Door)+" ", env, filepath.Join(repo, ".cache/images/*.tar"))
 	<-ctx.Done()
 	return nil
 }
