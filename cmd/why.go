@@ -11,7 +11,7 @@ func (a *app) whyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "why SERVICE",
 		Short: "Say why a service is as it is: what it waits for, what would change, what made it restart",
-		Example: "  orlop why web\n" +
+		Example: "  orlop why web      or web/1, as plans name its replicas\n" +
 			"  orlop why db       after it has restarted, or where others wait for it\n" +
 			"  orlop why api      after an up that failed: what the last try said, and when",
 		Args:              cobra.MatchAll(cli.AtLeast(1, "a service"), cobra.MaximumNArgs(1)),

@@ -72,7 +72,9 @@ func TestARevisionKeepsFilesOfInitContainers(t *testing.T) {
 	if _, found := was.Set(nil); len(found.Errors()) > 0 {
 		t.Error(found.Errors())
 	}
-	if why := contents(is.Project.Services["web"], was, is, spec.Places{}); len(why) != 1 || why[0].Path != mount.Source {
+	is.Project.WorkingDir = "/src"
+	why := contents("services.web", is.Project.Services["web"], was, is, spec.PlacesOf(map[string]spec.Place{"services.web": {File: "s.yaml", Line: 3}}))
+	if len(why) != 1 || why[0].Text != "./init.conf: its content changed" || why[0].Place.Line != 3 {
 		t.Errorf("the reasons for another content are %v", why)
 	}
 }

@@ -116,6 +116,9 @@ func (e *Executor) Execute(ctx context.Context, step *planner.Step, note func(pl
 		if err := e.await(ctx, resource, note); err != nil {
 			return planner.Result{}, err
 		}
+		if n, is := fields.Number(fields.At(resource.Workload.Body, []string{"spec", "replicas"})); is && n == 0 {
+			return planner.Result{Text: "scaled to none"}, nil
+		}
 		if step.Condition == spec.ServiceStarted { // it has no health check
 			return planner.Result{Text: "runs"}, nil
 		}

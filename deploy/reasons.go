@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ func changes(path string, was, is *Document, places spec.Places) []planner.Reaso
 		}
 	}
 	out = append(out, ownChanges(path, was.Own[path], is.Own[path], places)...)
-	out = append(out, contents(want, was, is, places)...)
+	out = append(out, contents(path, want, was, is, places)...)
 	out = append(out, imageChanges(path, was, is, places)...)
 	return out
 }
@@ -41,20 +42,25 @@ func serviceAt(d *Document, path string) *spec.Service {
 	return d.Project.Services[strings.TrimPrefix(path, "services.")]
 }
 
-// contents tells which files that a service has are others.
-func contents(s *spec.Service, was, is *Document, places spec.Places) []planner.Reason {
-	used := map[string]bool{}
+// contents tells which files that the service at a path has are others.
+func contents(path string, s *spec.Service, was, is *Document, places spec.Places) []planner.Reason {
+	used := map[string]spec.Place{} // where the file says so
 	for _, m := range manifest.Mounts(is.Project, s) {
 		if m.Type == spec.MountBind {
-			used[m.Source] = true
+			used[m.Source] = places.Nearest(path + ".volumes")
+		}
+	}
+	for i, m := range s.Volumes {
+		if m.Type == spec.MountBind {
+			used[m.Source] = places.Nearest(fmt.Sprintf("%s.volumes[%d]", path, i))
 		}
 	}
 	for _, container := range append([]*spec.Service{s}, s.PreStart...) {
 		for _, f := range container.Configs {
-			used["configs."+f.Source] = true
+			used["configs."+f.Source] = places.All()["configs."+f.Source]
 		}
 		for _, f := range container.Secrets {
-			used["secrets."+f.Source] = true
+			used["secrets."+f.Source] = places.All()["secrets."+f.Source]
 		}
 	}
 	var out []planner.Reason
@@ -62,7 +68,11 @@ func contents(s *spec.Service, was, is *Document, places spec.Places) []planner.
 		old, had := was.Files[key]
 		now, has := is.Files[key]
 		if had && has && string(old.Content) != string(now.Content) {
-			out = append(out, planner.Reason{Path: key, Text: key + ": its content changed", Place: places.All()[key]})
+			name := key
+			if dir := is.Project.WorkingDir; dir != "" && strings.HasPrefix(key, dir+"/") {
+				name = "." + key[len(dir):]
+			}
+			out = append(out, planner.Reason{Path: key, Text: name + ": its content changed", Place: used[key]})
 		}
 	}
 	return out

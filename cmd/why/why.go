@@ -24,6 +24,7 @@ import (
 func Run(ctx context.Context, inv *cli.Invocation, service string) error {
 	ctx, cancel := inv.Interruptible(ctx)
 	defer cancel()
+	service, _, _ = strings.Cut(service, "/") // a replica, as plans name it
 	project, err := inv.Load(ctx, []string{service}, false)
 	if err != nil {
 		return err
