@@ -434,3 +434,10 @@ func TestANameAndWhatIsSaidOfItAreTwoColumns(t *testing.T) {
 		}
 	}
 }
+
+func TestAPlanWithoutStepsHasAListOfThem(t *testing.T) {
+	var out bytes.Buffer
+	if err := WritePlan(&out, &planner.Plan{Project: "shop"}, "json", Style{}); err != nil || !strings.Contains(out.String(), `"steps": []`) {
+		t.Errorf("it is %s (%v)", out.String(), err)
+	}
+}

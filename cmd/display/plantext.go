@@ -14,6 +14,10 @@ func WritePlan(w io.Writer, plan *planner.Plan, format string, st Style) error {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		enc.SetEscapeHTML(false)
+		if plan.Steps == nil { // a list for who reads it, also where it is empty
+			all := *plan
+			all.Steps, plan = []*planner.Step{}, &all
+		}
 		return enc.Encode(plan)
 	}
 	_, err := fmt.Fprint(w, paintPlan(plan.Text(), st))

@@ -66,6 +66,9 @@ func Connect(o Options) (*Client, error) {
 	if o.Context != "" && len(raw.Contexts) > 0 && raw.Contexts[o.Context] == nil {
 		return nil, fmt.Errorf("the kubeconfig has no context %q: it has %s", o.Context, strings.Join(slices.Sorted(maps.Keys(raw.Contexts)), ", "))
 	}
+	if clientcmd.IsEmptyConfig(err) && name == "" && len(raw.Contexts) > 0 {
+		return nil, fmt.Errorf("the kubeconfig has no current context: name one with --context: %s", strings.Join(slices.Sorted(maps.Keys(raw.Contexts)), ", "))
+	}
 	if clientcmd.IsEmptyConfig(err) {
 		return nil, errors.New("no cluster is known: write a kubeconfig (~/.kube/config or KUBECONFIG), or name a context with --context")
 	}
