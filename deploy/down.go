@@ -109,7 +109,7 @@ func (r *Remover) Execute(ctx context.Context, step *planner.Step, note func(pla
 	defer cancel()
 	for {
 		changed := r.mirror.Changed()
-		left, stay := r.left(ctx, step)
+		left, stay := r.left(waiting, step)
 		if len(left) == 0 && len(stay) > 0 {
 			return planner.Result{Text: strings.Join(stay, ", ") + " stays, which is not of this deploy"}, nil
 		} else if len(left) == 0 {
@@ -165,11 +165,11 @@ func (r *Remover) otherOf(ctx context.Context, pod *cluster.Live) *cluster.Live 
 		return nil
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if other, isKnown := r.others[owner.UID]; isKnown {
+	other, isKnown := r.others[owner.UID]
+	r.mu.Unlock()
+	if isKnown {
 		return other
 	}
-	var other *cluster.Live
 	for of := owner; of != nil; {
 		group, _, _ := strings.Cut(of.APIVersion, "/")
 		kind, isKnown := manifest.KindOf(manifest.Kind{Group: group, Kind: of.Kind}.GroupKind())
@@ -180,16 +180,20 @@ func (r *Remover) otherOf(ctx context.Context, pod *cluster.Live) *cluster.Live 
 			break
 		}
 		live, err := r.Client.Get(ctx, kind, of.Name)
-		if err != nil {
-			return nil // it is waited for
+		var missing *cluster.Missing
+		if err != nil && !errors.As(err, &missing) {
+			return nil // it is waited for, and asked again
 		}
-		if other = nil; live == nil || live.GetUID() != of.UID || live.GetDeletionTimestamp() != nil {
+		if live == nil || live.GetUID() != of.UID || live.GetDeletionTimestamp() != nil { // or nobody may look: it is waited for
 			break
 		}
-		if of = metav1.GetControllerOf(live); of == nil && live.GetLabels()[labelPartOf] != setID(r.Plan.Project, r.Client.Namespace) {
+		// What Kubernetes makes for a workload that is gone was ours.
+		if of = metav1.GetControllerOf(live); of == nil && kind != cluster.ReplicaSet && live.GetLabels()[labelPartOf] != setID(r.Plan.Project, r.Client.Namespace) {
 			other = live
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.others == nil {
 		r.others = map[types.UID]*cluster.Live{}
 	}

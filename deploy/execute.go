@@ -249,15 +249,14 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, 
 	if err != nil && isImmutable(err) && o.Kind != manifest.VolumeClaim {
 		old, had := e.Plan.Observed.Objects[o.ID()]
 		if !had { // somebody else's, which is not ours to remove
-			kind := strings.ToLower(o.Kind.Kind)
-			return fmt.Errorf("%s %s can't be taken over as it is: remove it first, with kubectl delete -n %s %s %s: %w", kind, o.Name, e.Client.Namespace, kind, o.Name, err)
+			return untakeable(o, e.Client.Namespace, err)
 		}
 		if err := e.Client.Remove(ctx, o.Kind, o.Name, string(old.GetUID())); err != nil {
 			return err
 		}
 		live, err = e.Client.Apply(ctx, o.Kind, o.Name, body, cluster.Applying{Force: force})
 	}
-	if _, had := e.Plan.Observed.Objects[o.ID()]; err == nil && !had && e.Plan.options.Adopt {
+	if err == nil && e.Plan.options.Adopt {
 		err = e.Client.Own(ctx, o.Kind, live)
 	}
 	if err != nil {
@@ -271,18 +270,26 @@ func (e *Executor) apply(ctx context.Context, o *manifest.Object, revision int, 
 
 // mayApply is why an object may not be applied: somebody else's has its name, or it is on its way out.
 func (e *Executor) mayApply(ctx context.Context, o *manifest.Object) error {
-	if live, has := e.Plan.Observed.Objects[o.ID()]; !has && !e.Plan.options.Adopt {
-		live, err := e.Client.Get(ctx, o.Kind, o.Name)
-		if err != nil {
+	live, has := e.Plan.Observed.Objects[o.ID()]
+	if !has {
+		var err error
+		if live, err = e.Client.Get(ctx, o.Kind, o.Name); err != nil || live == nil {
 			return err
 		}
-		if live != nil && live.GetLabels()[labelPartOf] != setID(e.Plan.Project, e.Client.Namespace) {
+		if !e.Plan.options.Adopt && live.GetLabels()[labelPartOf] != setID(e.Plan.Project, e.Client.Namespace) {
 			return fmt.Errorf("%s %s exists and is not of this project: --adopt takes it over", strings.ToLower(o.Kind.Kind), o.Name)
 		}
-	} else if has && live.GetDeletionTimestamp() != nil {
+	}
+	if live.GetDeletionTimestamp() != nil {
 		return errors.New(leaving(live))
 	}
 	return nil
+}
+
+// untakeable says that an object of somebody else can't become ours as it is.
+func untakeable(o *manifest.Object, namespace string, err error) error {
+	kind := strings.ToLower(o.Kind.Kind)
+	return fmt.Errorf("%s %s can't be taken over as it is: remove it first, with kubectl delete -n %s %s %s: %w", kind, o.Name, namespace, kind, o.Name, err)
 }
 
 // body is an object as it is applied.

@@ -81,6 +81,9 @@ func (p *Plan) look(ctx context.Context, c *cluster.Client, set *manifest.Set) (
 				s.changed, s.template = true, true
 				continue
 			}
+			if p.options.Adopt && cluster.IsShared(live) { // it was taken over, but for its fields
+				s.changed = true
+			}
 			isSame := live.GetAnnotations()[noteHash] == o.Hash()
 			s.drifts = fields.Drifts("", o.Body, live.Object)
 			if isSame && len(s.drifts) == 0 {
@@ -177,10 +180,13 @@ func (p *Plan) lookForForeign(ctx context.Context, c *cluster.Client, o *manifes
 	if err != nil || live == nil {
 		return err
 	}
-	s.live = live
-	if p.options.Adopt {
-		s.changed = true
+	s.live, s.changed = live, true
+	if live.GetDeletionTimestamp() != nil { // it would go on to vanish, with all data
+		s.failure = leaving(live)
 		return nil
+	}
+	if p.options.Adopt {
+		return p.tryAdopted(ctx, c, o, s)
 	}
 	owner := "is not of this project"
 	if other := live.GetLabels()[manifest.LabelProject]; other != "" && other != manifest.LabelValue(p.Project) {
@@ -188,7 +194,7 @@ func (p *Plan) lookForForeign(ctx context.Context, c *cluster.Client, o *manifes
 	} else if tool := live.GetLabels()[manifest.LabelManager]; tool != "" && tool != Tool {
 		owner = "is managed by " + tool
 	}
-	s.changed, s.failure = true, fmt.Sprintf("%s %s exists in namespace %s and %s: --adopt takes it over, --namespace names another place",
+	s.failure = fmt.Sprintf("%s %s exists in namespace %s and %s: --adopt takes it over, --namespace names another place",
 		strings.ToLower(o.Kind.Kind), o.Name, c.Namespace, owner)
 	return nil
 }
@@ -237,7 +243,7 @@ func (p *Plan) try(ctx context.Context, c *cluster.Client, o *manifest.Object, s
 		dropNote(a)
 		dropNote(b)
 	}
-	s.changed = !reflect.DeepEqual(a, b)
+	s.changed = s.changed || !reflect.DeepEqual(a, b)
 	return held, nil
 }
 
@@ -248,6 +254,23 @@ func (p *Plan) tryNew(ctx context.Context, c *cluster.Client, o *manifest.Object
 		s.failure, err = err.Error(), nil
 	}
 	return err
+}
+
+// tryAdopted asks the cluster whether an object of somebody else can become ours, and what of it would be another.
+func (p *Plan) tryAdopted(ctx context.Context, c *cluster.Client, o *manifest.Object, s *state) error {
+	dry, err := c.Apply(ctx, o.Kind, o.Name, noted(o, setID(p.Project, c.Namespace), p.Number), cluster.Applying{DryRun: true, Force: true})
+	switch {
+	case isImmutable(err):
+		s.failure = untakeable(o, c.Namespace, err).Error()
+		return nil
+	case cluster.IsRefused(err):
+		s.failure = err.Error()
+		return nil
+	case err != nil:
+		return err
+	}
+	s.template = !reflect.DeepEqual(templateOf(dry), templateOf(s.live))
+	return nil
 }
 
 func dropNote(o map[string]any) {

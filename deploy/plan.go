@@ -199,8 +199,6 @@ func (p *Plan) resource(r *manifest.Resource, states map[string]*state, places s
 	switch isBare := s.Action == planner.Update && s.Note == ""; {
 	case isBare && len(failures) > 0:
 		s.Note = "is refused"
-	case isBare && isFound:
-		s.Note = "with its pods, where they differ"
 	}
 	if !isNew {
 		s.Reasons = p.reasons(r, found, missing, places)
@@ -331,7 +329,7 @@ func (p *Plan) stopped(r *manifest.Resource) []*cluster.Live {
 		switch {
 		case live.GetKind() != r.Workload.Kind.Kind:
 			all = append(all, live)
-		case r.OneShot && live.GetName() != r.Workload.Name && !hasCondition(live, "Failed", "Complete"):
+		case r.Workload.Kind == manifest.Job && live.GetName() != r.Workload.Name && !hasCondition(live, "Failed", "Complete"):
 			jobs = append(jobs, live)
 		}
 	}

@@ -120,6 +120,30 @@ func TestAJobThatRunsIsStoppedForTheNext(t *testing.T) {
 	}
 }
 
+func TestTheSchedulesOfAJobAreBesideEachOther(t *testing.T) {
+	schedules := []spec.Schedule{{Cron: "0 1 * * *"}, {Cron: "0 2 * * *"}}
+	p := &spec.Project{Name: "shop", Jobs: map[string]*spec.Service{"backup": {Name: "backup", Image: "r/backup@sha256:1", Triggers: &spec.Triggers{Schedule: schedules}}}}
+	set, found := NewDocument(p, nil).Set(nil)
+	plan := &Plan{set: set, Observed: &Observed{Objects: map[string]*cluster.Live{}}}
+	var jobs []*manifest.Resource
+	for _, r := range set.Resources {
+		if r.Workload != nil {
+			live := &cluster.Live{Object: map[string]any{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": r.Workload.Body["metadata"]}}
+			live.SetName(r.Workload.Name)
+			plan.Observed.Objects[r.Workload.ID()] = live
+			jobs = append(jobs, r)
+		}
+	}
+	if len(jobs) != len(schedules) {
+		t.Fatalf("there are %d: %v", len(jobs), found.Errors())
+	}
+	for _, r := range jobs {
+		if stopped := plan.stopped(r); len(stopped) > 0 {
+			t.Errorf("%s is stopped for %s", stopped[0].GetName(), r.Workload.Name)
+		}
+	}
+}
+
 func TestThePodsOfAWorkloadBesideAreNotWaitedFor(t *testing.T) {
 	object := func(name, owner string) *cluster.Live {
 		meta := map[string]any{"name": name, "uid": name}

@@ -32,6 +32,11 @@ func changes(path string, was, is *Document, places spec.Places) []planner.Reaso
 	out = append(out, ownChanges(path, was.Own[path], is.Own[path], places)...)
 	out = append(out, contents(path, want, was, is, places)...)
 	out = append(out, imageChanges(path, was, is, places)...)
+	for _, at := range sortedKeys(is.Images) {
+		if name, isMounted := strings.CutPrefix(at, manifest.Mounted(path, "")); isMounted && was.Images[at] != "" && was.Images[at] != is.Images[at] {
+			out = append(out, planner.Reason{Path: path + ".volumes", Text: strings.TrimSuffix(name, "]") + ", which it mounts: " + digestOf(was.Images[at]) + " -> " + digestOf(is.Images[at]), Place: places.Nearest(path + ".volumes")})
+		}
+	}
 	return out
 }
 

@@ -43,12 +43,26 @@ func (e *Executor) replace(ctx context.Context, old []*cluster.Live, o *manifest
 	if live, late := e.Client.Get(ctx, o.Kind, o.Name); late != nil || live != nil {
 		return err
 	}
+	if e.isTaken(ctx, old) {
+		return fmt.Errorf("%w; the %s was stopped for it, and its volume is another service's by now", err, titleOf(old[0]))
+	}
 	for _, live := range old {
 		if late := e.restore(ctx, live, note); late != nil {
 			return fmt.Errorf("%w; the %s was stopped for it, and can't be brought back: %w", err, titleOf(live), late)
 		}
 	}
 	return fmt.Errorf("%w; the %s is there again", err, titleOf(old[0]))
+}
+
+// isTaken says that a workload which has come since has the volume of one that was stopped, as far as anybody knows.
+func (e *Executor) isTaken(ctx context.Context, old []*cluster.Live) bool {
+	return slices.ContainsFunc(e.Plan.set.Resources, func(r *manifest.Resource) bool {
+		if r.Workload == nil || e.Plan.Observed.Objects[r.Workload.ID()] != nil || !slices.ContainsFunc(old, func(live *cluster.Live) bool { return e.Plan.hasClaimOf(r, live) }) {
+			return false
+		}
+		live, err := e.Client.Get(ctx, r.Workload.Kind, r.Workload.Name)
+		return err != nil || live != nil
+	})
 }
 
 // restore applies a workload that was stopped as the revision has it that it was of.
@@ -73,9 +87,6 @@ func (e *Executor) stop(ctx context.Context, live *cluster.Live, note func(plann
 	e.mu.Lock()
 	e.isTouched = true
 	e.mu.Unlock()
-	if err := e.Client.Remove(ctx, kind, live.GetName(), string(live.GetUID())); err != nil {
-		return err
-	}
 	if e.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, e.Timeout, errLate)
@@ -85,16 +96,19 @@ func (e *Executor) stop(ctx context.Context, live *cluster.Live, note func(plann
 	for i, label := range of {
 		of[i] = label + "=" + live.GetLabels()[label]
 	}
-	beside := e.beside(live)
+	beside, hasDeployment := e.beside(live)
 	kinds := []manifest.Kind{cluster.Pod}
-	if len(beside) > 0 {
-		kinds = append(kinds, cluster.ReplicaSet) // by which a Deployment has its pods
+	if hasDeployment {
+		kinds = append(kinds, cluster.ReplicaSet) // by which it has its pods
 	}
 	mirror, err := e.Client.Follow(ctx, kinds, strings.Join(of, ","))
 	if err != nil {
 		return err
 	}
 	defer mirror.Close()
+	if err := e.Client.Remove(ctx, kind, live.GetName(), string(live.GetUID())); err != nil { // whoever can't see its pods go stops nothing
+		return err
+	}
 	for {
 		changed := mirror.Changed()
 		left := podsBut(mirror.Objects(cluster.Pod, nil), mirror.Objects(cluster.ReplicaSet, nil), beside)
@@ -109,15 +123,16 @@ func (e *Executor) stop(ctx context.Context, live *cluster.Live, note func(plann
 	}
 }
 
-// beside are the UIDs of the workloads that a service had beside one.
-func (e *Executor) beside(one *cluster.Live) map[types.UID]bool {
-	uids := map[types.UID]bool{}
+// beside are the UIDs of the workloads that a service had beside one, and whether some of them is a Deployment.
+func (e *Executor) beside(one *cluster.Live) (uids map[types.UID]bool, hasDeployment bool) {
+	uids = map[types.UID]bool{}
 	for _, live := range e.Plan.Observed.Objects {
 		if isWorkload(live.GetKind()) && live.GetUID() != one.GetUID() && live.GetLabels()[manifest.LabelService] == one.GetLabels()[manifest.LabelService] {
 			uids[live.GetUID()] = true
+			hasDeployment = hasDeployment || live.GetKind() == manifest.Deployment.Kind
 		}
 	}
-	return uids
+	return uids, hasDeployment
 }
 
 // podsBut are the pods that workloads do not have, by themselves or by a ReplicaSet: also those of which nobody knows whose they are.

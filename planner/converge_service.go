@@ -264,14 +264,14 @@ func clash(a, b *spec.Service) bool {
 	return false
 }
 
-// remove adds the removal of a container. Where the image that its service is to have can't be made, it is left, too.
-func (c *converger) remove(k *Container, why Reason) {
+// remove adds the removal of a container, once the needed step has succeeded, if there is one.
+func (c *converger) remove(k *Container, why Reason, need *Step) {
 	step := &Step{
 		Action: Remove, Resource: containerResource(k), Service: k.Service, Number: k.Number,
 		Container: k.ID, Reasons: []Reason{why},
 	}
-	if image := c.image[k.Service]; image != nil {
-		step.Needs = []string{image.ID}
+	if need != nil {
+		step.Needs = []string{need.ID}
 	}
 	c.going, c.removals = append(c.going, k), append(c.removals, c.plan.add(step))
 }
@@ -284,13 +284,17 @@ func (c *converger) planRemovals(order []string) {
 			continue
 		}
 		stay := c.staying(name)
+		var image *Step // without which those that stay are as they were, all of them; where none is to stay, none needs it
+		if len(stay) > 0 {
+			image = c.image[name]
+		}
 		for _, k := range c.containers(name) {
 			switch {
 			case slices.Contains(stay, k):
 			case slices.ContainsFunc(stay, func(other *Container) bool { return other.Number == k.Number }):
-				c.remove(k, Reason{Text: "a second container of the same number"})
+				c.remove(k, Reason{Text: "a second container of the same number"}, image)
 			default:
-				c.remove(k, c.scaled(name))
+				c.remove(k, c.scaled(name), image)
 			}
 		}
 	}
@@ -298,12 +302,12 @@ func (c *converger) planRemovals(order []string) {
 		k := &c.observed.Containers[i]
 		switch {
 		case c.isEndedRun(k) && c.opts.RemoveOrphans:
-			c.remove(k, Reason{Text: "a run that has ended"})
+			c.remove(k, Reason{Text: "a run that has ended"}, nil)
 		case c.isEndedRun(k) && c.opts.Prepare != "":
 			c.plan.EndedRuns = append(c.plan.EndedRuns, k.Name)
 		case !c.isOrphan(k):
 		case c.opts.RemoveOrphans:
-			c.remove(k, Reason{Text: "no longer in the stack file"})
+			c.remove(k, Reason{Text: "no longer in the stack file"}, nil)
 		default:
 			c.plan.Orphans = append(c.plan.Orphans, resource(k.Service, k.Number))
 		}

@@ -83,4 +83,11 @@ func TestSurplusReplicasStayWhereTheirImageCantBeMade(t *testing.T) {
 	if pull == nil || remove == nil || !slices.Contains(remove.Needs, pull.ID) {
 		t.Errorf("the pull is %+v, the removal %+v", pull, remove)
 	}
+	one = 0
+	if plan, err = Converge(p, &o, Options{Services: []string{"web"}}); err != nil {
+		t.Fatal(err)
+	}
+	if remove := plan.Step("remove web/2"); remove == nil || len(remove.Needs) > 0 {
+		t.Errorf("what is scaled to none waits: %+v", remove)
+	}
 }

@@ -286,7 +286,7 @@ func (i *images) copied(d *core.Document, last *core.Revision, at string, s *spe
 	}
 	key, err := remote.LockName(s.Image)
 	if err != nil {
-		return core.Image{}, fmt.Errorf("%s.image: %w", at, err)
+		return core.Image{}, fmt.Errorf("%s: %w", keyOf(at), err)
 	}
 	p := pushing{name: s.Image, pin: locked[key], platform: s.Platform}
 	if name, digest, isPinned := strings.Cut(s.Image, "@"); isPinned {
@@ -316,7 +316,7 @@ func (i *images) resolve(ctx context.Context, d *core.Document, last *core.Revis
 		d.Named[at] = name
 		key, err := remote.LockName(name)
 		if err != nil {
-			return fmt.Errorf("%s.image: %w", at, err)
+			return fmt.Errorf("%s: %w", keyOf(at), err)
 		}
 		switch {
 		case locked[key] != "":

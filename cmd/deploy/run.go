@@ -55,11 +55,11 @@ func load(ctx context.Context, inv *cli.Invocation, w *what) (project *spec.Proj
 	return project, slices.Concat(files, mountedFiles(project)), cli.Rescale(project, w.replicasNow)
 }
 
-// mountedFiles are the files of this machine that services mount, which become ConfigMaps.
+// mountedFiles are the files of this machine that services mount, which become ConfigMaps; one that is away for a moment, too.
 func mountedFiles(p *spec.Project) (files []string) {
 	for _, s := range containers(p) {
 		for _, m := range manifest.Mounts(p, s) {
-			if info, err := os.Stat(m.Source); m.Type == spec.MountBind && err == nil && info.Mode().IsRegular() {
+			if info, err := os.Stat(m.Source); m.Type == spec.MountBind && (err != nil || info.Mode().IsRegular()) {
 				files = append(files, m.Source)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 // Own makes the fields of an object that we have applied ours alone: what another has written once with the same value, as by kubectl, is in
 // the way of each later change of it. Fields of others, and those of scale and status, stay theirs.
 func (c *Client) Own(ctx context.Context, k manifest.Kind, live *Live) error {
-	const tries = 5 // controllers write, too
+	const tries = 50 // controllers write, too, most of all to what has just changed
 	for i := 1; ; i++ {
 		left, isOther, err := ownedAlone(live.GetManagedFields())
 		if err != nil || !isOther {
@@ -39,6 +39,12 @@ func (c *Client) Own(ctx context.Context, k manifest.Kind, live *Live) error {
 			return err
 		}
 	}
+}
+
+// IsShared says that others have fields of an object that we have applied.
+func IsShared(live *Live) bool {
+	_, isOther, err := ownedAlone(live.GetManagedFields())
+	return err == nil && isOther
 }
 
 // ownedAlone are the managed fields of an object without those of others that we have applied; isOther says that there are any.

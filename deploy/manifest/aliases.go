@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -28,6 +29,14 @@ func (b *build) callNames() {
 			b.called[alias] = append(b.called[alias], name)
 		}
 	}
+	for _, alias := range slices.Sorted(maps.Keys(b.called)) {
+		users := b.called[alias]
+		for _, name := range users[1:] {
+			if first := users[0]; b.aliasOn(name, alias) != b.aliasOn(first, alias) {
+				b.refuse("services."+name+".networks", fmt.Sprintf("%q is %s on %s and %s on %s, and a name leads to the same place for all on Kubernetes", alias, first, b.aliasOn(first, alias), name, b.aliasOn(name, alias)), "give each an alias of its own")
+			}
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(b.project.Services)) {
 		for i, link := range b.project.Services[name].Links {
 			at := fmt.Sprintf("services.%s.links[%d]", name, i)
@@ -40,6 +49,21 @@ func (b *build) callNames() {
 			}
 		}
 	}
+}
+
+// aliasOn names the networks on which a service has a further name.
+func (b *build) aliasOn(service, alias string) string {
+	var keys []string
+	for key, n := range b.project.Services[service].Networks {
+		if n != nil && slices.Contains(n.Aliases, alias) {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return "all of its networks"
+	}
+	slices.Sort(keys)
+	return strings.Join(keys, ", ")
 }
 
 // isShared says that the name is of several services.

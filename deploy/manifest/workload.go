@@ -174,7 +174,7 @@ func (w *workload) deployment(template map[string]any) (map[string]any, string) 
 		}
 	}
 	if w.service.NetworkMode == "host" && surge > 0 { // no two pods on a node have its ports
-		surge, unavailable, rolls = 0, 1, "stopped first: its ports are the node's"
+		surge, unavailable, rolls = 0, surge+unavailable, "stopped first: its ports are the node's"
 		if w.service.Update().StartsFirst() {
 			w.warn(w.path+".deploy.update_config.order", "a pod on the network of a node is stopped before another has its ports", "")
 		}
@@ -264,19 +264,25 @@ func (w *workload) daemonSet(template map[string]any) (map[string]any, string) {
 		return out, "restart, one node at a time"
 	}
 	w.updates(u)
-	batch := int64(1)
-	if u.Parallelism != nil && *u.Parallelism > 0 {
-		batch = int64(*u.Parallelism)
+	batch, many := any(int64(1)), "one node at a time"
+	switch {
+	case u.Parallelism != nil && *u.Parallelism == 0:
+		batch, many = "100%", "all nodes at once"
+	case u.Parallelism != nil && *u.Parallelism > 1:
+		batch, many = int64(*u.Parallelism), fmt.Sprintf("%d nodes at a time", *u.Parallelism)
 	}
 	rolling, rolls := map[string]any{"maxSurge": int64(0), "maxUnavailable": batch}, "restart, "
-	if u.StartsFirst() && w.service.NetworkMode != "host" {
+	switch {
+	case !u.StartsFirst():
+	case w.service.NetworkMode == "host":
+		w.warn(w.path+".deploy.update_config.order", "a pod on the network of a node is stopped before another has its ports", "")
+	case w.isAlone():
+		w.warn(w.path+".deploy.update_config.order", "a pod with a volume is stopped before another has it", "")
+	default:
 		rolling, rolls = map[string]any{"maxSurge": batch, "maxUnavailable": int64(0)}, "rolling, "
 	}
 	out["updateStrategy"] = map[string]any{"type": "RollingUpdate", "rollingUpdate": rolling}
-	if batch > 1 {
-		return out, rolls + fmt.Sprintf("%d nodes at a time", batch)
-	}
-	return out, rolls + "one node at a time"
+	return out, rolls + many
 }
 
 // untested is how many seconds a pod has to go on that has no check until it counts, and another goes for it: it is ready as soon as its

@@ -310,6 +310,23 @@ func TestACacheIsUnderItsTag(t *testing.T) {
 	}
 }
 
+func TestACancelledBuildThatDoesNotEndIsLeftAfterAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		defer close(end)
+		c := waitingControl{run: t.Context(), solve: func(context.Context, *controlapi.SolveRequest) (*controlapi.SolveResponse, error) {
+			<-end
+			return nil, nil
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		if _, err := c.Solve(ctx, &controlapi.SolveRequest{}); err == nil || time.Since(began) != time.Minute+solvePatience {
+			t.Errorf("it was left after %v (%v)", time.Since(began), err)
+		}
+	})
+}
+
 func TestACancelledBuildIsOverOnceSolveReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		isOver := false

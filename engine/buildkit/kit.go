@@ -31,6 +31,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/orlop/orlop/runner/disk"
@@ -161,7 +162,7 @@ func serve(c *control.Controller, sessions *session.Manager, maxMessage int) (*K
 	return k, err
 }
 
-// Control is BuildKit's control service. A Solve of it that is cancelled returns once the build is over.
+// Control is BuildKit's control service. A Solve of it that is cancelled returns once the build is over, or has gone on for solvePatience.
 func (k *Kit) Control() controlapi.ControlClient {
 	return waitingControl{controlapi.NewControlClient(k.conn), k.run, k.controller.Solve}
 }
@@ -176,12 +177,35 @@ type waitingControl struct {
 
 // Solve implements controlapi.ControlClient.
 func (c waitingControl) Solve(ctx context.Context, req *controlapi.SolveRequest, _ ...grpc.CallOption) (*controlapi.SolveResponse, error) {
-	own, cancel := context.WithCancel(c.run)
-	defer cancel()
-	defer context.AfterFunc(ctx, cancel)()
-	res, err := c.solve(own, req)
-	return res, grpcerrors.FromGRPC(grpcerrors.ToGRPC(own, err))
+	own, cancel := context.WithCancelCause(c.run)
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
+	type result struct {
+		res *controlapi.SolveResponse
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		res, err := c.solve(own, req)
+		done <- result{res, grpcerrors.FromGRPC(grpcerrors.ToGRPC(own, err))}
+	}()
+	select {
+	case r := <-done:
+		return r.res, r.err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(solvePatience)
+	defer late.Stop()
+	select {
+	case r := <-done:
+		return r.res, r.err
+	case <-late.C:
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
 }
+
+// solvePatience is how long a build that is cancelled may go on before its caller does.
+const solvePatience = 30 * time.Second
 
 // Bridge is what a frontend asks of BuildKit during a build.
 func (k *Kit) Bridge() gatewayapi.LLBBridgeClient { return gatewayapi.NewLLBBridgeClient(k.conn) }
