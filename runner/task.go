@@ -46,6 +46,9 @@ func (c *container) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(proc.Processes(c.r.cgroupOf(c.id))) > 0 { // an engine that was killed had begun to make one
+		c.r.endProcesses(ctx, c.id)
+	}
 	task, parent, err := c.r.shims.NewTask(ctx, c.project, rec.Applied.Service.NamedRuntime(), c.ctr, c.openStreams)
 	if errdefs.IsAlreadyExists(err) { // the last one could not be deleted when it ended
 		c.r.deleteLeft(ctx, c.ctr)
